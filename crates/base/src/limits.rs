@@ -1,0 +1,97 @@
+//! What one server allows its peers: sizes, counts and waiting times, with their defaults.
+//!
+//! Plain data. Every limit that guards memory or waits for a peer is finite by default; `None` is
+//! what the configuration calls `"off"`.
+
+use std::time::Duration;
+
+use crate::{ByteSize, Rate};
+
+/// What the head of one message may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes of request line and fields together, with their line ends.
+    pub head_bytes_max: u32,
+    /// Fields.
+    pub field_count_max: u16,
+    /// Bytes of the request target.
+    pub uri_bytes_max: u32,
+}
+
+/// `limits` of a server: sizes and counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of the server, all workers together.
+    pub connections: Option<u32>,
+    /// Connections from one IPv4 address or one IPv6 /64.
+    pub connections_per_ip: Option<u32>,
+    /// Bytes of a head; 1 KiB to 1 MiB.
+    pub header_size: ByteSize,
+    /// Fields of a head; 1 to 1000.
+    pub header_count: u16,
+    /// Bytes of a request target; 256 B to 64 KiB.
+    pub uri: ByteSize,
+    /// Bytes of a request body.
+    pub body: Option<ByteSize>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: None,
+            connections_per_ip: None,
+            header_size: ByteSize(32 << 10),
+            header_count: 100,
+            uri: ByteSize(8 << 10),
+            body: None,
+        }
+    }
+}
+
+impl Limits {
+    /// The part that the HTTP/1.1 engine enforces.
+    pub fn head(&self) -> HeadLimits {
+        HeadLimits {
+            head_bytes_max: self.header_size.0 as u32,
+            field_count_max: self.header_count,
+            uri_bytes_max: self.uri.0 as u32,
+        }
+    }
+}
+
+/// `timeouts` of a server: how long it waits for a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From accept to the first byte.
+    pub first_byte: Option<Duration>,
+    /// From a head's first byte to its last.
+    pub header: Option<Duration>,
+    /// Between two reads of a body.
+    pub body_idle: Option<Duration>,
+    /// Mean over the last 10 s in which we waited for the body.
+    pub body_rate: Option<Rate>,
+    /// Without the peer acknowledging a byte that we sent.
+    pub write_idle: Option<Duration>,
+    /// Mean over the last 10 s in which we waited for the peer to take bytes.
+    pub write_rate: Option<Rate>,
+    /// Between an answer and the next request's first byte.
+    pub idle: Option<Duration>,
+    /// From a head's last byte to the answer's last.
+    pub request: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = |n| Some(Duration::from_secs(n));
+        Self {
+            first_byte: seconds(10),
+            header: seconds(10),
+            body_idle: seconds(30),
+            body_rate: Some(Rate(240)),
+            write_idle: seconds(30),
+            write_rate: Some(Rate(240)),
+            idle: seconds(75),
+            request: None,
+        }
+    }
+}

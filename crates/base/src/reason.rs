@@ -1,0 +1,157 @@
+//! The one table of outcomes: every way in which an exchange or a connection ends.
+//!
+//! A reason is the same word in the access log, in a counter, in `status` and in the documents. The
+//! table below is the only place that says which status answers it, whose doing it was, and what it
+//! means.
+
+/// Whose doing an outcome was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The peer that sent the request.
+    Client,
+    /// The server behind us.
+    Upstream,
+    /// Stead itself, its configuration or its machine.
+    Us,
+}
+
+impl Side {
+    /// The word in documents and in `status`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Us => "us",
+        }
+    }
+}
+
+/// What the table holds of one reason.
+#[derive(Clone, Copy, Debug)]
+pub struct ReasonFacts {
+    /// The word in logs, metrics and documents: `snake_case`.
+    pub code: &'static str,
+    /// The status that answers it, 400 to 599; 0 where no answer is sent or the handler chose one.
+    pub status: u16,
+    /// Whose doing it was.
+    pub side: Side,
+    /// One sentence for people, without a full stop.
+    pub meaning: &'static str,
+}
+
+macro_rules! reasons {
+    ($($(#[$attribute:meta])* $name:ident $code:literal $status:literal $side:ident $meaning:literal;)*) => {
+        /// How an exchange or a connection ended.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Reason { $(#[doc = $meaning] $name,)* }
+
+        impl Reason {
+            /// Every reason, in the order of the table; a reason's position is its index.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            const FACTS: &'static [ReasonFacts] = &[$(ReasonFacts {
+                code: $code, status: $status, side: Side::$side, meaning: $meaning,
+            },)*];
+        }
+    };
+}
+
+reasons! {
+    Ok "ok" 0 Us "answered as the handler meant to";
+    BadRequestLine "bad_request_line" 400 Client "the request line is not METHOD SP TARGET SP VERSION";
+    BadMethod "bad_method" 400 Client "the method is no token of at most 32 bytes";
+    BadTarget "bad_target" 400 Client "the request target has a form or a byte that is not allowed";
+    BadPath "bad_path" 400 Client "the path has an invalid escape, a NUL, a backslash or overlong UTF-8";
+    BadVersion "bad_version" 400 Client "the version is not HTTP/1.0 or HTTP/1.1";
+    UnsupportedVersion "unsupported_version" 505 Client "the major version is not 1";
+    BadLineEnd "bad_line_end" 400 Client "a line of the head does not end in CRLF, or a bare CR or LF stands in it";
+    BadHeaderName "bad_header_name" 400 Client "a header name is empty, not a token, or followed by whitespace";
+    BadHeaderValue "bad_header_value" 400 Client "a header value holds a control character";
+    FoldedHeader "folded_header" 400 Client "a header line begins with whitespace";
+    MissingHost "missing_host" 400 Client "an HTTP/1.1 request has no Host";
+    BadHost "bad_host" 400 Client "Host is repeated, malformed, or differs from the target's authority";
+    LengthAndEncoding "length_and_encoding" 400 Client "both Content-Length and Transfer-Encoding are present";
+    BadContentLength "bad_content_length" 400 Client "Content-Length is repeated or not a plain decimal number";
+    BadTransferEncoding "bad_transfer_encoding" 400 Client "Transfer-Encoding is not exactly one final chunked, or came with HTTP/1.0";
+    UnsupportedTransferEncoding "unsupported_transfer_encoding" 501 Client "a transfer coding other than chunked was asked for";
+    BadChunk "bad_chunk" 400 Client "a chunk's size or line end is malformed";
+    ChunkExtensionTooLong "chunk_extension_too_long" 400 Client "chunk extensions exceed 64 bytes a chunk or 4 KiB a body";
+    BadTrailer "bad_trailer" 400 Client "a trailer field is malformed or the trailers exceed the header limits";
+    UnsupportedExpectation "unsupported_expectation" 417 Client "Expect asks for something other than 100-continue";
+    UriTooLong "uri_too_long" 414 Client "the request target exceeds limits.uri";
+    HeaderTooLarge "header_too_large" 431 Client "the head exceeds limits.header_size";
+    TooManyHeaders "too_many_headers" 431 Client "the head has more fields than limits.header_count";
+    BodyTooLarge "body_too_large" 413 Client "the body exceeds limits.body";
+    FirstByteTimeout "first_byte_timeout" 0 Client "no byte arrived within timeouts.first_byte";
+    HeaderTimeout "header_timeout" 408 Client "the head was not complete within timeouts.header";
+    IdleTimeout "idle_timeout" 0 Us "the connection was idle for timeouts.idle";
+    BodyIdleTimeout "body_idle_timeout" 408 Client "no byte of the body arrived within timeouts.body_idle";
+    BodyTooSlow "body_too_slow" 408 Client "the body arrived slower than timeouts.body_rate";
+    WriteIdleTimeout "write_idle_timeout" 0 Client "the peer took no byte within timeouts.write_idle";
+    WriteTooSlow "write_too_slow" 0 Client "the peer took the answer slower than timeouts.write_rate";
+    RequestTimeout "request_timeout" 503 Us "the exchange took longer than timeouts.request";
+    ClientClosed "client_closed" 0 Client "the peer closed or reset before the answer was sent whole";
+    ClientClosedInHead "client_closed_in_head" 0 Client "the peer closed inside a request's head";
+    BodyTruncated "body_truncated" 400 Client "the peer closed inside a request's body";
+    NoRoute "no_route" 404 Client "no route matches";
+    MethodNotAllowed "method_not_allowed" 405 Client "routes match, but none for this method";
+    FileNotFound "file_not_found" 404 Client "there is no such file, or it must not be served";
+    RangeNotSatisfiable "range_not_satisfiable" 416 Client "no range lies within the file";
+    PreconditionFailed "precondition_failed" 412 Client "an If-Match or If-Unmodified-Since does not hold";
+    FileChanged "file_changed" 0 Us "the file changed while it was being sent, so the answer was cut";
+    FileError "file_error" 500 Us "the file could not be read";
+    TooManyConnections "too_many_connections" 0 Us "limits.connections was reached";
+    TooManyConnectionsPerAddress "too_many_connections_per_ip" 0 Client "limits.connections_per_ip was reached";
+    DescriptorsExhausted "descriptors_exhausted" 0 Us "the process or the system has no descriptor left to accept with";
+    NotReady "not_ready" 503 Us "the server is starting or draining";
+    HandlerError "handler_error" 500 Us "a handler or middleware failed";
+    HandlerPanic "handler_panic" 500 Us "a handler or middleware panicked";
+    ResponseTruncated "response_truncated" 0 Us "a body ended before its announced length";
+    Drained "drained" 0 Us "the connection was closed because the server drains";
+    BadUpstreamResponse "bad_upstream_response" 502 Upstream "an upstream's response broke the protocol";
+}
+
+impl Reason {
+    /// What the table says of this reason.
+    pub const fn facts(self) -> ReasonFacts {
+        Self::FACTS[self as usize]
+    }
+
+    /// The word in logs, metrics and documents.
+    pub const fn code(self) -> &'static str {
+        self.facts().code
+    }
+
+    /// The status that answers it; `None` where no answer is sent or the handler chose one.
+    pub const fn status(self) -> Option<u16> {
+        match self.facts().status {
+            0 => None,
+            status => Some(status),
+        }
+    }
+
+    /// Whose doing it was.
+    pub const fn side(self) -> Side {
+        self.facts().side
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_snake_case_and_statuses_are_errors() {
+        let mut seen = HashSet::new();
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            let facts = reason.facts();
+            assert_eq!(*reason as usize, index);
+            assert!(seen.insert(facts.code), "{} stands twice", facts.code);
+            assert!(facts.code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+            assert!(facts.status == 0 || (400..600).contains(&facts.status));
+            assert!(!facts.meaning.ends_with('.'), "{}", facts.meaning);
+        }
+    }
+}
