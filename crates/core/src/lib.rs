@@ -1,1 +1,42 @@
-//! placeholder
+//! The contract: what a handler and a middleware implement, and what they receive.
+//!
+//! A request lives here as an [`Exchange`]: middleware see it in order, a handler answers it, the
+//! same middleware see the answer in reverse. No sockets and no TLS; outside this workspace only
+//! types of `http` and `bytes` appear in the public API.
+//!
+//! INVARIANT: handlers and middleware are `Send + Sync` and shared by all workers; everything that
+//! belongs to one exchange, futures included, stays on its worker and is not `Send`.
+
+#![forbid(unsafe_code)]
+
+mod blocking;
+mod body;
+mod build;
+mod counters;
+mod exchange;
+mod file;
+mod handler;
+mod local;
+mod middleware;
+mod process;
+mod response;
+mod slots;
+mod tunnel;
+mod worker;
+
+pub use blocking::{Blocking, Job, Pending};
+pub use body::{Body, BodyStream, Frame};
+pub use build::{BuildContext, HandlerKind, MiddlewareKind};
+pub use counters::{Counter, Counters};
+pub use exchange::{BodyPipe, Connection, Exchange, Peer, RequestBody, Scheme};
+pub use file::OpenFile;
+pub use handler::{Handler, Reply};
+pub use local::{Local, LocalKey, LocalKeys};
+pub use middleware::{Flow, Middleware};
+pub use process::{Phase, Process};
+pub use response::Response;
+pub use slots::Slots;
+pub use stead_base::{Error, Reason, Result};
+pub use stead_http1::{Fields, Method, Name, StatusCode, Version, name};
+pub use tunnel::{Tunnel, TunnelIo};
+pub use worker::Worker;

@@ -1,0 +1,364 @@
+//! One request with its response: what handlers and middleware hold in their hands.
+//!
+//! A connection keeps one exchange and begins it again for each request, so that from the second
+//! request on nothing is allocated. Its worker lends buffers; whatever belongs to one request is
+//! released when the next begins.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use stead_http1::{Method, RequestHead, Version};
+use stead_route::Captures;
+
+use crate::{Body, BodyStream, Fields, Frame, Reason, Response, Result, Slots, StatusCode, Worker};
+
+/// Whether a connection is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plaintext.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The scheme's name in a URI.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// An address of the network; IPv4-mapped IPv6 addresses are unmapped.
+    Tcp(SocketAddr),
+    /// A process of this machine, through a unix socket.
+    Unix,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{}", address.ip()),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// What an exchange knows of its connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The other end.
+    pub peer: Peer,
+    /// Plaintext or TLS.
+    pub scheme: Scheme,
+    /// The server's name.
+    pub server: Rc<str>,
+    /// The user at the other end of a unix socket (`SO_PEERCRED`), where it was asked for.
+    pub peer_uid: Option<u32>,
+}
+
+/// One request with its response.
+pub struct Exchange {
+    worker: Rc<Worker>,
+    connection: Connection,
+    head: RequestHead,
+    path: String,
+    captures: Captures,
+    body: Option<Rc<BodyPipe>>,
+    response: Option<Response>,
+    slots: Slots,
+}
+
+impl Exchange {
+    /// An exchange for the requests of one connection.
+    pub fn new(worker: Rc<Worker>, connection: Connection) -> Self {
+        Self {
+            worker,
+            connection,
+            head: RequestHead::default(),
+            path: String::new(),
+            captures: Captures::default(),
+            body: None,
+            response: None,
+            slots: Slots::default(),
+        }
+    }
+
+    /// The worker that carries this exchange.
+    pub fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    /// The connection that it came on.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The request's head as it was parsed.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// The request's method.
+    pub fn method(&self) -> &Method {
+        self.head.method()
+    }
+
+    /// The request's protocol version.
+    pub fn version(&self) -> Version {
+        self.head.version()
+    }
+
+    /// The request's fields.
+    pub fn fields(&self) -> &Fields {
+        self.head.fields()
+    }
+
+    /// The request's fields, to change what inner middleware and the handler see.
+    pub fn fields_mut(&mut self) -> &mut Fields {
+        self.head.fields_mut()
+    }
+
+    /// The canonical path: the one that router, rules, handlers and log see.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The query as it was sent, without its question mark.
+    pub fn query(&self) -> Option<&[u8]> {
+        self.head.query()
+    }
+
+    /// What the route's pattern captured at position `index` (see
+    /// [`BuildContext`](crate::BuildContext)): canonical, still escaped.
+    pub fn capture(&self, index: usize) -> Option<&str> {
+        self.captures.get(&self.path, index)
+    }
+
+    /// The request's body. May be taken once; afterwards, and where there is none, an empty one.
+    pub fn take_body(&mut self) -> RequestBody {
+        RequestBody(self.body.take())
+    }
+
+    /// An answer with lent storage.
+    pub fn respond(&self, status: StatusCode) -> Response {
+        Response::with_fields(status, self.worker.fields())
+    }
+
+    /// A plain-text answer for `reason`: its status, and the status's own name as the body.
+    pub fn refuse(&self, reason: Reason) -> Response {
+        let status = reason.status().and_then(|code| StatusCode::from_u16(code).ok());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut body = self.worker.buffer();
+        body.extend_from_slice(status.as_str().as_bytes());
+        body.push(b' ');
+        body.extend_from_slice(status.canonical_reason().unwrap_or("Error").as_bytes());
+        body.push(b'\n');
+        let mut response = self.respond(status).with_body(body).with_reason(reason);
+        response.fields.set(stead_http1::name::CONTENT_TYPE, b"text/plain; charset=utf-8");
+        response
+    }
+
+    /// The answer, once there is one: in the response phase of middleware.
+    pub fn response(&self) -> Option<&Response> {
+        self.response.as_ref()
+    }
+
+    /// The answer, to change it in the response phase of middleware.
+    pub fn response_mut(&mut self) -> Option<&mut Response> {
+        self.response.as_mut()
+    }
+
+    /// State that middleware keep for this exchange.
+    pub fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
+    }
+}
+
+/// For the connection that carries the exchange, not for handlers.
+impl Exchange {
+    /// Forgets the last request; keeps its storage.
+    pub fn begin(&mut self) {
+        self.head.clear();
+        self.path.clear();
+        self.captures.clear();
+        self.body = None;
+        self.slots.clear();
+        if let Some(response) = self.response.take() {
+            self.reclaim(response);
+        }
+    }
+
+    /// The head, for the decoder to fill.
+    pub fn head_mut(&mut self) -> &mut RequestHead {
+        &mut self.head
+    }
+
+    /// Makes the canonical path from the head's.
+    ///
+    /// # Errors
+    /// [`Reason::BadPath`].
+    pub fn canonicalize_path(&mut self) -> Result<(), Reason> {
+        stead_route::canonicalize(self.head.path(), &mut self.path)
+    }
+
+    /// Head and path to match, captures to fill.
+    pub fn route_parts(&mut self) -> (&RequestHead, &str, &mut Captures) {
+        (&self.head, &self.path, &mut self.captures)
+    }
+
+    /// Gives the exchange a body that arrives through `pipe`.
+    pub fn set_body(&mut self, pipe: Rc<BodyPipe>) {
+        self.body = Some(pipe);
+    }
+
+    /// Stores the answer for the response phase; an earlier one is dropped.
+    pub fn set_response(&mut self, response: Response) {
+        if let Some(earlier) = self.response.replace(response) {
+            self.reclaim(earlier);
+        }
+    }
+
+    /// Takes the answer out to write it.
+    pub fn take_response(&mut self) -> Option<Response> {
+        self.response.take()
+    }
+
+    /// Gives an answer's storage back to the worker.
+    pub fn reclaim(&self, response: Response) {
+        self.worker.reclaim_fields(response.fields);
+        if let Body::Buffer(buffer) = response.body {
+            self.worker.reclaim_buffer(buffer);
+        }
+    }
+}
+
+/// The body of a request, owned by whoever took it. The connection's task reads the socket only
+/// when this is asked for more.
+pub struct RequestBody(Option<Rc<BodyPipe>>);
+
+impl RequestBody {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// The peer broke off, was too slow, or broke the framing or `limits.body`.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn frame(&mut self) -> Option<Result<Frame>> {
+        poll_fn(|context| self.poll_frame(context)).await
+    }
+}
+
+impl BodyStream for RequestBody {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
+        match &self.0 {
+            Some(pipe) => pipe.poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn len(&self) -> Option<u64> {
+        self.0.is_none().then_some(0)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some(pipe) = &self.0 {
+            pipe.abandon();
+        }
+    }
+}
+
+/// A one-frame pipe from the connection's task to whoever holds the body.
+#[derive(Default)]
+pub struct BodyPipe(RefCell<PipeState>);
+
+#[derive(Default)]
+struct PipeState {
+    frame: Option<Frame>,
+    /// How the body ended; taken by the reader after the last frame.
+    end: Option<Result<()>>,
+    ended: bool,
+    wanted: bool,
+    abandoned: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl BodyPipe {
+    fn poll_frame(&self, context: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
+        let mut state = self.0.borrow_mut();
+        if let Some(frame) = state.frame.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if state.ended {
+            return Poll::Ready(match state.end.take() {
+                Some(Err(error)) => Some(Err(error)),
+                _ => None,
+            });
+        }
+        state.wanted = true;
+        state.reader = Some(context.waker().clone());
+        if let Some(writer) = state.writer.take() {
+            writer.wake();
+        }
+        Poll::Pending
+    }
+
+    fn abandon(&self) {
+        let mut state = self.0.borrow_mut();
+        state.abandoned = true;
+        state.wanted = false;
+        if let Some(writer) = state.writer.take() {
+            writer.wake();
+        }
+    }
+
+    /// Whether the reader waits for a frame; if not, wakes the caller when it does.
+    pub fn poll_wanted(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.borrow_mut();
+        if state.wanted && state.frame.is_none() {
+            return Poll::Ready(());
+        }
+        state.writer = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Whether nobody will read any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.0.borrow().abandoned
+    }
+
+    /// Hands the reader a frame. INVARIANT: the last one was taken ([`Self::poll_wanted`]).
+    pub fn push(&self, frame: Frame) {
+        let mut state = self.0.borrow_mut();
+        debug_assert!(state.frame.is_none(), "one frame at a time");
+        state.frame = Some(frame);
+        state.wanted = false;
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+    }
+
+    /// Ends the body.
+    pub fn finish(&self, end: Result<()>) {
+        let mut state = self.0.borrow_mut();
+        state.end = Some(end);
+        state.ended = true;
+        state.wanted = false;
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+    }
+}
