@@ -1,1 +1,37 @@
-fn main() {}
+//! `stead-bench`: measures Stead beside its peers on this machine.
+//!
+//! Each group (`http`, `idle`, `latency`, `route`, `allocations`) runs its servers in interleaved
+//! rounds, the server on core 0 and the load on core 1, prints a table and writes one JSON record
+//! per row; `report` makes `docs/benchmarks.md` and its plots from the records alone. The limits
+//! are those that Stead promises; a miss is printed as a miss.
+
+#![forbid(unsafe_code)]
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use stead_bench::http::{self, HttpOptions};
+use stead_bench::session::{Options, Session};
+
+#[derive(Parser)]
+#[command(about = "Measures Stead beside its peers", version)]
+struct Arguments {
+    #[command(subcommand)]
+    group: Group,
+}
+
+#[derive(Subcommand)]
+enum Group {
+    /// CPU time per request of fixed and static answers
+    Http {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        http: HttpOptions,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().group {
+        Group::Http { options, http } => http::run(&Session::open(options)?, &http),
+    }
+}

@@ -1,0 +1,296 @@
+//! The `http` group: CPU time of the server per request, for small and large answers, with a log,
+//! with a connection for each request, and pipelined.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::answer::Expected;
+use crate::loader::{Loader, Plan, Reuse, Totals, check_once};
+use crate::machine::{LOAD_CORE, SERVER_CORE};
+use crate::procfs::{self, CoreTicks, CpuMark};
+use crate::record::{Limit, Record, Run};
+use crate::server::{Running, Scene, Server};
+use crate::session::{FOREIGN_PERCENT, Row, STEAL_PERCENT, Session};
+use crate::table;
+
+#[derive(Args, Clone, Debug)]
+pub struct HttpOptions {
+    /// Rows to run, separated by commas: fixed, static-1k, static-100k, static-10m, log,
+    /// connection, pipelined [default: all]
+    #[arg(long, value_delimiter = ',')]
+    rows: Option<Vec<String>>,
+    /// Seconds of load in each run, 1 to 60 [default: 4, quick: 1]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: Option<u64>,
+    /// Connections held open by the load generator, 1 to 1000
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    connections: u16,
+}
+
+pub fn run(session: &Session, options: &HttpOptions) -> Result<()> {
+    let known: Vec<&str> = WORKS.iter().map(|work| work.name).collect();
+    for name in options.rows.iter().flatten() {
+        ensure!(known.contains(&name.as_str()), "no row `{name}`; there are {}", known.join(", "));
+    }
+    make_files(&session.place.root())?;
+    for (order, work) in WORKS.iter().enumerate() {
+        if options.rows.as_ref().is_none_or(|rows| rows.iter().any(|row| row == work.name)) {
+            let record = work.record(session, options, order as u32)?;
+            record.write(&session.options.out)?;
+            table::print(&record);
+        }
+    }
+    Ok(())
+}
+
+/// One row of the group.
+struct Work {
+    name: &'static str,
+    title: &'static str,
+    path: &'static str,
+    shape: Shape,
+    /// Stead's CPU time per request over nginx's.
+    at_most: f64,
+    peers: &'static [Server],
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Shape {
+    KeepAlive,
+    /// Both sides write a JSON access log to a file.
+    Log,
+    ConnectionEach,
+    Pipelined,
+}
+
+use Server::{Axum, Caddy, Go, Haproxy, Hyper, Nginx};
+
+const WORKS: &[Work] = &[
+    Work {
+        name: "fixed",
+        title: "fixed 13-byte answer",
+        path: "/",
+        shape: Shape::KeepAlive,
+        at_most: 0.95,
+        peers: &[Nginx, Haproxy, Caddy, Go, Hyper, Axum],
+    },
+    Work {
+        name: "static-1k",
+        title: "static file, 1 KB",
+        path: "/1k.txt",
+        shape: Shape::KeepAlive,
+        at_most: 0.85,
+        peers: &[Nginx, Caddy, Go],
+    },
+    Work {
+        name: "static-100k",
+        title: "static file, 100 KB",
+        path: "/100k.txt",
+        shape: Shape::KeepAlive,
+        at_most: 0.65,
+        peers: &[Nginx, Caddy, Go],
+    },
+    Work {
+        name: "static-10m",
+        title: "static file, 10 MB",
+        path: "/10m.txt",
+        shape: Shape::KeepAlive,
+        at_most: 0.35,
+        peers: &[Nginx, Caddy, Go],
+    },
+    Work {
+        name: "log",
+        title: "fixed answer, JSON access log to a file",
+        path: "/",
+        shape: Shape::Log,
+        at_most: 0.90,
+        peers: &[Nginx],
+    },
+    Work {
+        name: "connection",
+        title: "fixed answer, a new connection for each request",
+        path: "/",
+        shape: Shape::ConnectionEach,
+        at_most: 1.0,
+        peers: &[Nginx, Haproxy, Caddy, Go, Hyper, Axum],
+    },
+    Work {
+        name: "pipelined",
+        title: "fixed answer, pipelined 16 deep",
+        path: "/",
+        shape: Shape::Pipelined,
+        at_most: 0.33,
+        peers: &[Nginx, Haproxy, Caddy, Go, Hyper, Axum],
+    },
+];
+
+impl Work {
+    fn record(&self, session: &Session, options: &HttpOptions, order: u32) -> Result<Record> {
+        let servers = session.servers(self.peers)?;
+        let seconds = options.seconds.unwrap_or(if session.options.quick { 1 } else { 4 });
+        let row = Row {
+            group: "http",
+            name: self.name,
+            order,
+            title: self.title,
+            unit: "µs CPU per request",
+            limit: Limit::Ratio { peer: "nginx".into(), at_most: self.at_most },
+            method: [
+                ("load".into(), format!("{seconds} s after a warm-up, fresh process per run")),
+                ("connections".into(), options.connections.to_string()),
+            ]
+            .into(),
+        };
+        let span = Duration::from_secs(seconds);
+        session.rounds(&row, &servers, |server| {
+            self.measure(session, server, options.connections.into(), span)
+        })
+    }
+
+    fn measure(
+        &self,
+        session: &Session,
+        server: Server,
+        connections: usize,
+        span: Duration,
+    ) -> Result<Run> {
+        let scene = Scene::new(&session.place, server, self.shape == Shape::Log)?;
+        let body = self.body(&scene.root)?;
+        let mut running = Running::start(server, &scene)?;
+        check_once(scene.address, self.path, &body)?;
+        let mut loader = Loader::open(Plan {
+            address: scene.address,
+            path: self.path.to_owned(),
+            expected: if body.len() <= COMPARED_BYTES_MAX {
+                Expected::exactly(&body)
+            } else {
+                Expected::of_length(body.len() as u64)
+            },
+            connections,
+            reuse: self.reuse(),
+        })?;
+        let warm = loader.run(WARM_UP.min(span), self.answers_max())?;
+        let (run, totals) = self.load(&mut loader, running.pid(), span)?;
+        drop(loader);
+        running.end();
+        if let Some(log) = &scene.access_log {
+            let answers = 1 + warm.answers + totals.answers;
+            check_log(log, answers)?;
+        }
+        Ok(run)
+    }
+
+    /// The measured span: the server's CPU time over the answers it gave.
+    fn load(&self, loader: &mut Loader, pid: u32, span: Duration) -> Result<(Run, Totals)> {
+        sleep(SETTLE);
+        let opened = procfs::passive_opens()?;
+        let mark = CpuMark::now(pid)?;
+        let (server_core, load_core) = (CoreTicks::now(SERVER_CORE)?, CoreTicks::now(LOAD_CORE)?);
+        let totals = loader.run(span, self.answers_max())?;
+        let server_use = server_core.until(&CoreTicks::now(SERVER_CORE)?);
+        let load_use = load_core.until(&CoreTicks::now(LOAD_CORE)?);
+        // What the server still does for these requests, the flush of its log for one, counts.
+        sleep(if self.shape == Shape::Log { LOG_SETTLE } else { SETTLE });
+        let spent = mark.spent()?;
+        let accepted = procfs::passive_opens()? - opened;
+        if self.shape == Shape::ConnectionEach {
+            ensure!(
+                totals.connections == totals.answers && accepted >= totals.answers,
+                "{} answers over {accepted} connections: not one each",
+                totals.answers
+            );
+        }
+        let micros = spent.total_ns as f64 / 1000.0 / totals.answers as f64;
+        let own_percent = 100.0 * spent.total_ns as f64 / server_use.span_ns;
+        let run = Run::new(micros)
+            .with("user_micros", micros * spent.user_share)
+            .with("answers", totals.answers as f64)
+            .with("connections_accepted", accepted as f64)
+            .with("requests_per_second", totals.answers as f64 / totals.elapsed.as_secs_f64())
+            .with("load_core_percent", load_use.busy)
+            .with("server_core_percent", server_use.busy)
+            .with(FOREIGN_PERCENT, (server_use.busy - own_percent).max(0.0))
+            .with(STEAL_PERCENT, server_use.steal);
+        Ok((run, totals))
+    }
+
+    fn reuse(&self) -> Reuse {
+        match self.shape {
+            Shape::KeepAlive | Shape::Log => Reuse::KeepAlive { depth: 1 },
+            Shape::Pipelined => Reuse::KeepAlive { depth: PIPELINE_DEPTH },
+            Shape::ConnectionEach => Reuse::Never,
+        }
+    }
+
+    fn answers_max(&self) -> u64 {
+        if self.shape == Shape::ConnectionEach { CONNECTIONS_MAX } else { ANSWERS_MAX }
+    }
+
+    fn body(&self, root: &Path) -> Result<Vec<u8>> {
+        if self.path == "/" {
+            return Ok(FIXED.to_vec());
+        }
+        let file = FILES.iter().find(|(name, _)| self.path.ends_with(name));
+        let (name, bytes) = file.context("the row's file is not made")?;
+        let body = content(*bytes);
+        ensure!(root.join(name).metadata()?.len() == body.len() as u64, "{name} has changed");
+        Ok(body)
+    }
+}
+
+/// Writes the static files; their content is the same on every machine.
+fn make_files(root: &Path) -> Result<()> {
+    for (name, bytes) in FILES {
+        fs::write(root.join(name), content(*bytes)).with_context(|| format!("write {name}"))?;
+    }
+    Ok(())
+}
+
+/// Text that does not repeat (xorshift64, Marsaglia 2003).
+fn content(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let letters = b"abcdefghijklmnopqrstuvwxyz012345";
+    (0..bytes)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            letters[(state >> 59) as usize]
+        })
+        .collect()
+}
+
+/// The log must hold a line of JSON for every answer: a server that drops lines saves their work.
+fn check_log(log: &Path, answers: u64) -> Result<()> {
+    let mut lines = 0;
+    let mut last = String::new();
+    for line in BufReader::new(File::open(log)?).lines() {
+        last = line?;
+        lines += 1;
+    }
+    let record: serde_json::Value =
+        serde_json::from_str(&last).with_context(|| format!("a log line is no JSON: {last}"))?;
+    ensure!(record["status"] == 200, "the log's last line has no status 200: {last}");
+    ensure!(lines == answers, "{lines} lines in the log for {answers} answers");
+    Ok(())
+}
+
+pub const FIXED: &[u8] = b"Hello, World!";
+const FILES: &[(&str, usize)] =
+    &[("1k.txt", 1_000), ("100k.txt", 100_000), ("10m.txt", 10_000_000)];
+/// Bodies up to this size are compared byte by byte under load; larger ones before it, and under
+/// load by length, because comparing would make the client's core the subject.
+const COMPARED_BYTES_MAX: usize = 1_000;
+const PIPELINE_DEPTH: u64 = 16;
+const WARM_UP: Duration = Duration::from_millis(500);
+const SETTLE: Duration = Duration::from_millis(50);
+/// nginx flushes its log each second, Stead its own in less.
+const LOG_SETTLE: Duration = Duration::from_millis(1_300);
+const ANSWERS_MAX: u64 = 50_000_000;
+const CONNECTIONS_MAX: u64 = 1_000_000;

@@ -1,0 +1,17 @@
+//! The parts of `stead-bench`.
+//!
+//! [`session`] is one invocation; the groups [`http`] and others use it to run [`server`]s under
+//! the [`loader`], each answer checked by [`answer`]; [`procfs`] tells what a server cost;
+//! [`record`] is what stays, [`table`] shows it. Nothing here is a library for others.
+
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod http;
+pub mod loader;
+pub mod machine;
+pub mod procfs;
+pub mod record;
+pub mod server;
+pub mod session;
+pub mod table;

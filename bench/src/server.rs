@@ -1,0 +1,418 @@
+//! The servers under measurement: how each is started, asked for its version, and ended.
+//!
+//! Every server runs in its own folder with a configuration filled in from `bench/peers/`, bound to
+//! the server core, and dies with the bench: by [`Running`]'s drop, or by the kernel
+//! (`setpriv --pdeathsig`) when the bench itself is killed. Only its own process ids are signalled.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::machine::SERVER_CORE;
+use crate::procfs;
+
+/// A server that the bench knows how to run.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
+pub enum Server {
+    Stead,
+    Nginx,
+    /// nginx with `aio threads`, its documented way not to wait for the disk.
+    NginxAio,
+    Haproxy,
+    Caddy,
+    Go,
+    Hyper,
+    Axum,
+}
+
+/// What one server is to serve, and where.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    pub address: SocketAddr,
+    /// Folder of the files served.
+    pub root: PathBuf,
+    /// Folder for this server's configuration, logs and temporary files.
+    pub work: PathBuf,
+    /// The JSON access log, where the row wants one.
+    pub access_log: Option<PathBuf>,
+    /// Open descriptors allowed per process.
+    pub descriptors: u64,
+    pub binaries: Binaries,
+}
+
+/// Where the servers that are not Debian packages lie.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    pub stead: PathBuf,
+    pub hyper: PathBuf,
+    pub axum: PathBuf,
+    pub go: PathBuf,
+}
+
+impl Scene {
+    /// A scene in a fresh folder below `place`, on a free loopback port.
+    pub fn new(place: &Place, server: Server, access_log: bool) -> Result<Scene> {
+        let work = place.folder(server.name())?;
+        Ok(Scene {
+            address: free_address()?,
+            root: place.root(),
+            access_log: access_log.then(|| work.join("access.log")),
+            descriptors: place.descriptors,
+            binaries: place.binaries.clone(),
+            work,
+        })
+    }
+}
+
+/// The temporary folder of one run of the bench; removed when dropped.
+pub struct Place {
+    path: PathBuf,
+    count: std::cell::Cell<u32>,
+    descriptors: u64,
+    binaries: Binaries,
+}
+
+impl Place {
+    pub fn create(below: &Path, descriptors: u64, stead: PathBuf) -> Result<Place> {
+        let path = below.join(format!("work-{}", std::process::id()));
+        fs::create_dir_all(path.join("root"))
+            .with_context(|| format!("create {}", path.display()))?;
+        // Servers get absolute paths.
+        let path = path.canonicalize()?;
+        let beside = std::env::current_exe()?.parent().map(Path::to_path_buf).unwrap_or_default();
+        let binaries = Binaries {
+            stead,
+            hyper: beside.join("stead-bench-hyper"),
+            axum: beside.join("stead-bench-axum"),
+            go: path.join("go-peer"),
+        };
+        Ok(Place { path, count: std::cell::Cell::new(0), descriptors, binaries })
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.path.join("root")
+    }
+
+    /// Makes what a server needs that is built here.
+    pub fn build(&self, servers: &[Server]) -> Result<()> {
+        if servers.contains(&Server::Go) {
+            let source = Path::new(PEERS).join("go/main.go");
+            let mut build = Command::new("go");
+            build.arg("build").arg("-o").arg(&self.binaries.go).arg(source);
+            build.env("GO111MODULE", "off").env("GOFLAGS", "");
+            let status = build.status().context("run go (Debian package golang-go)")?;
+            anyhow::ensure!(status.success(), "go build failed");
+        }
+        for server in servers {
+            let program = server.program(&self.binaries);
+            if program.is_absolute() && !program.exists() {
+                bail!("{} is missing: {}", program.display(), server.remedy());
+            }
+        }
+        Ok(())
+    }
+
+    /// What each binary says about itself.
+    pub fn version(&self, server: Server) -> String {
+        server.version(&self.binaries).unwrap_or_else(|error| format!("unknown ({error:#})"))
+    }
+
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        self.count.set(self.count.get() + 1);
+        let path = self.path.join(format!("{name}-{}", self.count.get()));
+        fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+impl Server {
+    pub fn name(self) -> &'static str {
+        match self {
+            Server::Stead => "stead",
+            Server::Nginx => "nginx",
+            Server::NginxAio => "nginx-aio",
+            Server::Haproxy => "haproxy",
+            Server::Caddy => "caddy",
+            Server::Go => "go",
+            Server::Hyper => "hyper",
+            Server::Axum => "axum",
+        }
+    }
+
+    fn program(self, binaries: &Binaries) -> PathBuf {
+        match self {
+            Server::Stead => binaries.stead.clone(),
+            Server::Nginx | Server::NginxAio => on_path("nginx"),
+            Server::Haproxy => on_path("haproxy"),
+            Server::Caddy => on_path("caddy"),
+            Server::Go => binaries.go.clone(),
+            Server::Hyper => binaries.hyper.clone(),
+            Server::Axum => binaries.axum.clone(),
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Server::Stead => {
+                "build it with `cargo build --release -p stead-cli`, or name it in STEAD_BIN, \
+                 or leave it out with --no-stead"
+            }
+            Server::Hyper | Server::Axum => {
+                "build it with `cargo build --release -p stead-bench --bins`"
+            }
+            Server::Go => "the build left no file",
+            Server::Nginx | Server::NginxAio | Server::Haproxy | Server::Caddy => {
+                "install the Debian package of that name"
+            }
+        }
+    }
+
+    /// Writes the configuration into the scene's folder and returns the command.
+    fn command(self, scene: &Scene) -> Result<Command> {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "taskset", "--cpu-list"]);
+        command.arg(SERVER_CORE.to_string()).arg(self.program(&scene.binaries));
+        let port = scene.address.port().to_string();
+        match self {
+            Server::Stead => {
+                let access = scene.access_log.as_deref().map_or_else(
+                    || "access = \"off\"".to_owned(),
+                    |log| format!("access = {{ file = \"{}\" }}\nformat = \"json\"", log.display()),
+                );
+                command.arg("run").arg("-c");
+                command.arg(scene.fill("stead.toml", &[("@ACCESS_LOG@", &access)])?);
+                command.env("RUNTIME_DIRECTORY", &scene.work).env("STATE_DIRECTORY", &scene.work);
+            }
+            Server::Nginx | Server::NginxAio => {
+                let access = scene.access_log.as_deref().map_or_else(
+                    || "access_log off;".to_owned(),
+                    |log| format!("access_log {} json buffer=64k flush=1s;", log.display()),
+                );
+                let aio = if self == Server::NginxAio { "aio threads;" } else { "" };
+                let words = [("@ACCESS_LOG@", access.as_str()), ("@AIO@", aio)];
+                command.arg("-c").arg(scene.fill("nginx.conf", &words)?);
+                command
+                    .arg("-p")
+                    .arg(&scene.work)
+                    .arg("-e")
+                    .arg(scene.work.join("nginx-error.log"));
+            }
+            Server::Haproxy => {
+                command.arg("-db").arg("-f").arg(scene.fill("haproxy.cfg", &[])?);
+            }
+            Server::Caddy => {
+                command.args(["run", "--adapter", "caddyfile", "--config"]);
+                command.arg(scene.fill("Caddyfile", &[])?);
+                command.env("GOMAXPROCS", "1").env("HOME", &scene.work);
+                command.env("XDG_DATA_HOME", &scene.work).env("XDG_CONFIG_HOME", &scene.work);
+            }
+            Server::Go => {
+                command.arg(port).arg(&scene.root).env("GOMAXPROCS", "1");
+            }
+            Server::Hyper | Server::Axum => {
+                command.arg(port);
+            }
+        }
+        Ok(command)
+    }
+
+    fn version(self, binaries: &Binaries) -> Result<String> {
+        let arguments: &[&str] = match self {
+            Server::Nginx | Server::NginxAio | Server::Haproxy => &["-v"],
+            Server::Caddy => &["version"],
+            Server::Stead => &["--version"],
+            Server::Hyper | Server::Axum => return locked_version(self.name()),
+            Server::Go => &["version"],
+        };
+        let program = if self == Server::Go { on_path("go") } else { self.program(binaries) };
+        let output = Command::new(&program).args(arguments).output()?;
+        // nginx tells its version on stderr.
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+    }
+}
+
+impl Scene {
+    /// Fills in a configuration of `bench/peers/` and writes it into the scene's folder.
+    fn fill(&self, name: &str, words: &[(&str, &str)]) -> Result<PathBuf> {
+        let mut text = procfs::read(Path::new(PEERS).join(name))?;
+        let port = self.address.port().to_string();
+        let descriptors = self.descriptors.to_string();
+        let connections = (self.descriptors - DESCRIPTORS_SPARE).to_string();
+        let places = [
+            ("@PORT@", port.as_str()),
+            ("@ROOT@", self.root.to_str().context("the folder's name is not UTF-8")?),
+            ("@WORK@", self.work.to_str().context("the folder's name is not UTF-8")?),
+            ("@DESCRIPTORS@", &descriptors),
+            ("@CONNECTIONS@", &connections),
+        ];
+        for (word, value) in places.iter().chain(words) {
+            text = text.replace(word, value);
+        }
+        let path = self.work.join(name);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// A server that answers; ended when dropped.
+pub struct Running {
+    child: Child,
+    name: &'static str,
+    output: PathBuf,
+}
+
+impl Running {
+    /// Starts the server and waits until it accepts connections.
+    pub fn start(server: Server, scene: &Scene) -> Result<Running> {
+        let output = scene.work.join("output.txt");
+        let file = File::create(&output)?;
+        let child = server
+            .command(scene)?
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .context("run setpriv and taskset (Debian package util-linux)")?;
+        let mut running = Running { child, name: server.name(), output };
+        running.wait_until_open(scene.address)?;
+        Ok(running)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets the server end by itself and write its logs; kills it after [`END_WAIT`].
+    pub fn end(&mut self) {
+        let members = procfs::family(self.pid()).unwrap_or_default();
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        signal(self.pid(), Signal::TERM);
+        let start = Instant::now();
+        while start.elapsed() < END_WAIT {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            sleep(Duration::from_millis(10));
+        }
+        eprintln!("{} did not end within {END_WAIT:?} and is killed", self.name);
+        // Members are children of a process that we have not reaped, so their ids are still theirs.
+        for pid in members.into_iter().rev() {
+            signal(pid, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+
+    fn wait_until_open(&mut self, address: SocketAddr) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < OPEN_WAIT {
+            if TcpStream::connect(address).is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended at once ({status}): {}", self.name, self.output_text());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        bail!("{} accepts nothing after {OPEN_WAIT:?}: {}", self.name, self.output_text())
+    }
+
+    /// What the server wrote on stdout and stderr.
+    pub fn output_text(&self) -> String {
+        procfs::read(&self.output).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid as i32) {
+        // The process may have ended in this moment.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// A port that was free a moment ago. Servers bind it right away; a loser fails its start.
+fn free_address() -> Result<SocketAddr> {
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(probe.local_addr()?)
+}
+
+fn on_path(program: &str) -> PathBuf {
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    // Debian keeps nginx and haproxy in /usr/sbin, which a user's PATH may lack.
+    let found = std::env::split_paths(&places)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file());
+    found.unwrap_or_else(|| Path::new("/usr/sbin").join(program))
+}
+
+/// Version of a crate that a peer is built from, read from the workspace's lock file.
+fn locked_version(package: &str) -> Result<String> {
+    let lock = procfs::read(Path::new(PEERS).join("../../Cargo.lock"))?;
+    let entry = format!("name = \"{package}\"\nversion = \"");
+    let (_, rest) = lock.split_once(&entry).context("not in Cargo.lock")?;
+    Ok(format!("{package} {}", rest.split('"').next().unwrap_or_default()))
+}
+
+const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
+const OPEN_WAIT: Duration = Duration::from_secs(10);
+const END_WAIT: Duration = Duration::from_secs(8);
+/// Descriptors a server needs beside its connections.
+const DESCRIPTORS_SPARE: u64 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_configuration_is_filled_completely() {
+        let place = Place::create(&std::env::temp_dir(), 1000, PathBuf::from("/none")).unwrap();
+        for server in Server::value_variants() {
+            let scene = Scene::new(&place, *server, true).unwrap();
+            server.command(&scene).unwrap();
+            for file in fs::read_dir(&scene.work).unwrap().flatten() {
+                let text = procfs::read(file.path()).unwrap();
+                let words = text.replace("@WORDS@", "");
+                let left = words.split('@').skip(1).step_by(2).find(|word| {
+                    !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+                });
+                assert_eq!(left, None, "{}", file.path().display());
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_ends_at_once_is_reported() {
+        let place = Place::create(
+            &std::env::temp_dir().join("ends-at-once"),
+            1000,
+            PathBuf::from("/bin/false"),
+        )
+        .unwrap();
+        let scene = Scene::new(&place, Server::Stead, false).unwrap();
+        let error = Running::start(Server::Stead, &scene).err().unwrap().to_string();
+        assert!(error.starts_with("stead ended at once"), "{error}");
+    }
+}
