@@ -1,1 +1,45 @@
-//! placeholder
+//! Configuration of Stead: text, positions, typed values, and everything that is wrong, in one run.
+//!
+//! `stead.toml` and its includes are parsed into a positioned tree ([`Value`]), `${…}` is expanded,
+//! and the tree is decoded by [`Config`] (our own derive) into plain data. All errors of all files
+//! are collected as [`Diagnostics`], each with the characters it means and what to write instead.
+//! Components declare their settings in their own files and decode them from [`Settings`]; this crate
+//! learns of them only through a [`Vocabulary`]. Pure but for `files`: no clock, no socket, no
+//! runtime type.
+
+#![forbid(unsafe_code)]
+
+extern crate self as stead_config;
+
+mod decode;
+mod diagnostic;
+mod expand;
+mod kind;
+mod near;
+mod parse;
+mod print;
+mod render;
+mod scalar;
+mod schema;
+mod secret;
+mod settings;
+mod span;
+mod template;
+mod value;
+
+pub use std::time::Duration;
+
+pub use decode::{Config, Decoder, Fields, Rest};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use expand::Environment;
+pub use kind::{Kind, KindFacts, Vocabulary};
+pub use render::Color;
+pub use scalar::{Map, Off};
+pub use schema::{Field, FieldSchema, PathPart, RestSchema, Schema, TableSchema, TextForm, Word};
+pub use secret::Secret;
+pub use settings::Settings;
+pub use span::{FileId, Position, Sources, Span, Spanned};
+pub use stead_base::{ByteSize, Rate};
+pub use stead_derive::Config;
+pub use template::{Piece, Template};
+pub use value::{Content, Entry, Key, Literal, Table, Text, Value};

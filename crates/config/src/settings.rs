@@ -1,0 +1,91 @@
+//! The settings of one component, positioned and not yet decoded.
+//!
+//! `load` hands them on as they stand; the component's own file decodes them into its own type, so
+//! that this crate knows no component and a component parses no text.
+
+use std::sync::Arc;
+
+use crate::decode::Decoder;
+use crate::value::{Content, Table};
+use crate::{Config, Diagnostic, Diagnostics, Sources, Span, Value, Vocabulary};
+
+/// What a configuration says to one component.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    name: String,
+    value: Value,
+    sources: Arc<Sources>,
+}
+
+static NO_KINDS: Vocabulary = Vocabulary::new();
+
+impl Settings {
+    pub(crate) fn new(name: impl Into<String>, value: Value, sources: Arc<Sources>) -> Self {
+        Self { name: name.into(), value, sources }
+    }
+
+    /// Reads `name = value` out of a piece of TOML, as a test or an example writes it. No
+    /// environment variable is set.
+    ///
+    /// # Errors
+    /// The text is no TOML, or holds not exactly one key.
+    pub fn parse(text: &str) -> Result<Self, Diagnostics> {
+        let mut sources = Sources::default();
+        let file = sources.add("stead.toml", text);
+        let (mut root, mut diagnostics) = crate::parse::parse(&sources, file);
+        crate::expand::expand(&mut root, &sources, &|_| None, &mut diagnostics);
+        if diagnostics.has_errors() {
+            return Err(diagnostics);
+        }
+        let span = Span::new(file, 0..text.len());
+        let mut entries = root.into_entries().into_iter();
+        match (entries.next(), entries.next()) {
+            (Some(entry), None) => Ok(Self::new(entry.key.name, entry.value, Arc::new(sources))),
+            _ => Err(Diagnostic::error(span, "write exactly one key, the name of the kind").into()),
+        }
+    }
+
+    /// No settings at all, for a component named without any; `span` is where it is named.
+    pub(crate) fn empty(name: &str, span: Span, sources: Arc<Sources>) -> Self {
+        Self::new(name, Value::new(Content::Table(Table::new()), span), sources)
+    }
+
+    /// Decodes the settings into the component's own type.
+    ///
+    /// # Errors
+    /// All that is wrong with them, each with its place.
+    pub fn decode<T: Config>(&self) -> Result<T, Diagnostics> {
+        let mut decoder = Decoder::new(&self.sources, &NO_KINDS, self.name.as_str());
+        let decoded = T::decode(&self.value, &mut decoder);
+        let diagnostics = decoder.finish();
+        match decoded {
+            Some(decoded) if !diagnostics.has_errors() => Ok(decoded),
+            _ => Err(diagnostics),
+        }
+    }
+
+    /// The name of the kind.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The undecoded value.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Where the settings stand.
+    pub fn span(&self) -> Span {
+        self.value.span
+    }
+
+    /// The files that they stand in.
+    pub fn sources(&self) -> &Arc<Sources> {
+        &self.sources
+    }
+
+    /// An error at the settings as a whole, for what only building can find out.
+    pub fn error(&self, message: impl Into<String>) -> Diagnostics {
+        Diagnostic::error(self.span(), message).into()
+    }
+}
