@@ -9,6 +9,7 @@ use stead_base::{HeadLimits, Reason};
 
 use crate::fields::Fields;
 use crate::lines::{FieldLines, Verdict};
+use crate::name::Known;
 use crate::scan::{BODY_BYTES_MAX, is_token_byte};
 use crate::{Event, Step};
 
@@ -113,7 +114,7 @@ impl Chunked {
         let progress = self
             .trailers
             .read(rest, trailers, |known, _| {
-                let keep = known.is_none_or(|known| known.is_allowed_in_trailers());
+                let keep = known.is_none_or(Known::is_allowed_in_trailers);
                 Ok(if keep { Verdict::Keep } else { Verdict::Drop })
             })
             .map_err(|_| Reason::BadTrailer)?;
@@ -170,7 +171,9 @@ impl Chunked {
         let next = match (extension, byte) {
             (E::Quoted, b'"') => E::AfterValue,
             (E::Quoted, b'\\') => E::Escaped,
-            (E::Quoted | E::Escaped, b'\t' | 0x20..=0x7E | 0x80..) => E::Quoted,
+            (E::Quoted | E::Escaped, b'\t' | 0x20..=0x7E | 0x80..) | (E::ValueStart, b'"') => {
+                E::Quoted
+            }
             (E::Name | E::AfterName, b'=') => E::ValueStart,
             (E::Name | E::AfterName | E::Value | E::AfterValue, b';') => E::NameStart,
             (E::Name | E::AfterName, _) if blank => E::AfterName,
@@ -178,7 +181,6 @@ impl Chunked {
             (E::NameStart | E::ValueStart, _) if blank => extension,
             (E::NameStart | E::Name, _) if is_token_byte(byte) => E::Name,
             (E::ValueStart | E::Value, _) if is_token_byte(byte) => E::Value,
-            (E::ValueStart, b'"') => E::Quoted,
             _ => return Err(Reason::BadChunk),
         };
         Ok(State::Extension(next))
@@ -216,6 +218,8 @@ const EXTENSIONS_BYTES_MAX: u16 = 4096;
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::*;
 
     const LIMITS: HeadLimits =
@@ -241,7 +245,7 @@ mod tests {
                 Event::Data(range) => out += str::from_utf8(&rest[range]).unwrap(),
                 Event::Trailers => {
                     for (name, value) in trailers.iter() {
-                        out += &format!("|{name}={}", value.escape_ascii());
+                        write!(out, "|{name}={}", value.escape_ascii()).unwrap();
                     }
                 }
                 Event::End if from + step.consumed < input.len() => return Ok(out + "+rest"),

@@ -208,12 +208,11 @@ fn framing_field(out: &mut Vec<u8>, framing: Framing) {
 fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool, status: u16) {
     let text: &[u8] = match (status, version, keep_alive) {
         (101, ..) | (426, Version::Http11, true) => b"Connection: upgrade\r\n",
-        (426, ..) => b"Connection: upgrade, close\r\n",
-        (100..=199, ..) | (_, Version::Http11, true) => return,
-        (_, Version::Http10, true) => b"Connection: keep-alive\r\n",
-        (_, Version::Http11, false) => b"Connection: close\r\n",
-        // What HTTP/1.0 does anyway.
-        (_, Version::Http10, false) => return,
+        (426, Version::Http11, false) => b"Connection: upgrade, close\r\n",
+        (200.., Version::Http11, false) => b"Connection: close\r\n",
+        (200.., Version::Http10, true) => b"Connection: keep-alive\r\n",
+        // What the version does anyway, or an interim answer.
+        _ => b"",
     };
     out.extend_from_slice(text);
 }
@@ -239,14 +238,12 @@ const fn is_hop(known: Known) -> bool {
 }
 
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {
-    match static_line(status.as_u16()) {
-        Some(line) => out.extend_from_slice(line),
-        None => {
-            out.extend_from_slice(b"HTTP/1.1 ");
-            out.extend_from_slice(status.as_str().as_bytes());
-            out.extend_from_slice(b" \r\n");
-        }
+    if let Some(line) = static_line(status.as_u16()) {
+        return out.extend_from_slice(line);
     }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.extend_from_slice(b" \r\n");
 }
 
 macro_rules! status_lines {

@@ -39,7 +39,7 @@ pub(crate) struct Span {
 impl Span {
     #[inline]
     pub(crate) fn new(start: usize, len: usize) -> Self {
-        debug_assert!(start + len <= u32::MAX as usize, "buffers stay below 4 GiB");
+        debug_assert!(u32::try_from(start + len).is_ok(), "buffers stay below 4 GiB");
         Self { start: start as u32, len: len as u32 }
     }
 

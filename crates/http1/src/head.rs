@@ -254,7 +254,9 @@ mod tests {
 
     fn head(target: &str, fields: &[(name::Name<'_>, &str)]) -> Result<RequestHead, Reason> {
         let mut all = Fields::new();
-        fields.iter().for_each(|(name, value)| all.append(*name, value.as_bytes()));
+        for (name, value) in fields {
+            all.append(*name, value.as_bytes());
+        }
         RequestHead::build(Method::GET, target.as_bytes(), all)
     }
 

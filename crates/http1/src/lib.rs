@@ -18,6 +18,7 @@ mod head;
 mod lines;
 pub mod name;
 mod request;
+mod response;
 mod scan;
 mod target;
 
@@ -27,6 +28,7 @@ pub use head::RequestHead;
 pub use http::{Method, StatusCode};
 pub use name::{Known, Name};
 pub use request::RequestDecoder;
+pub use response::{ResponseDecoder, ResponseHead};
 pub use target::Form;
 
 /// What one call of a decoder found.

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn security_09_10_11_lines_names_and_values() {
+    fn lines_names_and_values_are_checked() {
         check("\r\n", Ok(""));
         check("Host: a\r\nx-b:\t c d \t\r\n\r\n", Ok("Host=a|x-b=c d"));
         check("a:\r\nb: \r\n\r\n", Ok("a=|b="));

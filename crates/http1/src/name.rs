@@ -80,7 +80,7 @@ macro_rules! known_names {
         /// A field name that Stead knows; its canonical spelling is the doc line.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
-        pub enum Known { $(#[doc = $text] $variant,)* }
+        pub enum Known { $(#[doc = concat!("`", $text, "`")] $variant,)* }
 
         impl Known {
             /// Every known name, in the order of the table; a name's position is its index.

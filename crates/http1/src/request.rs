@@ -126,13 +126,12 @@ impl RequestDecoder {
                 State::Start { skipped } => {
                     let (next, used) = start(*skipped, rest)?;
                     at += used;
-                    match next {
-                        Some(skipped) => self.state = State::Start { skipped },
-                        None => {
-                            head.clear();
-                            self.state = State::Line { clean: 0 };
-                        }
-                    }
+                    self.state = if let Some(skipped) = next {
+                        State::Start { skipped }
+                    } else {
+                        head.clear();
+                        State::Line { clean: 0 }
+                    };
                     if rest.len() == used {
                         return Ok(Step::pending(at));
                     }

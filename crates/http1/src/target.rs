@@ -161,8 +161,8 @@ const HOST: [bool; 256] = {
 mod tests {
     use super::*;
 
-    fn check(method: Method, text: &str, expect: Result<(Form, &str, Option<&str>), Reason>) {
-        let target = Target::parse(&method, text.as_bytes());
+    fn check(method: &Method, text: &str, expect: Result<(Form, &str, Option<&str>), Reason>) {
+        let target = Target::parse(method, text.as_bytes());
         let parts = target.map(|target| {
             let part = |span: Span| str::from_utf8(span.of(text.as_bytes())).unwrap();
             (target.form, part(target.path), target.query.map(part))
@@ -172,27 +172,27 @@ mod tests {
 
     #[test]
     fn security_13_a_target_has_one_of_four_forms() {
-        let get = Method::GET;
-        check(get.clone(), "/", Ok((Form::Origin, "/", None)));
-        check(get.clone(), "/a/b?c=d?e", Ok((Form::Origin, "/a/b", Some("c=d?e"))));
-        check(get.clone(), "//x?", Ok((Form::Origin, "//x", Some(""))));
-        check(get.clone(), "http://a.example", Ok((Form::Absolute, "", None)));
-        check(get.clone(), "HTTPS://a:8/x?y", Ok((Form::Absolute, "/x", Some("y"))));
-        check(get.clone(), "http://a?y", Ok((Form::Absolute, "", Some("y"))));
-        check(Method::OPTIONS, "*", Ok((Form::Asterisk, "*", None)));
-        check(Method::CONNECT, "a:443", Ok((Form::Authority, "", None)));
+        let get = &Method::GET;
+        check(get, "/", Ok((Form::Origin, "/", None)));
+        check(get, "/a/b?c=d?e", Ok((Form::Origin, "/a/b", Some("c=d?e"))));
+        check(get, "//x?", Ok((Form::Origin, "//x", Some(""))));
+        check(get, "http://a.example", Ok((Form::Absolute, "", None)));
+        check(get, "HTTPS://a:8/x?y", Ok((Form::Absolute, "/x", Some("y"))));
+        check(get, "http://a?y", Ok((Form::Absolute, "", Some("y"))));
+        check(&Method::OPTIONS, "*", Ok((Form::Asterisk, "*", None)));
+        check(&Method::CONNECT, "a:443", Ok((Form::Authority, "", None)));
         for bad in ["*", "", "a", "a:443", "ftp://a/", "http:/a", "http:a", "?x", "/a#b", "/a\tb"] {
-            check(get.clone(), bad, Err(Reason::BadTarget));
+            check(get, bad, Err(Reason::BadTarget));
         }
         for bad in ["/\u{e9}", "/\u{7f}", "/a b", "/a\u{1}"] {
-            check(get.clone(), bad, Err(Reason::BadTarget));
+            check(get, bad, Err(Reason::BadTarget));
         }
         for bad in ["http://", "http:///x", "http://u@a/", "http://a:0/", "http://a,b/"] {
-            check(get.clone(), bad, Err(Reason::BadHost));
+            check(get, bad, Err(Reason::BadHost));
         }
-        check(Method::CONNECT, "a", Err(Reason::BadTarget));
+        check(&Method::CONNECT, "a", Err(Reason::BadTarget));
         for bad in ["/", "*", "http://a:1/", "a:443/", "u@a:443", "a:0", ":443"] {
-            check(Method::CONNECT, bad, Err(Reason::BadHost));
+            check(&Method::CONNECT, bad, Err(Reason::BadHost));
         }
         assert_eq!(Reason::BadTarget.status(), Some(400));
         assert_eq!(Reason::BadHost.status(), Some(400));

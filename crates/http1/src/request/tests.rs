@@ -1,5 +1,7 @@
 //! What a request decoder accepts and refuses, whole and cut into pieces.
 
+use std::fmt::Write;
+
 use super::*;
 
 const LIMITS: HeadLimits =
@@ -24,13 +26,13 @@ fn decode(input: &[u8], piece: usize, body_max: Option<u64>) -> Result<String, R
         assert!(step.consumed <= rest.len());
         match step.event {
             Event::Head => {
-                out += &format!("{} {} ", head.method(), head.target().escape_ascii());
+                write!(out, "{} {} ", head.method(), head.target().escape_ascii()).unwrap();
             }
             Event::Data(range) => {
                 assert!(!range.is_empty() && range.end <= step.consumed);
                 out += &rest[range].escape_ascii().to_string();
             }
-            Event::Trailers => out += &format!("+{}", head.trailers().len()),
+            Event::Trailers => write!(out, "+{}", head.trailers().len()).unwrap(),
             Event::End => out += ";",
             Event::Pending if to == input.len() => {
                 return Ok(out + if decoder.is_idle() { "" } else { "..." });
@@ -82,7 +84,7 @@ fn one_empty_line_before_a_request_is_skipped() {
 }
 
 #[test]
-fn security_01_02_03_04_framing_is_judged_with_its_status() {
+fn framing_is_judged_with_its_status() {
     let body = |fields: &str, reason: Reason, status| {
         check_fields(&format!("Host: a\r\n{fields}"), Err(reason));
         assert_eq!(reason.status(), Some(status));
@@ -99,7 +101,7 @@ fn security_01_02_03_04_framing_is_judged_with_its_status() {
 }
 
 #[test]
-fn security_05_06_07_08_chunked_bodies_are_strict() {
+fn chunked_bodies_are_strict() {
     let body = |text: &str, expect| {
         let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         check(format!("{head}{text}").as_bytes(), expect);
@@ -124,7 +126,7 @@ fn security_09_lines_end_in_crlf() {
 }
 
 #[test]
-fn security_10_11_names_and_values_are_checked() {
+fn security_10_names_are_tokens_right_before_their_colon() {
     for (field, reason) in [
         ("x y: 1", Reason::BadHeaderName),
         (": 1", Reason::BadHeaderName),
@@ -132,14 +134,20 @@ fn security_10_11_names_and_values_are_checked() {
         ("x", Reason::BadHeaderName),
         (" x: 1", Reason::FoldedHeader),
         ("x: 1\r\n y", Reason::FoldedHeader),
-        ("x: \0", Reason::BadHeaderValue),
-        ("x: \u{1b}", Reason::BadHeaderValue),
     ] {
         check_fields(&format!("Host: a\r\n{field}"), Err(reason));
         assert_eq!(reason.status(), Some(400));
     }
     // Leading whitespace on the very first header.
     check_fields(" Host: a", Err(Reason::FoldedHeader));
+}
+
+#[test]
+fn security_11_values_hold_no_control_byte_and_keep_all_others() {
+    for value in ["\0", "\u{1b}", "a\u{7f}", "\u{b}", "\u{c}a"] {
+        check_fields(&format!("Host: a\r\nx: {value}"), Err(Reason::BadHeaderValue));
+    }
+    assert_eq!(Reason::BadHeaderValue.status(), Some(400));
     let mut head = RequestHead::default();
     let mut decoder = RequestDecoder::new(LIMITS, None);
     let input = b"GET / HTTP/1.1\r\nHost: a\r\nx:\t \xa0\x85v\x80\xff \t\r\n\r\n";
