@@ -1,6 +1,6 @@
-//! What the whole process shares: the phase it is in.
+//! What the whole process shares: the phase it is in, how many workers it has.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// Where the process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub enum Phase {
 #[derive(Debug, Default)]
 pub struct Process {
     phase: AtomicU8,
+    workers: AtomicUsize,
 }
 
 impl Process {
@@ -29,6 +30,17 @@ impl Process {
             1 => Phase::Ready,
             _ => Phase::Drain,
         }
+    }
+
+    /// How many workers there are, at least 1: limits are totals of the process, and a cache of one
+    /// worker holds its share.
+    pub fn workers(&self) -> usize {
+        self.workers.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Says how many workers there are, before the first of them starts.
+    pub fn set_workers(&self, count: usize) {
+        self.workers.store(count, Ordering::Relaxed);
     }
 
     /// Moves on to `phase`.

@@ -1,7 +1,7 @@
 //! Files beneath a root: opened without leaving it, looked at, probed for residency.
 //!
 //! Source: openat2(2), preadv2(2). SECURITY: every path from a request goes through
-//! [`open_beneath`], whose `RESOLVE_BENEATH` makes the kernel refuse what would leave the root.
+//! [`Start::Beneath`], whose `RESOLVE_BENEATH` makes the kernel refuse what would leave the root.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -46,33 +46,101 @@ pub enum Lookup {
     MaySleep,
 }
 
-/// Opens a directory as a root for [`open_beneath`].
-pub fn open_root(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(fs::open(path, flags, Mode::empty())?)
+/// Where a lookup begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// Beneath this directory, which it never leaves: not by `..`, not by a symlink, not through
+    /// `/proc` links.
+    Beneath(BorrowedFd<'a>),
+    /// Where the path says: for paths that an operator wrote, never for one from a request.
+    Anywhere,
 }
 
-/// Opens `path` for reading, never leaving `root`: not by `..`, not by a symlink, not through
-/// `/proc` links.
+/// Opens a directory to be looked up beneath.
+///
+/// # Errors
+/// `WouldBlock` as [`Lookup::Cached`] says; what openat2(2) says otherwise.
+pub fn open_root(path: &Path, lookup: Lookup) -> io::Result<OwnedFd> {
+    walk(Start::Anywhere, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, lookup)
+}
+
+/// Opens a file or directory for reading.
 ///
 /// # Errors
 /// `WouldBlock` as [`Lookup::Cached`] says; what openat2(2) says otherwise, `EXDEV` for a path that
-/// would leave.
+/// would leave where it began.
+pub fn open(start: Start<'_>, path: &Path, lookup: Lookup) -> io::Result<OwnedFd> {
+    // Non-blocking, so that opening a FIFO does not wait for a writer.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    walk(start, path, flags, lookup)
+}
+
+/// Opens `path` for reading beneath `root`: [`open`].
 pub fn open_beneath(root: BorrowedFd<'_>, path: &Path, lookup: Lookup) -> io::Result<OwnedFd> {
-    let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    open(Start::Beneath(root), path, lookup)
+}
+
+/// Looks at a path without opening it for reading.
+///
+/// # Errors
+/// As [`open`].
+pub fn facts_at(start: Start<'_>, path: &Path, lookup: Lookup) -> io::Result<FileFacts> {
+    facts(walk(start, path, OFlags::PATH | OFlags::CLOEXEC, lookup)?.as_fd())
+}
+
+/// The one way to the file system: every lookup is an openat2(2).
+fn walk(start: Start<'_>, path: &Path, flags: OFlags, lookup: Lookup) -> io::Result<OwnedFd> {
+    let (directory, mut resolve) = match start {
+        Start::Beneath(root) => (root, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS),
+        Start::Anywhere => (fs::CWD, ResolveFlags::empty()),
+    };
     if lookup == Lookup::Cached {
         resolve |= ResolveFlags::CACHED;
     }
-    // Non-blocking, so that opening a FIFO does not wait for a writer.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     loop {
-        match fs::openat2(root, path, flags, Mode::empty(), resolve) {
+        match fs::openat2(directory, path, flags, Mode::empty(), resolve) {
             // A rename or mount raced with the walk: openat2(2) asks for another try.
             Err(Errno::AGAIN) if lookup == Lookup::MaySleep => {}
+            // Linux before 5.12 does not know `RESOLVE_CACHED`.
+            Err(Errno::INVAL) if lookup == Lookup::Cached => {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             Err(Errno::INTR) => {}
             result => return Ok(result?),
         }
     }
+}
+
+/// Whether a failed lookup means that there is nothing to be served: no such file, one that must not
+/// be read, or a path that leaves its root.
+pub fn means_absent(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::NOENT
+                | Errno::NOTDIR
+                | Errno::XDEV
+                | Errno::LOOP
+                | Errno::NAMETOOLONG
+                | Errno::ACCESS
+                | Errno::PERM
+                | Errno::NXIO
+                | Errno::NODEV
+        )
+    )
+}
+
+/// The names in an open directory, without `.` and `..`, in the order of the file system, until
+/// `each` says `false`. May sleep.
+pub fn names(directory: impl AsFd, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    for entry in fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") && !each(name) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Looks at an open file.
@@ -80,14 +148,6 @@ pub fn facts(file: BorrowedFd<'_>) -> io::Result<FileFacts> {
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::SIZE | StatxFlags::MTIME;
     let stat = fs::statx(file, "", AtFlags::EMPTY_PATH, wanted)?;
     Ok(from_statx(&stat))
-}
-
-/// Looks at `path` beneath `root` without opening it for reading; never leaves `root`.
-pub fn facts_beneath(root: BorrowedFd<'_>, path: &Path) -> io::Result<FileFacts> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let file = fs::openat2(root, path, flags, Mode::empty(), resolve)?;
-    facts(file.as_fd())
 }
 
 fn from_statx(stat: &fs::Statx) -> FileFacts {
@@ -173,14 +233,25 @@ mod tests {
         std_fs::write(root.join("page"), b"yes").expect("write");
         std::os::unix::fs::symlink("../secret", root.join("link")).expect("link");
         std::os::unix::fs::symlink("page", root.join("inner")).expect("link");
-        let handle = open_root(&root).expect("open");
+        let handle = open_root(&root, Lookup::MaySleep).expect("open");
         let open = |path: &str| open_beneath(handle.as_fd(), Path::new(path), Lookup::MaySleep);
         assert!(open("../secret").is_err() && open("link").is_err() && open("/etc/passwd").is_err());
+        let absent = open("../secret").expect_err("leaves the root");
+        assert!(means_absent(&absent) && means_absent(&open("none").expect_err("no such file")));
         let page = open("inner").expect("a link inside the root");
         let facts = facts(page.as_fd()).expect("facts");
         assert_eq!((facts.kind, facts.size), (FileKind::Regular, 3));
         let mut bytes = [0; 8];
         assert_eq!(read_at(&page, &mut bytes, 1).expect("read"), 2);
         assert!(is_resident(&page, 0).expect("just written"));
+        let mut found = Vec::new();
+        let directory = open(".").expect("the root itself");
+        names(&directory, |name| {
+            found.push(name.to_vec());
+            true
+        })
+        .expect("names");
+        found.sort();
+        assert_eq!(found, [&b"inner"[..], b"link", b"page"]);
     }
 }
