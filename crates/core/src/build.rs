@@ -8,7 +8,8 @@ use crate::local::LocalKeys;
 use crate::{Handler, LocalKey, Middleware, Process};
 
 /// A registered kind of handler.
-pub type HandlerKind = Kind<fn(&Settings, &BuildContext<'_>) -> Result<Box<dyn Handler>, Diagnostics>>;
+pub type HandlerKind =
+    Kind<fn(&Settings, &BuildContext<'_>) -> Result<Box<dyn Handler>, Diagnostics>>;
 
 /// A registered kind of middleware.
 pub type MiddlewareKind =

@@ -75,8 +75,6 @@ counters! {
     access_records_dropped,
     /// Panics caught.
     panics,
-    /// Turns in which one exchange held its worker for more than 50 ms.
-    slow_turns,
 }
 
 impl Counters {

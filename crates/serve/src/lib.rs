@@ -1,1 +1,25 @@
-//! placeholder
+//! Carries requests: workers, connections, exchanges, answers, the access log.
+//!
+//! A [`Fleet`] is the workers of a process. Each worker accepts on its own listeners, keeps its
+//! connections in its own park, and makes a task of a connection only while there is something to
+//! do. The HTTP/1.1 shell in `connection` joins the engine (`stead-http1`) to sockets.
+
+#![forbid(unsafe_code)]
+
+mod accept;
+pub mod access_log;
+mod answer;
+mod chain;
+mod connection;
+mod connection_limits;
+mod fleet;
+mod linger;
+mod receive;
+mod snapshot;
+mod state;
+mod tunnel;
+mod wire;
+mod worker;
+
+pub use fleet::{Fleet, FleetOptions, Listener};
+pub use snapshot::{Route, Server, Snapshot};

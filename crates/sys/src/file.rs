@@ -235,7 +235,9 @@ mod tests {
         std::os::unix::fs::symlink("page", root.join("inner")).expect("link");
         let handle = open_root(&root, Lookup::MaySleep).expect("open");
         let open = |path: &str| open_beneath(handle.as_fd(), Path::new(path), Lookup::MaySleep);
-        assert!(open("../secret").is_err() && open("link").is_err() && open("/etc/passwd").is_err());
+        assert!(
+            open("../secret").is_err() && open("link").is_err() && open("/etc/passwd").is_err()
+        );
         let absent = open("../secret").expect_err("leaves the root");
         assert!(means_absent(&absent) && means_absent(&open("none").expect_err("no such file")));
         let page = open("inner").expect("a link inside the root");

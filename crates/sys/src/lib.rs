@@ -4,6 +4,7 @@
 //! function. Nothing here decides anything.
 
 pub mod clock;
+pub mod event;
 pub mod file;
 pub mod memory;
 pub mod socket;

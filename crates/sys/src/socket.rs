@@ -8,9 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 pub fn unacknowledged(socket: impl AsFd) -> io::Result<u64> {
     let mut count: libc::c_int = 0;
     // SAFETY: the descriptor is open for the length of the borrow, and the kernel writes one int.
-    let result = unsafe {
-        libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut count)
-    };
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(u64::try_from(count).unwrap_or(0)) }
 }
 

@@ -1,0 +1,87 @@
+//! Takes new connections from one listening socket on one worker.
+//!
+//! A listener that fails for good ends alone; one that runs out of descriptors pauses, keeps its
+//! queue and goes on.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
+use stead_core::Peer;
+use stead_sys::event::{self, Watched};
+use tokio::io::Interest;
+
+/// A listening socket on one worker's event loop.
+pub struct Acceptor {
+    listener: Watched,
+}
+
+/// One attempt to accept.
+pub enum Accepted {
+    /// A connection, non-blocking.
+    Connection(OwnedFd, Peer),
+    /// The process or the system has no descriptor left.
+    NoDescriptor,
+}
+
+impl Acceptor {
+    /// Watches a non-blocking, listening socket.
+    pub fn new(listener: OwnedFd) -> io::Result<Self> {
+        let listener = event::watch(listener, Interest::READABLE).map_err(|(_, error)| error)?;
+        Ok(Self { listener })
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// The listener is broken for good. What concerns one connection alone is passed over.
+    pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        loop {
+            let mut guard = ready!(self.listener.poll_read_ready(context))?;
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            match acceptfrom_with(&self.listener, flags) {
+                Ok((descriptor, address)) => {
+                    return Poll::Ready(Ok(Accepted::Connection(descriptor, peer(address))));
+                }
+                Err(Errno::AGAIN) => guard.clear_ready(),
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    return Poll::Ready(Ok(Accepted::NoDescriptor));
+                }
+                Err(error) if concerns_one_connection(error) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+}
+
+/// Errors of the connection that was about to be accepted, as accept(2) lists them.
+fn concerns_one_connection(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::INTR
+            | Errno::CONNABORTED
+            | Errno::PROTO
+            | Errno::PERM
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::NONET
+            | Errno::NOPROTOOPT
+            | Errno::TIMEDOUT
+    )
+}
+
+fn peer(address: Option<SocketAddrAny>) -> Peer {
+    match address.and_then(|address| SocketAddr::try_from(address).ok()) {
+        Some(address) => Peer::Tcp(SocketAddr::new(unmap(address.ip()), address.port())),
+        None => Peer::Unix,
+    }
+}
+
+fn unmap(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}

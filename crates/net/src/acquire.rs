@@ -1,0 +1,261 @@
+//! The one place that obtains listening sockets.
+//!
+//! A TCP address is **owned**: each worker gets a socket of its own, siblings by `SO_REUSEPORT`. The
+//! first is bound without that option and set to listen, so that whoever comes second, also a
+//! second Stead, fails right here. A unix socket is **shared**: every worker watches the same one.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::holder::{Holder, holder_of};
+
+/// Connections that may wait to be accepted; the system's `somaxconn` caps it.
+const BACKLOG: i32 = 4096;
+
+/// What to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// A port on every address, IPv6 and IPv4 in one socket where the system has IPv6.
+    AnyAddress(u16),
+    /// One address and port; port 0 takes a free one.
+    Address(SocketAddr),
+    /// A path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AnyAddress(port) => write!(f, ":{port}"),
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Listening sockets for all workers.
+pub struct Acquired {
+    /// Where they really listen.
+    pub listening: Listening,
+    /// One descriptor for each worker.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+/// Where a listener really listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// A TCP address, with the real port.
+    Tcp(SocketAddr),
+    /// A unix path and the inode that is ours.
+    Unix {
+        /// The path.
+        path: PathBuf,
+        /// The socket's inode.
+        inode: u64,
+    },
+}
+
+impl Listening {
+    /// Unlinks a unix path, if it is still ours.
+    pub fn release(&self) {
+        if let Self::Unix { path, inode } = self
+            && fs::symlink_metadata(path).is_ok_and(|found| found.ino() == *inode)
+        {
+            // Gone already is as good.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Why an address could not be had.
+#[derive(Debug)]
+pub struct AcquireError {
+    /// The address.
+    pub bind: Bind,
+    /// The reason.
+    pub source: io::Error,
+    /// Who holds it, where the system tells.
+    pub holder: Option<Holder>,
+}
+
+impl fmt::Display for AcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: ", self.bind)?;
+        if self.source.kind() == io::ErrorKind::AddrInUse {
+            f.write_str("the address is in use")?;
+        } else {
+            write!(f, "{}", self.source)?;
+        }
+        match &self.holder {
+            Some(holder) => write!(f, ", by {holder}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for AcquireError {}
+
+/// Binds `bind` and listens, once for each of `workers`.
+///
+/// # Errors
+/// The address is in use, forbidden, or not of this machine.
+pub fn acquire(bind: &Bind, workers: usize) -> Result<Acquired, AcquireError> {
+    let result = match bind {
+        Bind::AnyAddress(port) => acquire_any(*port, workers),
+        Bind::Address(address) => acquire_tcp(*address, workers),
+        Bind::Unix(path) => acquire_unix(path, workers),
+    };
+    result.map_err(|source| {
+        let port = match bind {
+            Bind::AnyAddress(port) => Some(*port),
+            Bind::Address(address) => Some(address.port()),
+            Bind::Unix(_) => None,
+        };
+        let in_use = source.kind() == io::ErrorKind::AddrInUse;
+        let holder = port.filter(|port| in_use && *port != 0).and_then(holder_of);
+        AcquireError { bind: bind.clone(), source, holder }
+    })
+}
+
+fn acquire_any(port: u16, workers: usize) -> io::Result<Acquired> {
+    let six = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    match acquire_tcp(six, workers) {
+        Err(error) if is_missing_family(&error) => {
+            acquire_tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), workers)
+        }
+        result => result,
+    }
+}
+
+fn is_missing_family(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    matches!(code, Some(rustix::io::Errno::AFNOSUPPORT | rustix::io::Errno::ADDRNOTAVAIL))
+}
+
+fn acquire_tcp(address: SocketAddr, workers: usize) -> io::Result<Acquired> {
+    let first = tcp_socket(address)?;
+    first.bind(&address.into())?;
+    first.listen(BACKLOG)?;
+    let real = first.local_addr()?.as_socket().unwrap_or(address);
+    let mut descriptors = Vec::with_capacity(workers);
+    if workers > 1 {
+        first.set_reuse_port(true)?;
+    }
+    descriptors.push(OwnedFd::from(first));
+    for _ in 1..workers {
+        let sibling = tcp_socket(real)?;
+        sibling.set_reuse_port(true)?;
+        sibling.bind(&real.into())?;
+        sibling.listen(BACKLOG)?;
+        descriptors.push(OwnedFd::from(sibling));
+    }
+    Ok(Acquired { listening: Listening::Tcp(real), descriptors })
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of an earlier process in TIME_WAIT do not keep us out; listeners still do.
+    socket.set_reuse_address(true)?;
+    if let IpAddr::V6(ip) = address.ip() {
+        socket.set_only_v6(!ip.is_unspecified())?;
+    }
+    // PERF: accepted connections inherit it, which saves a call for each.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn acquire_unix(path: &Path, workers: usize) -> io::Result<Acquired> {
+    refuse_what_is_alive(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // Bound under another name and renamed, so that a stale socket is replaced in one step.
+    let temporary = path.with_extension(format!("{}.new", std::process::id()));
+    let _ = fs::remove_file(&temporary);
+    socket.bind(&SockAddr::unix(&temporary)?)?;
+    let ready = socket.listen(BACKLOG).and_then(|()| {
+        let inode = fs::symlink_metadata(&temporary)?.ino();
+        fs::rename(&temporary, path)?;
+        Ok(inode)
+    });
+    let inode = ready.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+    let mut descriptors = Vec::with_capacity(workers);
+    for _ in 1..workers {
+        descriptors.push(OwnedFd::from(socket.try_clone()?));
+    }
+    descriptors.push(OwnedFd::from(socket));
+    Ok(Acquired { listening: Listening::Unix { path: path.to_owned(), inode }, descriptors })
+}
+
+/// Somebody who answers holds the path; a socket that nobody answers is stale; anything else is
+/// not ours to replace.
+fn refuse_what_is_alive(path: &Path) -> io::Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !found.file_type().is_socket() {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the path exists and is no socket",
+        ));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[test]
+    fn a_second_claim_on_a_port_fails_and_names_the_holder() {
+        let bind = Bind::Address("127.0.0.1:0".parse().expect("address"));
+        let first = acquire(&bind, 2).expect("a free port");
+        assert_eq!(first.descriptors.len(), 2);
+        let Listening::Tcp(address) = first.listening else { panic!("TCP expected") };
+        let error = acquire(&Bind::Address(address), 2).err().expect("in use");
+        assert_eq!(error.holder.as_ref().map(|holder| holder.pid), Some(std::process::id()));
+        assert!(error.to_string().contains("the address is in use, by "), "{error}");
+        let any = acquire(&Bind::AnyAddress(address.port()), 1).err().expect("in use");
+        assert_eq!(any.source.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn any_address_serves_both_families() {
+        let acquired = acquire(&Bind::AnyAddress(0), 1).expect("a free port");
+        let Listening::Tcp(address) = acquired.listening else { panic!("TCP expected") };
+        TcpStream::connect(("127.0.0.1", address.port())).expect("IPv4");
+        if address.is_ipv6() {
+            TcpStream::connect(("::1", address.port())).expect("IPv6");
+        }
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("web.sock");
+        let bind = Bind::Unix(path.clone());
+        drop(acquire(&bind, 2).expect("first"));
+        let second = acquire(&bind, 1).expect("the first is stale");
+        assert_eq!(acquire(&bind, 1).err().expect("alive").source.kind(), io::ErrorKind::AddrInUse);
+        second.listening.release();
+        assert!(!path.exists());
+        fs::write(&path, b"precious").expect("write");
+        assert!(acquire(&bind, 1).is_err());
+        assert_eq!(fs::metadata(&path).expect("still there").len(), 8);
+    }
+}

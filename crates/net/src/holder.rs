@@ -1,0 +1,84 @@
+//! Who holds an address that we cannot have, as far as `/proc` tells.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+/// A process that listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// Its name, at most 15 bytes.
+    pub name: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.name, self.pid)
+    }
+}
+
+/// The process that listens on TCP `port`, if we may see it. Other users' descriptors stay hidden
+/// from all but root.
+pub fn holder_of(port: u16) -> Option<Holder> {
+    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| read(Path::new(table)))
+        .flat_map(|table| listening_inodes(&table, port))
+        .collect();
+    find_process(|link| {
+        link.strip_prefix("socket:[")
+            .and_then(|rest| rest.strip_suffix(']'))
+            .is_some_and(|inode| inodes.iter().any(|known| known == inode))
+    })
+}
+
+/// Lines look like `0: 00000000:1F90 00000000:0000 0A ... inode`; state 0A listens.
+fn listening_inodes(table: &str, port: u16) -> Vec<String> {
+    let of_line = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let local = fields.get(1)?.rsplit(':').next()?;
+        let listens = fields.get(3) == Some(&"0A");
+        (listens && u16::from_str_radix(local, 16) == Ok(port))
+            .then(|| fields.get(9).map(ToString::to_string))?
+    };
+    table.lines().skip(1).filter_map(of_line).collect()
+}
+
+fn find_process(is_ours: impl Fn(&str) -> bool) -> Option<Holder> {
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let Ok(pid) = process.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
+        let holds = descriptors
+            .flatten()
+            .filter_map(|entry| fs::read_link(entry.path()).ok())
+            .any(|link| is_ours(&link.to_string_lossy()));
+        if holds {
+            let name = read(&process.path().join("comm")).unwrap_or_default();
+            return Some(Holder { pid, name: name.trim_end().to_owned() });
+        }
+    }
+    None
+}
+
+#[allow(clippy::disallowed_methods, reason = "tables of the kernel, bounded by it")]
+fn read(path: &Path) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listening_socket_leads_to_its_process() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let port = listener.local_addr().expect("address").port();
+        let holder = holder_of(port).expect("our own process");
+        assert_eq!(holder.pid, std::process::id());
+        assert!(!holder.name.is_empty());
+        drop(listener);
+        assert_eq!(holder_of(port), None);
+    }
+}

@@ -1,0 +1,437 @@
+//! Where connections rest, and where every deadline of a worker runs out.
+//!
+//! A parked connection is one [`Record`](crate::record::Record): no task, no buffer, no parser, no
+//! timer. Its descriptor is watched by the park's own epoll set, one-shot; the first byte takes the
+//! connection out and the worker makes a task of it. Deadlines of parked and of active connections
+//! are lists in order of expiry, one for each length of time, so that arming and disarming are O(1).
+//!
+//! INVARIANT: a record is parked exactly while it holds its descriptor.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::net::{RecvFlags, recv};
+use stead_base::Tick;
+use stead_core::{Peer, Worker};
+use stead_sys::clock;
+use stead_sys::event::{self, Watched};
+use tokio::io::Interest;
+use tokio::time::Instant;
+
+use crate::record::{NO_LIST, NONE, Record, Slab, Token, Wait};
+
+/// What the worker does with connections that leave the park.
+pub trait Wake {
+    /// The first byte is there: make a task of the connection.
+    fn wake(&self, token: Token, descriptor: OwnedFd);
+
+    /// The park closed the connection by itself.
+    fn closed(&self, why: Closed, server: u16, peer: Peer);
+}
+
+/// Why the park closed a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The peer closed.
+    Peer,
+    /// The deadline of this wait was over.
+    Deadline(Wait),
+    /// The worker drains.
+    Drain,
+}
+
+/// Gives the allocator's free memory back to the system.
+pub type Collect = fn();
+
+/// Wake-ups taken in one turn, so that a burst does not starve what is already active.
+const WAKES_PER_TURN: usize = 256;
+/// Deadlines are looked at no more often than this.
+const DEADLINE_STEP: Duration = Duration::from_millis(100);
+/// A worker that was busy and then quiet for this long gives memory back.
+const TRIM_AFTER: Duration = Duration::from_secs(1);
+
+/// One worker's connections.
+pub struct Park {
+    epoll: Watched,
+    worker: Rc<Worker>,
+    inner: RefCell<Inner>,
+    /// When the driver looks at deadlines next.
+    check_at: Cell<Option<Tick>>,
+    driver: RefCell<Option<Waker>>,
+    /// Connections became active or closed since memory was given back, last at this tick.
+    busy_at: Cell<Option<Tick>>,
+    collect: Collect,
+}
+
+struct Inner {
+    slab: Slab,
+    lists: Vec<List>,
+    parked: usize,
+}
+
+/// Connections whose deadline is `length` after it was armed: the order of arming is the order of
+/// expiry.
+struct List {
+    length: Duration,
+    head: u32,
+    tail: u32,
+}
+
+impl Park {
+    /// An empty park on the current event loop.
+    pub fn new(worker: Rc<Worker>, collect: Collect) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        Ok(Self {
+            epoll: event::watch(epoll, Interest::READABLE).map_err(|(_, error)| error)?,
+            worker,
+            inner: RefCell::new(Inner { slab: Slab::new(), lists: Vec::new(), parked: 0 }),
+            check_at: Cell::new(None),
+            driver: RefCell::new(None),
+            busy_at: Cell::new(None),
+            collect,
+        })
+    }
+
+    /// Connections open, parked and active.
+    pub fn len(&self) -> usize {
+        self.inner.borrow().slab.len()
+    }
+
+    /// Whether no connection is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A new connection, active.
+    pub fn admit(&self, peer: Peer, server: u16) -> Token {
+        self.inner.borrow_mut().slab.insert(peer, server)
+    }
+
+    /// The other end, the server and the requests so far of an open connection.
+    pub fn facts(&self, token: Token) -> Option<(Peer, u16, u32)> {
+        let mut inner = self.inner.borrow_mut();
+        inner.slab.find(token).map(|record| (record.peer(), record.server, record.requests))
+    }
+
+    /// Adds to an open connection's requests.
+    pub fn count_requests(&self, token: Token, requests: u32) {
+        if let Some(record) = self.inner.borrow_mut().slab.find(token) {
+            record.requests = record.requests.saturating_add(requests);
+        }
+    }
+
+    /// Parks an active connection until its first byte or until `limit` is over.
+    ///
+    /// # Errors
+    /// The descriptor could not be watched; the connection is closed.
+    pub fn rest(
+        &self,
+        token: Token,
+        descriptor: OwnedFd,
+        wait: Wait,
+        limit: Option<Duration>,
+    ) -> io::Result<()> {
+        let mut inner = self.inner.borrow_mut();
+        inner.unlink(token.index);
+        let Some(record) = inner.slab.find(token) else { return Ok(()) };
+        let event = EventFlags::IN | EventFlags::RDHUP | EventFlags::ONESHOT;
+        let event_token = EventData::new_u64(token.to_u64());
+        let watched = if record.is_watched() {
+            epoll::modify(&self.epoll, &descriptor, event_token, event)
+        } else {
+            epoll::add(&self.epoll, &descriptor, event_token, event)
+        };
+        if let Err(error) = watched {
+            inner.slab.remove(token);
+            return Err(error.into());
+        }
+        record.set_watched(true);
+        record.descriptor = Some(descriptor);
+        record.waker = None;
+        record.wait = wait;
+        if let Some(limit) = limit {
+            self.link(&mut inner, token.index, limit);
+        }
+        inner.parked += 1;
+        self.worker.counters.connections_parked.add(1);
+        Ok(())
+    }
+
+    /// Wakes an active connection's task once `limit` is over; replaces an earlier deadline.
+    pub fn arm(&self, token: Token, wait: Wait, limit: Duration, waker: &Waker) {
+        let mut inner = self.inner.borrow_mut();
+        inner.unlink(token.index);
+        let Some(record) = inner.slab.find(token) else { return };
+        if !record.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            record.waker = Some(waker.clone());
+        }
+        record.wait = wait;
+        record.set_expired(false);
+        self.link(&mut inner, token.index, limit);
+    }
+
+    /// Takes the deadline of an active connection away.
+    pub fn disarm(&self, token: Token) {
+        let mut inner = self.inner.borrow_mut();
+        inner.unlink(token.index);
+        if let Some(record) = inner.slab.find(token) {
+            record.set_expired(false);
+        }
+    }
+
+    /// Whether the deadline that was armed last is over.
+    pub fn is_expired(&self, token: Token) -> bool {
+        self.inner.borrow_mut().slab.find(token).is_some_and(|record| record.is_expired())
+    }
+
+    /// Forgets a connection; its task closes the descriptor.
+    pub fn remove(&self, token: Token) {
+        let mut inner = self.inner.borrow_mut();
+        inner.unlink(token.index);
+        inner.slab.remove(token);
+        self.touch();
+    }
+
+    /// Closes every parked connection and wakes every active one, so that it sees the drain.
+    pub fn drain(&self, wake: &impl Wake) {
+        let tokens = self.inner.borrow().slab.tokens();
+        for token in tokens {
+            let mut inner = self.inner.borrow_mut();
+            let Some(record) = inner.slab.find(token) else { continue };
+            if record.descriptor.is_none() {
+                if let Some(waker) = record.waker.clone() {
+                    waker.wake();
+                }
+                continue;
+            }
+            let (server, peer) = (record.server, record.peer());
+            self.close_parked(&mut inner, token);
+            drop(inner);
+            wake.closed(Closed::Drain, server, peer);
+        }
+    }
+
+    /// Runs the park for ever: wakes connections, ends waits, gives memory back.
+    pub async fn drive(&self, wake: &impl Wake) -> io::Result<()> {
+        let mut events = Vec::with_capacity(WAKES_PER_TURN);
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        loop {
+            let ready = poll_fn(|context| {
+                self.driver.replace(Some(context.waker().clone()));
+                if let Poll::Ready(guard) = self.epoll.poll_read_ready(context) {
+                    return Poll::Ready(guard.map(Some));
+                }
+                self.poll_timer(context, timer.as_mut()).map(|()| Ok(None))
+            });
+            match ready.await? {
+                Some(mut guard) => {
+                    let taken = self.take_events(&mut events, wake)?;
+                    if taken < WAKES_PER_TURN {
+                        guard.clear_ready();
+                    }
+                    drop(guard);
+                    if taken == WAKES_PER_TURN {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                None => self.look_at_deadlines(wake),
+            }
+        }
+    }
+
+    fn poll_timer(
+        &self,
+        context: &mut Context<'_>,
+        mut timer: Pin<&mut tokio::time::Sleep>,
+    ) -> Poll<()> {
+        let Some(check_at) = self.check_at.get() else { return Poll::Pending };
+        let left = check_at - clock::now();
+        if left.is_zero() {
+            return Poll::Ready(());
+        }
+        timer.as_mut().reset(Instant::now() + left);
+        timer.poll(context)
+    }
+
+    fn take_events(&self, events: &mut Vec<Event>, wake: &impl Wake) -> io::Result<usize> {
+        events.clear();
+        epoll::wait(
+            &self.epoll,
+            spare_capacity(events),
+            Some(&rustix::event::Timespec::default()),
+        )?;
+        for event in events.iter() {
+            let (data, flags) = (event.data, event.flags);
+            let token = Token::from_u64(data.u64());
+            let mut inner = self.inner.borrow_mut();
+            let Some(record) = inner.slab.find(token) else { continue };
+            let Some(descriptor) = record.descriptor.take() else { continue };
+            let (server, peer, closed) = (record.server, record.peer(), flags.intersects(HANG_UP));
+            if closed && !has_input(&descriptor) {
+                record.descriptor = Some(descriptor);
+                self.close_parked(&mut inner, token);
+                drop(inner);
+                wake.closed(Closed::Peer, server, peer);
+                continue;
+            }
+            self.unpark(&mut inner, token);
+            drop(inner);
+            wake.wake(token, descriptor);
+        }
+        self.touch();
+        Ok(events.len())
+    }
+
+    fn look_at_deadlines(&self, wake: &impl Wake) {
+        let now = clock::now();
+        let mut inner = self.inner.borrow_mut();
+        let mut earliest = None;
+        for list in 0..inner.lists.len() {
+            while let Some((token, deadline)) = inner.first(list) {
+                if deadline > now {
+                    earliest = min_tick(earliest, deadline);
+                    break;
+                }
+                inner.unlink(token.index);
+                let record = &mut inner.slab[token.index];
+                if record.descriptor.is_none() {
+                    record.set_expired(true);
+                    if let Some(waker) = record.waker.clone() {
+                        waker.wake();
+                    }
+                    continue;
+                }
+                let (wait, server, peer) = (record.wait, record.server, record.peer());
+                self.close_parked(&mut inner, token);
+                wake.closed(Closed::Deadline(wait), server, peer);
+            }
+        }
+        let trim_at = self.trim_when_quiet(&mut inner, now);
+        let next = trim_at.map_or(earliest, |tick| min_tick(earliest, tick));
+        self.check_at.set(next.map(|tick| tick.max(now + DEADLINE_STEP)));
+    }
+
+    /// Gives memory back after a burst; says when to look again while there is some to give.
+    fn trim_when_quiet(&self, inner: &mut Inner, now: Tick) -> Option<Tick> {
+        let busy_at = self.busy_at.get()?;
+        if now < busy_at + TRIM_AFTER {
+            return Some(busy_at + TRIM_AFTER);
+        }
+        self.busy_at.set(None);
+        inner.slab.shrink();
+        self.worker.trim();
+        (self.collect)();
+        None
+    }
+
+    fn touch(&self) {
+        let now = clock::now();
+        self.busy_at.set(Some(now));
+        self.check_by(now + TRIM_AFTER);
+    }
+
+    fn unpark(&self, inner: &mut Inner, token: Token) {
+        inner.unlink(token.index);
+        inner.parked -= 1;
+        self.worker.counters.connections_parked.subtract(1);
+    }
+
+    fn close_parked(&self, inner: &mut Inner, token: Token) {
+        self.unpark(inner, token);
+        inner.slab.remove(token);
+        self.touch();
+    }
+
+    fn link(&self, inner: &mut Inner, index: u32, limit: Duration) {
+        let deadline = clock::now() + limit;
+        inner.link(index, limit, deadline);
+        self.check_by(deadline);
+    }
+
+    /// Makes sure that the driver looks at deadlines at `tick` or soon after.
+    fn check_by(&self, tick: Tick) {
+        if self.check_at.get().is_none_or(|check_at| tick + DEADLINE_STEP < check_at) {
+            self.check_at.set(Some(tick));
+            if let Some(driver) = self.driver.borrow().as_ref() {
+                driver.wake_by_ref();
+            }
+        }
+    }
+}
+
+const HANG_UP: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
+
+impl Inner {
+    fn link(&mut self, index: u32, length: Duration, deadline: Tick) {
+        let list = self.list(length);
+        let tail = self.lists[list].tail;
+        let record: &mut Record = &mut self.slab[index];
+        record.deadline = deadline;
+        record.list = list as u8;
+        record.previous = tail;
+        record.next = NONE;
+        match tail {
+            NONE => self.lists[list].head = index,
+            tail => self.slab[tail].next = index,
+        }
+        self.lists[list].tail = index;
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let record = &mut self.slab[index];
+        if record.list == NO_LIST {
+            return;
+        }
+        let list = record.list as usize;
+        let (previous, next) = (record.previous, record.next);
+        record.list = NO_LIST;
+        match previous {
+            NONE => self.lists[list].head = next,
+            previous => self.slab[previous].next = next,
+        }
+        match next {
+            NONE => self.lists[list].tail = previous,
+            next => self.slab[next].previous = previous,
+        }
+    }
+
+    /// The list for `length`. Lengths come from the configuration; past 254 of them the nearest
+    /// shorter one serves, so that a deadline is never late.
+    fn list(&mut self, length: Duration) -> usize {
+        if let Some(list) = self.lists.iter().position(|list| list.length == length) {
+            return list;
+        }
+        if self.lists.len() < usize::from(NO_LIST) {
+            self.lists.push(List { length, head: NONE, tail: NONE });
+            return self.lists.len() - 1;
+        }
+        let shorter = self.lists.iter().enumerate().filter(|(_, list)| list.length <= length);
+        shorter.max_by_key(|(_, list)| list.length).map_or(0, |(index, _)| index)
+    }
+
+    fn first(&self, list: usize) -> Option<(Token, Tick)> {
+        let index = self.lists[list].head;
+        (index != NONE).then(|| {
+            let record = &self.slab[index];
+            (Token { index, generation: record.generation }, record.deadline)
+        })
+    }
+}
+
+/// Whether anything can be read before the end of input.
+fn has_input(descriptor: &OwnedFd) -> bool {
+    let mut byte = [0_u8; 1];
+    matches!(recv(descriptor, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((_, 1..)))
+}
+
+fn min_tick(one: Option<Tick>, other: Tick) -> Option<Tick> {
+    Some(one.map_or(other, |tick| tick.min(other)))
+}

@@ -1,0 +1,115 @@
+//! New connections: admitted, read from once, then parked or served.
+
+use std::fs::File;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rustix::net::{SendFlags, send};
+use stead_base::Reason;
+use stead_core::Peer;
+use stead_net::{Accepted, Acceptor, Socket, Wait};
+
+use crate::state::State;
+
+/// Connections accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+/// How long a listener rests when there is no descriptor left.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Accepts for one server on one listener until the listener breaks or the worker drains.
+///
+/// # Errors
+/// The listener is broken; the others go on.
+pub(crate) async fn accept(state: Rc<State>, acceptor: Acceptor, server: u16) -> io::Result<()> {
+    let mut spare = spare_descriptor();
+    loop {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let accepted = poll_fn(|context| {
+                if state.draining.get() {
+                    return Poll::Ready(None);
+                }
+                acceptor.poll_accept(context).map(Some)
+            });
+            let Some(accepted) = accepted.await else { return Ok(()) };
+            match accepted? {
+                Accepted::Connection(descriptor, peer) => admit(&state, descriptor, peer, server),
+                Accepted::NoDescriptor => {
+                    state.worker.counters.accepts_without_descriptor.add(1);
+                    drop(spare.take());
+                    refuse_one(&state, &acceptor).await;
+                    tokio::time::sleep(BACK_OFF).await;
+                    spare = spare_descriptor();
+                }
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A descriptor held back, so that one connection can be told why it is not served.
+fn spare_descriptor() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// Answers one waiting connection with the descriptor that was held back; the others wait in the
+/// listener's queue.
+async fn refuse_one(state: &State, acceptor: &Acceptor) {
+    let accepted = poll_fn(|context| match acceptor.poll_accept(context) {
+        Poll::Ready(Ok(Accepted::Connection(descriptor, _))) => Poll::Ready(Some(descriptor)),
+        _ => Poll::Ready(None),
+    });
+    if let Some(descriptor) = accepted.await {
+        state.worker.counters.outcome(Reason::DescriptorsExhausted);
+        // The peer is told if it listens; it is gone in any case.
+        let _ = send(&descriptor, NO_DESCRIPTOR, SendFlags::NOSIGNAL);
+    }
+}
+
+const NO_DESCRIPTOR: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\
+    Retry-After: 1\r\nConnection: close\r\n\r\n";
+
+fn admit(state: &State, descriptor: OwnedFd, peer: Peer, server: u16) {
+    let owner = state.server(server);
+    if owner.private && !is_own_user(&descriptor) {
+        return;
+    }
+    if let Err(reason) = owner.connections.admit(&owner.limits, peer) {
+        state.worker.counters.outcome(reason);
+        return;
+    }
+    let counters = &state.worker.counters;
+    counters.connections_accepted.add(1);
+    counters.connections_open.add(1);
+    let token = state.park.admit(peer, server);
+    let mut socket = Socket::new(descriptor);
+    let mut input = state.worker.buffer();
+    input.reserve(4 << 10);
+    match socket.try_read(&mut input) {
+        Ok(1..) => state.spawn(token, socket, input),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            state.worker.reclaim_buffer(input);
+            let limit = owner.timeouts.first_byte;
+            let parked = socket
+                .into_descriptor()
+                .is_some_and(|fd| state.park.rest(token, fd, Wait::FirstByte, limit).is_ok());
+            if !parked {
+                state.forget(server, peer);
+            }
+        }
+        Ok(0) | Err(_) => {
+            state.worker.reclaim_buffer(input);
+            state.park.remove(token);
+            state.forget(server, peer);
+        }
+    }
+}
+
+/// Whether the other end of a unix socket is root or the user that we run as.
+fn is_own_user(descriptor: &OwnedFd) -> bool {
+    rustix::net::sockopt::socket_peercred(descriptor)
+        .is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid())
+}

@@ -1,0 +1,92 @@
+//! The access log: one record for each exchange, written without ever stopping a worker.
+//!
+//! Each worker formats into a buffer of its own; full buffers, and once a second the rest, go to one
+//! writer thread through a bounded queue. Where the queue is full, records are dropped and counted.
+
+mod format;
+mod writer;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use stead_base::Reason;
+use stead_core::{Exchange, Peer, Worker};
+
+pub use format::Format;
+pub use writer::{AccessLog, Destination};
+
+use format::Clock;
+use writer::Message;
+
+/// What the log tells of one exchange, beside the exchange itself.
+pub(crate) struct Record<'a> {
+    pub(crate) exchange: &'a Exchange,
+    pub(crate) peer: Peer,
+    pub(crate) site: &'a str,
+    pub(crate) route: &'a str,
+    pub(crate) status: u16,
+    pub(crate) reason: Reason,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) bytes_body: u64,
+    pub(crate) duration: Duration,
+}
+
+/// A worker sends its buffer on when it holds this much.
+const BUFFER_BYTES: usize = 32 << 10;
+
+/// One worker's end of the log.
+pub(crate) struct WorkerLog {
+    worker: Rc<Worker>,
+    format: Format,
+    buffer: RefCell<Buffer>,
+    sender: SyncSender<Message>,
+}
+
+#[derive(Default)]
+struct Buffer {
+    text: Vec<u8>,
+    records: u64,
+    clock: Clock,
+}
+
+impl WorkerLog {
+    pub(crate) fn new(worker: Rc<Worker>, log: &AccessLog) -> Self {
+        let (format, sender) = log.parts();
+        Self { worker, format, buffer: RefCell::default(), sender }
+    }
+
+    /// Formats a record; sends the buffer on when it is full.
+    pub(crate) fn write(&self, record: &Record<'_>) {
+        let mut buffer = self.buffer.borrow_mut();
+        let Buffer { text, clock, .. } = &mut *buffer;
+        format::write(text, clock, self.format, record);
+        buffer.records += 1;
+        if buffer.text.len() >= BUFFER_BYTES {
+            self.send(&mut buffer);
+        }
+    }
+
+    /// Sends on what there is.
+    pub(crate) fn flush(&self) {
+        let mut buffer = self.buffer.borrow_mut();
+        if !buffer.text.is_empty() {
+            self.send(&mut buffer);
+        }
+    }
+
+    fn send(&self, buffer: &mut Buffer) {
+        let text = std::mem::replace(&mut buffer.text, Vec::with_capacity(BUFFER_BYTES + 1024));
+        let records = std::mem::take(&mut buffer.records);
+        if let Err(error) = self.sender.try_send(Message::Records(text)) {
+            // The writer fell behind: the records are lost, the storage need not be.
+            if let std::sync::mpsc::TrySendError::Full(Message::Records(mut text)) = error {
+                text.clear();
+                buffer.text = text;
+            }
+            self.worker.counters.access_records_dropped.add(records);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! An answer on its way to the peer.
+//!
+//! Small bodies ride in the output buffer with their head, so that one write carries both, and
+//! several pipelined answers if there are. Files go by `sendfile`, and what is not in memory is read
+//! in by the blocking pool first, so that a cold disk never stalls the worker.
+
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use stead_base::Reason;
+use stead_core::{Body, BodyStream, Exchange, Frame, Method, OpenFile, Response};
+use stead_http1::Framing;
+use stead_http1::encode::{self, Promise, ResponseLine};
+use stead_sys::file;
+
+use crate::receive::Receiver;
+use crate::wire::{Direction, Watch, Wire};
+
+/// Bodies up to this ride with their head.
+const COPY_MAX: usize = 16 << 10;
+/// Output is sent once it has grown past this, also if more requests are waiting.
+pub(crate) const OUTPUT_MAX: usize = 64 << 10;
+/// Bytes sent, or read in, for one connection in one turn.
+const TURN_BYTES: u64 = 256 << 10;
+
+/// Writes the head of `response` to the output buffer; says how the body must follow.
+pub(crate) fn write_head(
+    wire: &mut Wire,
+    exchange: &Exchange,
+    response: &Response,
+    keep_alive: bool,
+) -> Promise {
+    let date = wire.state.worker.date();
+    let line = ResponseLine {
+        version: exchange.version(),
+        status: response.status,
+        framing: response.body.len().map_or(Framing::Chunked, Framing::Length),
+        keep_alive,
+        to_head: *exchange.method() == Method::HEAD,
+    };
+    encode::response_head(wire.output(), &line, &response.fields, Some(&date), SERVER)
+}
+
+/// What `Server` says.
+const SERVER: Option<&[u8]> = Some(b"stead");
+
+/// Writes the body of an answer whose head is in the output buffer.
+///
+/// # Errors
+/// Why the answer was cut: the connection must be closed.
+pub(crate) async fn write_body(
+    wire: &mut Wire,
+    receiver: &mut Receiver,
+    body: Body,
+    framing: Framing,
+) -> Result<u64, Reason> {
+    match body {
+        _ if framing == Framing::None => Ok(0),
+        Body::Empty | Body::Tunnel(_) => Ok(0),
+        Body::Buffer(buffer) => {
+            let result = write_bytes(wire, &buffer).await;
+            wire.state.worker.reclaim_buffer(buffer);
+            result
+        }
+        Body::Bytes(bytes) => write_bytes(wire, &bytes).await,
+        Body::File { file, start, end } => write_file(wire, &file, start, end).await,
+        Body::Chain(bodies) => write_chain(wire, bodies).await,
+        Body::Stream(stream) => write_stream(wire, receiver, stream, framing).await,
+    }
+}
+
+async fn write_bytes(wire: &mut Wire, bytes: &[u8]) -> Result<u64, Reason> {
+    if bytes.len() <= COPY_MAX {
+        wire.output().extend_from_slice(bytes);
+        return Ok(bytes.len() as u64);
+    }
+    // Head and body in one call, without copying the body.
+    let mut watch = Watch::new(Direction::Write);
+    let (head_bytes, mut sent) = (wire.output().len(), 0);
+    poll_fn(|context| {
+        while sent < head_bytes + bytes.len() {
+            let head = &wire.output[sent.min(head_bytes)..];
+            let rest = &bytes[sent.saturating_sub(head_bytes)..];
+            let slices = [IoSlice::new(head), IoSlice::new(rest)];
+            match wire.socket.poll_write_vectored(context, &slices) {
+                Poll::Ready(Ok(count)) => {
+                    sent += count;
+                    wire.bytes_out += count as u64;
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientClosed)),
+                Poll::Pending => return watch.poll(wire, context),
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await?;
+    wire.output.clear();
+    Ok(bytes.len() as u64)
+}
+
+async fn write_chain(wire: &mut Wire, bodies: Vec<Body>) -> Result<u64, Reason> {
+    let mut written = 0;
+    for body in bodies {
+        written += match body {
+            Body::Buffer(buffer) => write_bytes(wire, &buffer).await?,
+            Body::Bytes(bytes) => write_bytes(wire, &bytes).await?,
+            Body::File { file, start, end } => write_file(wire, &file, start, end).await?,
+            Body::Empty => 0,
+            // A promise of `Body::Chain` is broken: better a cut answer than a wrong one.
+            Body::Chain(_) | Body::Stream(_) | Body::Tunnel(_) => {
+                return Err(Reason::ResponseTruncated);
+            }
+        };
+    }
+    Ok(written)
+}
+
+async fn write_file(
+    wire: &mut Wire,
+    file: &Arc<OpenFile>,
+    start: u64,
+    end: u64,
+) -> Result<u64, Reason> {
+    wire.flush(true).await?;
+    let mut offset = start;
+    let mut watch = Watch::new(Direction::Write);
+    while offset < end {
+        let turn = (end - offset).min(TURN_BYTES);
+        read_in(wire, file, offset, turn).await?;
+        let turn_end = offset + turn;
+        while offset < turn_end {
+            let left = turn_end - offset;
+            if turn_end == end && !file.is_unchanged().unwrap_or(false) {
+                return Err(Reason::FileChanged);
+            }
+            let sent = poll_fn(|context| {
+                let sent = wire.socket.poll_send_file(
+                    context,
+                    std::os::fd::AsFd::as_fd(&**file),
+                    offset,
+                    left as usize,
+                );
+                match sent {
+                    Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
+                    Poll::Ready(Err(_)) => Poll::Ready(Err(Reason::ClientClosed)),
+                    Poll::Pending => watch.poll(wire, context),
+                }
+            })
+            .await?;
+            if sent == 0 {
+                return Err(Reason::FileChanged);
+            }
+            offset += sent as u64;
+            wire.bytes_out += sent as u64;
+            watch.settle(wire);
+        }
+        if offset < end {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(end - start)
+}
+
+/// Makes sure that the worker does not sleep on the disk when it sends these bytes.
+async fn read_in(wire: &Wire, file: &Arc<OpenFile>, offset: u64, count: u64) -> Result<(), Reason> {
+    let worker = &wire.state.worker;
+    if file.is_resident(worker.now()) {
+        return Ok(());
+    }
+    // The last page of a chunk tells: the kernel reads ahead in order.
+    let last = offset + count - 1;
+    if file::is_resident(&**file, last).map_err(|_| Reason::FileError)? {
+        if offset == 0 && count == file.facts().size {
+            file.set_resident(worker.now());
+        }
+        return Ok(());
+    }
+    let file = Arc::clone(file);
+    let reading = worker.blocking(move || touch(&file, offset, count));
+    match reading.await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(Reason::FileError),
+    }
+}
+
+/// Reads bytes and forgets them: afterwards they are in the page cache.
+fn touch(file: &OpenFile, offset: u64, count: u64) -> std::io::Result<()> {
+    let mut scratch = vec![0; 64 << 10];
+    let mut done = 0;
+    while done < count {
+        let room = scratch.len().min((count - done) as usize);
+        match file::read_at(file, &mut scratch[..room], offset + done)? {
+            0 => break,
+            read => done += read as u64,
+        }
+    }
+    Ok(())
+}
+
+async fn write_stream(
+    wire: &mut Wire,
+    receiver: &mut Receiver,
+    mut stream: Box<dyn BodyStream>,
+    framing: Framing,
+) -> Result<u64, Reason> {
+    let mut written = 0;
+    loop {
+        let frame = next_frame(wire, receiver, &mut *stream).await?;
+        match frame {
+            Some(Frame::Bytes(bytes)) if bytes.is_empty() => {}
+            Some(Frame::Bytes(bytes)) => {
+                written += bytes.len() as u64;
+                write_piece(wire, &bytes, framing, written).await?;
+            }
+            Some(Frame::Trailers(trailers)) => {
+                if framing == Framing::Chunked {
+                    encode::last_chunk(wire.output(), Some(&trailers));
+                }
+                return Ok(written);
+            }
+            None => break,
+        }
+    }
+    match framing {
+        Framing::Chunked => encode::last_chunk(wire.output(), None),
+        Framing::Length(length) if written < length => return Err(Reason::ResponseTruncated),
+        _ => {}
+    }
+    Ok(written)
+}
+
+async fn write_piece(
+    wire: &mut Wire,
+    bytes: &Bytes,
+    framing: Framing,
+    written: u64,
+) -> Result<(), Reason> {
+    match framing {
+        Framing::Chunked => {
+            encode::chunk_head(wire.output(), bytes.len());
+            write_bytes(wire, bytes).await?;
+            wire.output().extend_from_slice(encode::CHUNK_END);
+        }
+        Framing::Length(length) if written > length => return Err(Reason::ResponseTruncated),
+        _ => {
+            write_bytes(wire, bytes).await?;
+        }
+    }
+    if wire.output.len() > OUTPUT_MAX {
+        wire.flush(true).await?;
+    }
+    Ok(())
+}
+
+/// The stream's next frame. Meanwhile what is written so far leaves, and the request's body, which
+/// the stream may be waiting for, moves on.
+async fn next_frame(
+    wire: &mut Wire,
+    receiver: &mut Receiver,
+    stream: &mut dyn BodyStream,
+) -> Result<Option<Frame>, Reason> {
+    poll_fn(|context| {
+        loop {
+            match stream.poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Ok(Some(frame))),
+                Poll::Ready(None) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.reason())),
+                Poll::Pending => {}
+            }
+            if let Poll::Ready(Err(_)) = wire.poll_flush(context, false) {
+                return Poll::Ready(Err(Reason::ClientClosed));
+            }
+            match receiver.poll(wire, context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
+                Poll::Pending if wire.is_request_over() => {
+                    return Poll::Ready(Err(Reason::RequestTimeout));
+                }
+                Poll::Pending => {
+                    if wire.request_ends.is_some() {
+                        wire.arm(context, stead_net::Wait::Task, None);
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,178 @@
+//! The straight line of one exchange: route, middleware in order, handler, middleware in reverse.
+//!
+//! Nothing here reads or writes a socket. The caller polls [`run`] and pumps bodies meanwhile.
+
+use stead_base::{Reason, Result};
+use stead_core::{Exchange, Flow, Method, Reply, Response, StatusCode, name};
+use stead_route::Found;
+
+use crate::snapshot::{Route, Server};
+
+/// What the router said of an exchange.
+pub(crate) struct Routed<'a> {
+    /// The route, where one matches.
+    pub(crate) route: Option<&'a Route>,
+    /// The site's position, where one serves the host.
+    pub(crate) site: Option<usize>,
+    /// The answer where no route matches.
+    pub(crate) answer: Option<Response>,
+}
+
+impl Routed<'_> {
+    /// For an exchange that never reached the router.
+    pub(crate) fn none() -> Self {
+        Self { route: None, site: None, answer: None }
+    }
+
+    /// For an exchange that is answered before the router sees it.
+    pub(crate) fn answered(answer: Response) -> Self {
+        Self { route: None, site: None, answer: Some(answer) }
+    }
+}
+
+/// Finds what answers the exchange.
+pub(crate) fn route<'a>(server: &'a Server, exchange: &mut Exchange) -> Routed<'a> {
+    if let Err(reason) = exchange.canonicalize_path() {
+        return refused(exchange, None, reason, None);
+    }
+    let (head, path, captures) = exchange.route_parts();
+    let lookup = server.router.find(&Request { head, path }, captures);
+    let site = lookup.site;
+    match lookup.found {
+        Found::Route(found) => {
+            let Some(route) = server.route(found) else {
+                return refused(exchange, site, Reason::NoRoute, None);
+            };
+            if let Some(methods) = route.handler.methods()
+                && !methods.contains(&exchange.method().as_str())
+            {
+                return by_method(exchange, site, methods);
+            }
+            Routed { route: Some(route), site, answer: None }
+        }
+        Found::NotFound => refused(exchange, site, Reason::NoRoute, None),
+        Found::MethodNotAllowed { allow } => {
+            let allow = allow.to_string();
+            refused(exchange, site, Reason::MethodNotAllowed, Some(&allow))
+        }
+        Found::Options { allow } => {
+            let answer = options(exchange, &allow.to_string());
+            Routed { route: None, site, answer: Some(answer) }
+        }
+    }
+}
+
+/// A handler that answers only some methods stands behind a route that takes every one.
+fn by_method<'a>(
+    exchange: &Exchange,
+    site: Option<usize>,
+    methods: &'static [&'static str],
+) -> Routed<'a> {
+    let allow = format!("{}, OPTIONS", methods.join(", "));
+    if *exchange.method() == Method::OPTIONS {
+        let answer = options(exchange, &allow);
+        return Routed { route: None, site, answer: Some(answer) };
+    }
+    refused(exchange, site, Reason::MethodNotAllowed, Some(&allow))
+}
+
+fn refused<'a>(
+    exchange: &Exchange,
+    site: Option<usize>,
+    reason: Reason,
+    allow: Option<&str>,
+) -> Routed<'a> {
+    let mut answer = exchange.refuse(reason);
+    if let Some(allow) = allow {
+        answer.fields.set(name::ALLOW, allow.as_bytes());
+    }
+    Routed { route: None, site, answer: Some(answer) }
+}
+
+fn options(exchange: &Exchange, allow: &str) -> Response {
+    let mut answer = exchange.respond(StatusCode::NO_CONTENT);
+    answer.fields.set(name::ALLOW, allow.as_bytes());
+    answer
+}
+
+/// Runs middleware and handler; afterwards the exchange holds the answer.
+pub(crate) async fn run(route: &Route, exchange: &mut Exchange) {
+    let mut ran = 0;
+    let mut answer = None;
+    for middleware in &route.middleware {
+        ran += 1;
+        match settle(middleware.request(exchange)).await {
+            Ok(None) => {}
+            Ok(Some(response)) => {
+                answer = Some(response);
+                break;
+            }
+            Err(error) => {
+                answer = Some(exchange.refuse(error.reason()));
+                break;
+            }
+        }
+    }
+    let answer = match answer {
+        Some(answer) => answer,
+        None => match call(route, exchange).await {
+            Ok(answer) => answer,
+            Err(error) => exchange.refuse(error.reason()),
+        },
+    };
+    exchange.set_response(answer);
+    for middleware in route.middleware[..ran].iter().rev() {
+        match settle(middleware.response(exchange)).await {
+            Ok(None) => {}
+            Ok(Some(response)) => exchange.set_response(response),
+            Err(error) => {
+                let answer = exchange.refuse(error.reason());
+                exchange.set_response(answer);
+            }
+        }
+    }
+}
+
+async fn call(route: &Route, exchange: &mut Exchange) -> Result<Response> {
+    match route.handler.call(exchange) {
+        Reply::Ready(response) => Ok(response),
+        Reply::Wait(future) => future.await,
+    }
+}
+
+async fn settle(flow: Flow<'_>) -> Result<Option<Response>> {
+    match flow {
+        Flow::Continue => Ok(None),
+        Flow::Respond(response) => Ok(Some(response)),
+        Flow::Wait(future) => future.await,
+    }
+}
+
+/// What the router asks of a request.
+struct Request<'a> {
+    head: &'a stead_http1::RequestHead,
+    path: &'a str,
+}
+
+impl stead_route::Request for Request<'_> {
+    fn method(&self) -> &str {
+        self.head.method().as_str()
+    }
+
+    fn host(&self) -> Option<&[u8]> {
+        self.head.host_name()
+    }
+
+    fn path(&self) -> &str {
+        self.path
+    }
+
+    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let name = stead_core::Name::from_bytes(name.as_bytes());
+        self.head.fields().get_all(name).any(each)
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        self.head.query()
+    }
+}

@@ -1,0 +1,476 @@
+//! The HTTP/1.1 shell: one connection as a task, from its first byte until it is quiet again.
+//!
+//! Per request: the engine finds the head, the router a route, `chain` runs middleware and
+//! handler, `answer` writes. Answers to pipelined requests gather in one buffer, which is sent when
+//! no complete request is left in the input. A connection that stays quiet for a moment goes back
+//! into the park and this task ends.
+//!
+//! INVARIANT: whatever ends the task, the record in the park goes with it, unless it parks.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use stead_base::Reason;
+use stead_core::{Body, Connection as Facts, Exchange, Peer, Response, Scheme, StatusCode};
+use stead_http1::{Event, Framing, RequestDecoder, Step};
+use stead_net::{Socket, Token, Wait};
+use stead_sys::clock;
+
+use crate::access_log::Record;
+use crate::answer::{self, OUTPUT_MAX};
+use crate::chain::{self, Routed};
+use crate::linger::linger;
+use crate::receive::Receiver;
+use crate::snapshot::{Route, Server};
+use crate::state::State;
+use crate::tunnel::TunnelEnd;
+use crate::wire::Wire;
+
+/// How long a connection stays a task after its last answer. Shorter and busy connections pay for
+/// parking; longer and a burst of new ones holds more memory.
+const QUIET_FOR: Duration = Duration::from_millis(300);
+
+/// One connection as a task.
+pub(crate) struct Connection {
+    state: Rc<State>,
+    token: Token,
+    peer: Peer,
+    server: u16,
+    /// Taken out when the connection parks or lingers.
+    wire: Option<Wire>,
+    exchange: Exchange,
+    requests: u32,
+    /// Bytes in and out that earlier exchanges account for.
+    traffic: (u64, u64),
+    /// Whether the record stays in the park when this task ends.
+    is_parked: bool,
+}
+
+/// What the wait for a head came to.
+enum Next {
+    Head,
+    Quiet,
+    Close(Option<Reason>),
+    Refuse(Reason),
+}
+
+/// What follows an exchange.
+enum After {
+    Next,
+    Close,
+    Linger,
+}
+
+/// The facts of an exchange that the access log wants and nothing else keeps.
+struct Account {
+    started: Duration,
+}
+
+impl Connection {
+    pub(crate) fn new(state: Rc<State>, token: Token, socket: Socket, input: Vec<u8>) -> Self {
+        let (peer, server, _) = state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
+        let facts = Facts {
+            peer,
+            scheme: Scheme::Http,
+            server: Rc::clone(&state.names[usize::from(server)]),
+            peer_uid: None,
+        };
+        let limits = &state.server(server).limits;
+        let decoder = RequestDecoder::new(limits.head(), limits.body.map(|size| size.0));
+        let wire = Wire::new(Rc::clone(&state), token, socket, input, decoder);
+        let exchange = Exchange::new(Rc::clone(&state.worker), facts);
+        Self {
+            state,
+            token,
+            peer,
+            server,
+            wire: Some(wire),
+            exchange,
+            requests: 0,
+            traffic: (0, 0),
+            is_parked: false,
+        }
+    }
+
+    /// Serves until the connection is quiet or closed.
+    pub(crate) async fn run(mut self) {
+        let Some(mut wire) = self.wire.take() else { return };
+        let close = loop {
+            match self.next_head(&mut wire).await {
+                Next::Head => {}
+                Next::Quiet => return self.park(wire),
+                Next::Close(reason) => {
+                    if let Some(reason) = reason {
+                        self.state.worker.counters.outcome(reason);
+                    }
+                    break After::Close;
+                }
+                Next::Refuse(reason) => break self.refuse(&mut wire, reason).await,
+            }
+            match self.exchange(&mut wire).await {
+                After::Next if wire.output.len() > OUTPUT_MAX => {
+                    if wire.flush(false).await.is_err() {
+                        break After::Close;
+                    }
+                }
+                After::Next => {}
+                close => break close,
+            }
+        };
+        let flushed = wire.flush(false).await;
+        match close {
+            After::Linger if flushed.is_ok() => linger(wire).await,
+            _ => wire.release_buffers(),
+        }
+    }
+
+    /// Reads until a request's head is complete.
+    async fn next_head(&mut self, wire: &mut Wire) -> Next {
+        self.exchange.begin();
+        wire.request_ends = None;
+        let mut header_ends = None;
+        loop {
+            let (decoder, unread) = wire.decoder_and_unread();
+            match decoder.decode(unread, self.exchange.head_mut()) {
+                Ok(Step { consumed, event }) => {
+                    wire.consume(consumed);
+                    if matches!(event, Event::Head) {
+                        wire.decoder.finish_empty();
+                        return Next::Head;
+                    }
+                }
+                Err(reason) => return Next::Refuse(reason),
+            }
+            if wire.flush(false).await.is_err() {
+                return Next::Close(Some(Reason::ClientClosed));
+            }
+            wire.release_output();
+            let between = wire.decoder.is_idle() && wire.unread().is_empty();
+            if between && self.state.draining.get() {
+                return Next::Close(Some(Reason::Drained));
+            }
+            let filled = if between {
+                self.fill_quiet(wire).await
+            } else {
+                self.fill_head(wire, &mut header_ends).await
+            };
+            match filled {
+                Filled::Bytes => {}
+                Filled::End if between => return Next::Close(None),
+                Filled::End => return Next::Close(Some(Reason::ClientClosedInHead)),
+                Filled::Expired if !between => return Next::Refuse(Reason::HeaderTimeout),
+                Filled::Expired if self.idle_limit() <= Some(QUIET_FOR) => {
+                    return Next::Close(Some(Reason::IdleTimeout));
+                }
+                Filled::Expired => return Next::Quiet,
+            }
+        }
+    }
+
+    fn idle_limit(&self) -> Option<Duration> {
+        // `None` is no limit, which is longer than any.
+        self.state.server(self.server).timeouts.idle.or(Some(Duration::MAX))
+    }
+
+    /// Waits a moment for the next request.
+    async fn fill_quiet(&self, wire: &mut Wire) -> Filled {
+        let limit = self.idle_limit().map_or(QUIET_FOR, |idle| idle.min(QUIET_FOR));
+        let mut armed = false;
+        poll_fn(|context| match wire.poll_fill(context) {
+            Poll::Ready(result) => Poll::Ready(result.into()),
+            Poll::Pending if !armed => {
+                armed = true;
+                wire.arm(context, Wait::Quiet, Some(limit));
+                Poll::Pending
+            }
+            Poll::Pending if wire.is_expired() || self.state.draining.get() => {
+                Poll::Ready(Filled::Expired)
+            }
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Waits for more of a head that has begun; `ends` is when all of it must be there.
+    async fn fill_head(&self, wire: &mut Wire, ends: &mut Option<stead_base::Tick>) -> Filled {
+        let limit = wire.timeouts().header;
+        let now = self.state.worker.now();
+        let left = limit.map(|limit| *ends.get_or_insert(now + limit) - now);
+        let mut armed = false;
+        poll_fn(|context| match wire.poll_fill(context) {
+            Poll::Ready(result) => Poll::Ready(result.into()),
+            Poll::Pending if !armed => {
+                armed = true;
+                if let Some(left) = left {
+                    wire.arm(context, Wait::Task, Some(left));
+                }
+                Poll::Pending
+            }
+            Poll::Pending if left.is_some() && wire.is_expired() => Poll::Ready(Filled::Expired),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    fn park(mut self, mut wire: Wire) {
+        wire.release_buffers();
+        let limit = self.state.server(self.server).timeouts.idle;
+        let (state, token, socket, _) = wire.into_parts();
+        state.park.count_requests(token, self.requests);
+        if let Some(descriptor) = socket.into_descriptor() {
+            self.is_parked = state.park.rest(token, descriptor, Wait::Idle, limit).is_ok();
+        }
+    }
+
+    /// Answers what the engine refused, and closes.
+    async fn refuse(&mut self, wire: &mut Wire, reason: Reason) -> After {
+        let account = self.open_account();
+        if reason.status().is_none() {
+            self.state.worker.counters.outcome(reason);
+            return After::Close;
+        }
+        let answer = self.exchange.refuse(reason);
+        let status = answer.status;
+        let mut receiver = Receiver::new(Framing::None, false);
+        let sent = self.answer(wire, &mut receiver, answer, false).await;
+        let outcome = sent.as_ref().map_or_else(|cut| *cut, |_| reason);
+        let body = sent.unwrap_or(Sent { body_bytes: 0, keep: false }).body_bytes;
+        self.close_account(wire, account, &Routed::none(), status, outcome, body);
+        After::Linger
+    }
+
+    /// One request from its head to its answer.
+    async fn exchange(&mut self, wire: &mut Wire) -> After {
+        let state = Rc::clone(&self.state);
+        let server = state.server(self.server);
+        let account = self.open_account();
+        self.requests += 1;
+        state.worker.counters.requests_active.add(1);
+        let ends = server.timeouts.request.map(|limit| state.worker.now() + limit);
+        wire.request_ends = ends;
+        let head = self.exchange.head();
+        let (framing, keep_alive) = (head.framing(), head.keep_alive());
+        let mut receiver = Receiver::new(framing, head.expects_continue());
+        let too_large = exceeds(server, framing);
+        let mut routed = if too_large {
+            Routed::answered(self.exchange.refuse(Reason::BodyTooLarge))
+        } else {
+            chain::route(server, &mut self.exchange)
+        };
+        if let Some(pipe) = receiver.pipe() {
+            self.exchange.set_body(pipe);
+        }
+        let mut panicked = false;
+        let answer = match (routed.route, routed.answer.take()) {
+            (_, Some(answer)) => Some(answer),
+            (Some(route), None) => match self.run_chain(wire, &mut receiver, route).await {
+                Ok(()) => self.exchange.take_response(),
+                Err(Reason::HandlerPanic) => {
+                    panicked = true;
+                    state.worker.counters.panics.add(1);
+                    Some(self.exchange.refuse(Reason::HandlerPanic))
+                }
+                Err(Reason::RequestTimeout) => Some(self.exchange.refuse(Reason::RequestTimeout)),
+                Err(reason) => {
+                    state.worker.counters.requests_active.subtract(1);
+                    self.close_account(wire, account, &routed, StatusCode::OK, reason, 0);
+                    return After::Close;
+                }
+            },
+            (None, None) => Some(self.exchange.refuse(Reason::NoRoute)),
+        };
+        let answer = answer.unwrap_or_else(|| self.exchange.refuse(Reason::HandlerError));
+        let (status, reason) = (answer.status, answer.reason);
+        let keep = keep_alive
+            && !panicked
+            && !too_large
+            && !state.draining.get()
+            && !receiver.must_close();
+        let sent = self.answer(wire, &mut receiver, answer, keep).await;
+        state.worker.counters.requests_active.subtract(1);
+        let (outcome, body) = match &sent {
+            Ok(sent) => (reason, sent.body_bytes),
+            Err(cut) => (*cut, 0),
+        };
+        self.close_account(wire, account, &routed, status, outcome, body);
+        match sent {
+            Err(_) => After::Close,
+            Ok(sent) if sent.keep => self.settle_body(wire, &mut receiver).await,
+            // The peer asked for the close and sent nothing more: no reset can follow.
+            Ok(_) if !keep_alive && wire.unread().is_empty() && !receiver.must_close() => {
+                After::Close
+            }
+            Ok(_) => After::Linger,
+        }
+    }
+
+    async fn settle_body(&mut self, wire: &mut Wire, receiver: &mut Receiver) -> After {
+        if receiver.is_complete() {
+            return After::Next;
+        }
+        // The peer may wait for this answer before it sends the rest.
+        if wire.flush(false).await.is_err() {
+            return After::Close;
+        }
+        if receiver.discard(wire).await { After::Next } else { After::Linger }
+    }
+
+    /// Runs middleware and handler, moving the request's body on meanwhile.
+    async fn run_chain(
+        &mut self,
+        wire: &mut Wire,
+        receiver: &mut Receiver,
+        route: &Route,
+    ) -> Result<(), Reason> {
+        let mut chain = pin!(chain::run(route, &mut self.exchange));
+        poll_fn(|context| {
+            loop {
+                let polled = catch_unwind(AssertUnwindSafe(|| chain.as_mut().poll(context)));
+                match polled {
+                    Ok(Poll::Ready(())) => return Poll::Ready(Ok(())),
+                    Ok(Poll::Pending) => {}
+                    Err(_) => return Poll::Ready(Err(Reason::HandlerPanic)),
+                }
+                match receiver.poll(wire, context) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
+                    Poll::Pending if wire.is_request_over() => {
+                        return Poll::Ready(Err(Reason::RequestTimeout));
+                    }
+                    Poll::Pending => {
+                        if wire.request_ends.is_some() {
+                            wire.arm(context, Wait::Task, None);
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// Writes an answer.
+    ///
+    /// # Errors
+    /// Why it was cut.
+    async fn answer(
+        &mut self,
+        wire: &mut Wire,
+        receiver: &mut Receiver,
+        mut answer: Response,
+        keep: bool,
+    ) -> Result<Sent, Reason> {
+        let body = std::mem::take(&mut answer.body);
+        if let Body::Tunnel(tunnel) = body {
+            return self.switch(wire, answer, tunnel).await;
+        }
+        answer.body = body;
+        let promise = answer::write_head(wire, &self.exchange, &answer, keep);
+        let body = std::mem::take(&mut answer.body);
+        self.exchange.reclaim(answer);
+        let body_bytes = answer::write_body(wire, receiver, body, promise.framing).await?;
+        Ok(Sent { body_bytes, keep: promise.keep_alive })
+    }
+
+    /// Sends the answer that switches protocols and runs the tunnel to its end.
+    async fn switch(
+        &mut self,
+        wire: &mut Wire,
+        answer: Response,
+        tunnel: Box<dyn stead_core::Tunnel>,
+    ) -> Result<Sent, Reason> {
+        answer::write_head(wire, &self.exchange, &answer, true);
+        wire.flush(false).await?;
+        wire.request_ends = None;
+        let mut end = TunnelEnd(wire);
+        let mut run = tunnel.run(&mut end);
+        let result = poll_fn(|context| {
+            catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context)))
+                .unwrap_or(Poll::Ready(Err(std::io::ErrorKind::Other.into())))
+        });
+        match result.await {
+            Ok(()) => Ok(Sent { body_bytes: 0, keep: false }),
+            Err(_) => Err(Reason::ClientClosed),
+        }
+    }
+
+    fn open_account(&self) -> Account {
+        let started = if self.state.log.is_some() { clock::precise() } else { Duration::ZERO };
+        Account { started }
+    }
+
+    fn close_account(
+        &mut self,
+        wire: &Wire,
+        account: Account,
+        routed: &Routed<'_>,
+        status: StatusCode,
+        reason: Reason,
+        body_bytes: u64,
+    ) {
+        let counters = &self.state.worker.counters;
+        counters.requests.add(1);
+        counters.outcome(reason);
+        let (consumed, produced) = wire.traffic();
+        let (bytes_in, bytes_out) = (consumed - self.traffic.0, produced - self.traffic.1);
+        self.traffic = (consumed, produced);
+        counters.bytes_in.add(bytes_in);
+        counters.bytes_out.add(bytes_out);
+        let server = self.state.server(self.server);
+        let Some(log) = self.state.log.as_ref().filter(|_| server.access_log) else { return };
+        log.write(&Record {
+            exchange: &self.exchange,
+            peer: self.peer,
+            site: server.site_name(routed.site),
+            route: routed.route.map_or("", |route| &route.label),
+            status: status.as_u16(),
+            reason,
+            bytes_in,
+            bytes_out,
+            bytes_body: body_bytes,
+            duration: clock::precise().saturating_sub(account.started),
+        });
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if !self.is_parked {
+            self.state.park.remove(self.token);
+            self.state.forget(self.server, self.peer);
+        }
+    }
+}
+
+/// An answer that was written whole.
+struct Sent {
+    body_bytes: u64,
+    keep: bool,
+}
+
+/// What a wait for input came to.
+enum Filled {
+    Bytes,
+    End,
+    Expired,
+}
+
+impl From<std::io::Result<usize>> for Filled {
+    fn from(result: std::io::Result<usize>) -> Self {
+        match result {
+            Ok(0) | Err(_) => Self::End,
+            Ok(_) => Self::Bytes,
+        }
+    }
+}
+
+fn exceeds(server: &Server, framing: Framing) -> bool {
+    match (framing, server.limits.body) {
+        (Framing::Length(length), Some(limit)) => length > limit.0,
+        _ => false,
+    }
+}

@@ -1,0 +1,118 @@
+//! How many connections a server holds, in total and from one address.
+//!
+//! Touched at accept and close only. An IPv4 address counts by itself, an IPv6 address with its
+//! /64, since a host may choose freely within that.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use stead_base::{Limits, Reason};
+use stead_core::Peer;
+
+const SHARDS: usize = 16;
+
+/// The open connections of one server, all workers together.
+#[derive(Default)]
+pub struct ConnectionLimits {
+    total: AtomicU32,
+    by_address: [Mutex<HashMap<u64, u32>>; SHARDS],
+}
+
+impl ConnectionLimits {
+    /// Admits a connection from `peer`; each admission is undone by one [`Self::release`].
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn admit(&self, limits: &Limits, peer: Peer) -> Result<(), Reason> {
+        let total = self.total.fetch_add(1, Ordering::Relaxed);
+        if limits.connections.is_some_and(|limit| total >= limit) {
+            self.total.fetch_sub(1, Ordering::Relaxed);
+            return Err(Reason::TooManyConnections);
+        }
+        let (Some(limit), Some(key)) = (limits.connections_per_ip, key(peer)) else {
+            return Ok(());
+        };
+        let mut shard = self.shard(key);
+        let count = shard.entry(key).or_insert(0);
+        if *count >= limit {
+            drop(shard);
+            self.total.fetch_sub(1, Ordering::Relaxed);
+            return Err(Reason::TooManyConnectionsPerAddress);
+        }
+        *count += 1;
+        Ok(())
+    }
+
+    /// Forgets a connection that was admitted.
+    pub fn release(&self, limits: &Limits, peer: Peer) {
+        self.total.fetch_sub(1, Ordering::Relaxed);
+        let (Some(_), Some(key)) = (limits.connections_per_ip, key(peer)) else { return };
+        let mut shard = self.shard(key);
+        if let Some(count) = shard.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                shard.remove(&key);
+            }
+        }
+    }
+
+    /// Connections open now.
+    pub fn open(&self) -> u32 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    fn shard(&self, key: u64) -> std::sync::MutexGuard<'_, HashMap<u64, u32>> {
+        let index = (key ^ key >> 17) as usize % SHARDS;
+        self.by_address[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(peer: Peer) -> Option<u64> {
+    match peer {
+        Peer::Unix => None,
+        Peer::Tcp(address) => Some(match address.ip() {
+            // No /64 begins with 0xffff_ffff: it lies in multicast space.
+            IpAddr::V4(ip) => 0xffff_ffff_0000_0000 | u64::from(ip.to_bits()),
+            IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(ip: &str) -> Peer {
+        Peer::Tcp((ip.parse::<IpAddr>().expect("an address"), 1).into())
+    }
+
+    #[test]
+    fn addresses_count_by_themselves_and_ipv6_by_64_bits() {
+        let limits = Limits { connections_per_ip: Some(1), ..Limits::default() };
+        let open = ConnectionLimits::default();
+        assert_eq!(open.admit(&limits, peer("10.0.0.1")), Ok(()));
+        assert_eq!(
+            open.admit(&limits, peer("10.0.0.1")),
+            Err(Reason::TooManyConnectionsPerAddress)
+        );
+        assert_eq!(open.admit(&limits, peer("10.0.0.2")), Ok(()));
+        assert_eq!(open.admit(&limits, peer("2001:db8::1")), Ok(()));
+        assert!(open.admit(&limits, peer("2001:db8::2")).is_err());
+        assert_eq!(open.admit(&limits, peer("2001:db8:0:1::1")), Ok(()));
+        open.release(&limits, peer("10.0.0.1"));
+        assert_eq!(open.admit(&limits, peer("10.0.0.1")), Ok(()));
+        assert_eq!(open.open(), 4);
+    }
+
+    #[test]
+    fn the_total_is_a_limit_of_its_own() {
+        let limits = Limits { connections: Some(1), ..Limits::default() };
+        let open = ConnectionLimits::default();
+        assert_eq!(open.admit(&limits, Peer::Unix), Ok(()));
+        assert_eq!(open.admit(&limits, Peer::Unix), Err(Reason::TooManyConnections));
+        open.release(&limits, Peer::Unix);
+        assert_eq!(open.admit(&limits, Peer::Unix), Ok(()));
+    }
+}

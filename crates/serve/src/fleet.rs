@@ -1,0 +1,195 @@
+//! The workers of a process, started together and drained together.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use stead_core::{Counters, Process};
+use stead_net::Collect;
+use tokio::sync::watch;
+
+use crate::access_log::AccessLog;
+use crate::snapshot::Snapshot;
+use crate::worker::{self, Plan};
+
+/// One address of one server, for every worker.
+pub struct Listener {
+    /// The server's position in the snapshot.
+    pub server: u16,
+    /// A descriptor for each worker.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+/// What a fleet is started with.
+pub struct FleetOptions {
+    /// What it serves.
+    pub snapshot: Arc<Snapshot>,
+    /// The process's shared facts.
+    pub process: Arc<Process>,
+    /// Event loops, at least one.
+    pub workers: usize,
+    /// Where exchanges are recorded.
+    pub log: Option<Arc<AccessLog>>,
+    /// Gives the allocator's free memory back; called by a worker that was busy and is quiet.
+    pub collect: Collect,
+    /// What it accepts on; each with one descriptor a worker.
+    pub listeners: Vec<Listener>,
+}
+
+/// Running workers.
+pub struct Fleet {
+    signals: Arc<Signals>,
+    counters: Vec<Arc<Counters>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Fleet {
+    /// Starts every worker and waits until each accepts.
+    ///
+    /// # Errors
+    /// A thread or an event loop could not be made.
+    pub fn start(options: FleetOptions) -> io::Result<Self> {
+        let signals = Arc::new(Signals::new());
+        let counters: Vec<Arc<Counters>> = (0..options.workers).map(|_| Arc::default()).collect();
+        let mut listeners: Vec<Vec<(OwnedFd, u16)>> =
+            (0..options.workers).map(|_| Vec::new()).collect();
+        for listener in options.listeners {
+            for (worker, descriptor) in listeners.iter_mut().zip(listener.descriptors) {
+                worker.push((descriptor, listener.server));
+            }
+        }
+        let mut threads = Vec::with_capacity(options.workers);
+        for (index, listeners) in listeners.into_iter().enumerate() {
+            let plan = Plan {
+                index,
+                snapshot: Arc::clone(&options.snapshot),
+                process: Arc::clone(&options.process),
+                counters: Arc::clone(&counters[index]),
+                log: options.log.clone(),
+                signals: Arc::clone(&signals),
+                collect: options.collect,
+                listeners,
+            };
+            let name = format!("worker-{index}");
+            threads.push(std::thread::Builder::new().name(name).spawn(move || run(&plan))?);
+        }
+        signals.wait_until_ready(options.workers)?;
+        Ok(Self { signals, counters, threads })
+    }
+
+    /// What each worker counts.
+    pub fn counters(&self) -> &[Arc<Counters>] {
+        &self.counters
+    }
+
+    /// Stops accepting, closes idle connections and lets requests finish, for `limit` at most; then
+    /// cuts what is left.
+    pub fn drain(self, limit: Duration) {
+        self.signals.state.send_replace(Stage::Drain);
+        let signals = Arc::clone(&self.signals);
+        let (done, finished) = std::sync::mpsc::channel::<()>();
+        let timer = std::thread::spawn(move || {
+            if finished.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                signals.state.send_replace(Stage::Cut);
+            }
+        });
+        for thread in self.threads {
+            // A worker's panic was reported when it happened.
+            let _ = thread.join();
+        }
+        drop(done);
+        let _ = timer.join();
+    }
+}
+
+/// A panicked worker starts again with its listeners; its connections are lost, no new one is.
+fn run(plan: &Plan) {
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| worker::run(plan))) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                eprintln!("error: worker {} failed: {error}", plan.index);
+                plan.signals.worker_failed(&error);
+                return;
+            }
+            Err(_) => {
+                eprintln!("error: worker {} panicked and starts again", plan.index);
+                plan.counters.panics.add(1);
+                let open = plan.counters.connections_open.value();
+                plan.counters.connections_open.subtract(open);
+                let parked = plan.counters.connections_parked.value();
+                plan.counters.connections_parked.subtract(parked);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+enum Stage {
+    Run,
+    Drain,
+    Cut,
+}
+
+/// What workers and the thread that leads them tell each other.
+pub(crate) struct Signals {
+    state: watch::Sender<Stage>,
+    ready: AtomicUsize,
+    failed: Mutex<Option<String>>,
+    changed: Condvar,
+}
+
+impl Signals {
+    fn new() -> Self {
+        Self {
+            state: watch::Sender::new(Stage::Run),
+            ready: AtomicUsize::new(0),
+            failed: Mutex::new(None),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Completes when the drain begins.
+    pub(crate) async fn drain(&self) {
+        self.reach(Stage::Drain).await;
+    }
+
+    /// Completes when the drain is over.
+    pub(crate) async fn cut(&self) {
+        self.reach(Stage::Cut).await;
+    }
+
+    async fn reach(&self, stage: Stage) {
+        // The sender lives as long as this does.
+        let _ = self.state.subscribe().wait_for(|now| *now >= stage).await;
+    }
+
+    pub(crate) fn worker_is_ready(&self) {
+        self.ready.fetch_add(1, Ordering::Relaxed);
+        drop(self.failed.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+
+    fn worker_failed(&self, error: &io::Error) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get_or_insert_with(|| error.to_string());
+        self.changed.notify_all();
+    }
+
+    fn wait_until_ready(&self, workers: usize) -> io::Result<()> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(error) = failed.as_ref() {
+                return Err(io::Error::other(error.clone()));
+            }
+            if self.ready.load(Ordering::Relaxed) >= workers {
+                return Ok(());
+            }
+            failed = self.changed.wait(failed).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What all connections of one worker share.
+
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use stead_base::Reason;
+use stead_core::{Peer, Worker};
+use stead_net::{Closed, Park, Socket, Token, Wait, Wake};
+
+use crate::access_log::WorkerLog;
+use crate::connection::Connection;
+use crate::snapshot::{Server, Snapshot};
+
+/// One worker's park, snapshot and log.
+pub(crate) struct State {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) park: Park,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The servers' names, for exchanges to hold without touching a shared counter.
+    pub(crate) names: Vec<Rc<str>>,
+    pub(crate) log: Option<WorkerLog>,
+    pub(crate) draining: Cell<bool>,
+    pub(crate) this: Weak<State>,
+}
+
+impl State {
+    pub(crate) fn server(&self, index: u16) -> &Server {
+        &self.snapshot.servers[usize::from(index)]
+    }
+
+    /// Makes a task of a connection that has something to read.
+    pub(crate) fn spawn(&self, token: Token, socket: Socket, input: Vec<u8>) {
+        if let Some(state) = self.this.upgrade() {
+            let connection = Connection::new(state, token, socket, input);
+            tokio::task::spawn_local(connection.run());
+        }
+    }
+
+    /// A connection was closed: undoes its admission.
+    pub(crate) fn forget(&self, server: u16, peer: Peer) {
+        let server = self.server(server);
+        server.connections.release(&server.limits, peer);
+        self.worker.counters.connections_open.subtract(1);
+    }
+}
+
+impl Wake for State {
+    fn wake(&self, token: Token, descriptor: OwnedFd) {
+        self.spawn(token, Socket::new(descriptor), self.worker.buffer());
+    }
+
+    fn closed(&self, why: Closed, server: u16, peer: Peer) {
+        self.forget(server, peer);
+        match why {
+            Closed::Peer => {}
+            Closed::Drain => self.worker.counters.outcome(Reason::Drained),
+            Closed::Deadline(Wait::FirstByte) => {
+                self.worker.counters.outcome(Reason::FirstByteTimeout);
+            }
+            Closed::Deadline(_) => self.worker.counters.outcome(Reason::IdleTimeout),
+        }
+    }
+}

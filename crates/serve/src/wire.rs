@@ -1,0 +1,311 @@
+//! One connection's socket with its two buffers and the deadline that runs while it waits.
+//!
+//! Buffers are lent by the worker and given back whenever they are empty, so that a connection
+//! which waits holds none.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use stead_base::{Reason, Tick, Timeouts};
+use stead_http1::RequestDecoder;
+use stead_net::{Pace, Progress, Socket, Token, Wait};
+
+use crate::state::State;
+
+/// Room made for one read.
+const READ_BYTES: usize = 4 << 10;
+/// Bytes read ahead of what is being answered.
+const READ_AHEAD_MAX: usize = 16 << 10;
+
+/// Socket, buffers, deadline.
+pub(crate) struct Wire {
+    pub(crate) state: Rc<State>,
+    pub(crate) token: Token,
+    pub(crate) socket: Socket,
+    pub(crate) decoder: RequestDecoder,
+    /// What was read; `start..` is not consumed yet.
+    input: Vec<u8>,
+    start: usize,
+    /// What is to be written; `written..` is not sent yet.
+    pub(crate) output: Vec<u8>,
+    written: usize,
+    /// The peer has ended its side.
+    pub(crate) at_end: bool,
+    /// Bytes of this connection so far.
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    consumed: u64,
+    /// When `timeouts.request` is over.
+    pub(crate) request_ends: Option<Tick>,
+}
+
+impl Wire {
+    pub(crate) fn new(
+        state: Rc<State>,
+        token: Token,
+        socket: Socket,
+        input: Vec<u8>,
+        decoder: RequestDecoder,
+    ) -> Self {
+        let bytes_in = input.len() as u64;
+        Self {
+            state,
+            token,
+            socket,
+            decoder,
+            input,
+            start: 0,
+            output: Vec::new(),
+            written: 0,
+            at_end: false,
+            bytes_in,
+            bytes_out: 0,
+            consumed: 0,
+            request_ends: None,
+        }
+    }
+
+    /// What was read and not consumed.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.input[self.start..]
+    }
+
+    /// The decoder and what it is to look at.
+    pub(crate) fn decoder_and_unread(&mut self) -> (&mut RequestDecoder, &[u8]) {
+        (&mut self.decoder, &self.input[self.start..])
+    }
+
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start += count;
+        self.consumed += count as u64;
+        if self.start >= self.input.len() {
+            self.input.clear();
+            self.start = 0;
+        }
+    }
+
+    /// Bytes of this connection that were taken from the input and put into the output so far.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        (self.consumed, self.bytes_out + (self.output.len() - self.written) as u64)
+    }
+
+    /// Reads more input; 0 at its end.
+    pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.at_end {
+            return Poll::Ready(Ok(0));
+        }
+        self.make_room();
+        match self.socket.poll_read(context, &mut self.input) {
+            Poll::Pending => {
+                if self.input.is_empty() {
+                    self.state.worker.reclaim_buffer(std::mem::take(&mut self.input));
+                }
+                Poll::Pending
+            }
+            Poll::Ready(Ok(count)) => {
+                self.at_end = count == 0;
+                self.bytes_in += count as u64;
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.input.capacity() == 0 {
+            self.input = self.state.worker.buffer();
+        }
+        if self.start > 0 && self.input.capacity() - self.input.len() < READ_BYTES {
+            self.input.drain(..self.start);
+            self.start = 0;
+        }
+        if self.input.capacity() - self.input.len() < READ_BYTES / 2 {
+            self.input.reserve(READ_BYTES.max(self.input.len()));
+        }
+    }
+
+    /// Completes when the connection broke; reads ahead a little meanwhile. A peer that only ended
+    /// its own side still gets its answer.
+    pub(crate) fn poll_broken(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while !self.at_end && self.unread().len() < READ_AHEAD_MAX {
+            match self.poll_fill(context) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Sends what is in the output buffer.
+    pub(crate) fn poll_flush(
+        &mut self,
+        context: &mut Context<'_>,
+        more: bool,
+    ) -> Poll<io::Result<()>> {
+        while self.written < self.output.len() {
+            let bytes = &self.output[self.written..];
+            let count = ready!(self.socket.poll_write(context, bytes, more))?;
+            self.written += count;
+            self.bytes_out += count as u64;
+        }
+        self.output.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends the output buffer, under the limits for slow peers. `more` says that further bytes
+    /// follow at once.
+    pub(crate) async fn flush(&mut self, more: bool) -> Result<(), Reason> {
+        let mut watch = Watch::new(Direction::Write);
+        poll_fn(|context| match self.poll_flush(context, more) {
+            Poll::Pending => watch.poll(self, context),
+            Poll::Ready(result) => Poll::Ready(result.map_err(|_| Reason::ClientClosed)),
+        })
+        .await
+    }
+
+    /// Gives an empty output buffer back.
+    pub(crate) fn release_output(&mut self) {
+        if self.output.is_empty() {
+            self.state.worker.reclaim_buffer(std::mem::take(&mut self.output));
+        }
+    }
+
+    /// The output buffer with storage.
+    pub(crate) fn output(&mut self) -> &mut Vec<u8> {
+        if self.output.capacity() == 0 {
+            self.output = self.state.worker.buffer();
+        }
+        &mut self.output
+    }
+
+    /// Lets `limit`, or the end of `timeouts.request` if that is sooner, wake this task.
+    pub(crate) fn arm(&self, context: &Context<'_>, wait: Wait, limit: Option<Duration>) {
+        let left = self.request_ends.map(|end| end - self.state.worker.now());
+        let limit = match (limit, left) {
+            (Some(limit), Some(left)) => limit.min(left),
+            (Some(limit), None) | (None, Some(limit)) => limit,
+            (None, None) => return,
+        };
+        self.state.park.arm(self.token, wait, limit, context.waker());
+    }
+
+    /// Whether the deadline armed last is over.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.state.park.is_expired(self.token)
+    }
+
+    /// Whether `timeouts.request` is over.
+    pub(crate) fn is_request_over(&self) -> bool {
+        self.request_ends.is_some_and(|end| self.state.worker.now() >= end)
+    }
+
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        let server = self.state.park.facts(self.token).map_or(0, |(_, server, _)| server);
+        &self.state.server(server).timeouts
+    }
+
+    pub(crate) fn into_parts(mut self) -> (Rc<State>, Token, Socket, Vec<u8>) {
+        let rest = self.input.split_off(self.start);
+        (self.state, self.token, self.socket, rest)
+    }
+
+    /// Gives both buffers back to the worker.
+    pub(crate) fn release_buffers(&mut self) {
+        self.state.worker.reclaim_buffer(std::mem::take(&mut self.input));
+        self.state.worker.reclaim_buffer(std::mem::take(&mut self.output));
+        self.start = 0;
+        self.written = 0;
+    }
+}
+
+/// Which way the bytes go that we wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+/// Judges the pace of a peer while we wait for it. Costs nothing until the first wait.
+pub(crate) struct Watch {
+    direction: Direction,
+    progress: Option<Progress>,
+    /// Bytes moved at the last look.
+    seen: u64,
+    waiting: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(direction: Direction) -> Self {
+        Self { direction, progress: None, seen: 0, waiting: false }
+    }
+
+    /// Called whenever the peer kept us waiting.
+    pub(crate) fn poll<T>(
+        &mut self,
+        wire: &Wire,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<T, Reason>> {
+        let now = wire.state.worker.now();
+        let Some(progress) = &mut self.progress else {
+            let timeouts = wire.timeouts();
+            let (idle, rate) = match self.direction {
+                Direction::Read => (timeouts.body_idle, timeouts.body_rate),
+                Direction::Write => (timeouts.write_idle, timeouts.write_rate),
+            };
+            let progress = Progress::new(idle, rate, now);
+            self.seen = moved(self.direction, wire);
+            wire.arm(context, Wait::Task, progress.check_after());
+            self.progress = Some(progress);
+            self.waiting = true;
+            return Poll::Pending;
+        };
+        if !self.waiting {
+            progress.resume(now);
+            self.waiting = true;
+            wire.arm(context, Wait::Task, progress.check_after());
+            return Poll::Pending;
+        }
+        if !wire.is_expired() {
+            return Poll::Pending;
+        }
+        let moved = moved(self.direction, wire);
+        let pace = progress.observe(moved.saturating_sub(self.seen), now);
+        self.seen = moved;
+        match (pace, self.direction) {
+            (Pace::Fine, _) if wire.is_request_over() => {
+                return Poll::Ready(Err(Reason::RequestTimeout));
+            }
+            (Pace::Fine, _) => wire.arm(context, Wait::Task, progress.check_after()),
+            (Pace::Idle, Direction::Read) => return Poll::Ready(Err(Reason::BodyIdleTimeout)),
+            (Pace::Slow, Direction::Read) => return Poll::Ready(Err(Reason::BodyTooSlow)),
+            (Pace::Idle, Direction::Write) => return Poll::Ready(Err(Reason::WriteIdleTimeout)),
+            (Pace::Slow, Direction::Write) => return Poll::Ready(Err(Reason::WriteTooSlow)),
+        }
+        Poll::Pending
+    }
+
+    /// The wait is over; what follows does not count until the next one.
+    pub(crate) fn settle(&mut self, wire: &Wire) {
+        if let Some(progress) = &mut self.progress
+            && self.waiting
+        {
+            let moved = moved(self.direction, wire);
+            progress.observe(moved.saturating_sub(self.seen), wire.state.worker.now());
+            self.seen = moved;
+            self.waiting = false;
+        }
+    }
+}
+
+/// Bytes that the peer sent, or that it acknowledged.
+fn moved(direction: Direction, wire: &Wire) -> u64 {
+    match direction {
+        Direction::Read => wire.bytes_in,
+        Direction::Write => wire.bytes_out.saturating_sub(wire.socket.unacknowledged()),
+    }
+}

@@ -1,0 +1,133 @@
+//! One worker: a thread with an event loop, its listeners, its park.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use stead_core::{Blocking, Counters, Job, Process, Worker};
+use stead_net::{Acceptor, Collect, Park};
+use tokio::runtime::{Builder, LocalOptions};
+
+use crate::accept::accept;
+use crate::access_log::{AccessLog, WorkerLog};
+use crate::fleet::Signals;
+use crate::snapshot::Snapshot;
+use crate::state::State;
+
+/// Threads of one worker's blocking pool.
+const BLOCKING_THREADS: usize = 4;
+/// How often a worker sends the rest of its log on.
+const LOG_FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// What a worker is made from; used again where it panicked.
+pub(crate) struct Plan {
+    pub(crate) index: usize,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) process: Arc<Process>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) log: Option<Arc<AccessLog>>,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) collect: Collect,
+    /// Descriptor and server of each listener.
+    pub(crate) listeners: Vec<(OwnedFd, u16)>,
+}
+
+/// Runs a worker until it has drained.
+pub(crate) fn run(plan: &Plan) -> io::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build_local(LocalOptions::default())?;
+    let result = runtime.block_on(serve(plan));
+    // What is left over is cut: the drain is over.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(plan: &Plan) -> io::Result<()> {
+    let worker = Rc::new(Worker::new(
+        plan.index,
+        Arc::clone(&plan.process),
+        Arc::clone(&plan.counters),
+        Box::new(BlockingPool),
+    ));
+    let park = Park::new(Rc::clone(&worker), plan.collect)?;
+    let state = Rc::new_cyclic(|this| State {
+        log: plan.log.as_ref().map(|log| WorkerLog::new(Rc::clone(&worker), log)),
+        names: plan.snapshot.servers.iter().map(|server| Rc::from(&*server.name)).collect(),
+        worker,
+        park,
+        snapshot: Arc::clone(&plan.snapshot),
+        draining: Cell::new(false),
+        this: this.clone(),
+    });
+    let mut accepting = Vec::new();
+    for (listener, server) in &plan.listeners {
+        let acceptor = Acceptor::new(listener.try_clone()?)?;
+        let (state, server) = (Rc::clone(&state), *server);
+        accepting.push(tokio::task::spawn_local(async move {
+            if let Err(error) = accept(Rc::clone(&state), acceptor, server).await {
+                let name = &state.server(server).name;
+                eprintln!("error: a listener of server {name} failed: {error}");
+            }
+        }));
+    }
+    plan.signals.worker_is_ready();
+    let logging = tokio::task::spawn_local(flush_log(Rc::clone(&state)));
+    tokio::select! {
+        result = state.park.drive(&*state) => result?,
+        () = plan.signals.drain() => {}
+    }
+    state.draining.set(true);
+    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+    state.park.drain(&*state);
+    tokio::select! {
+        result = state.park.drive(&*state) => result?,
+        () = until_empty(&state) => {}
+        () = plan.signals.cut() => {}
+    }
+    logging.abort();
+    if let Some(log) = &state.log {
+        log.flush();
+    }
+    Ok(())
+}
+
+async fn flush_log(state: Rc<State>) {
+    let Some(log) = &state.log else { return };
+    loop {
+        tokio::time::sleep(LOG_FLUSH_EVERY).await;
+        log.flush();
+    }
+}
+
+async fn until_empty(state: &State) {
+    while !state.park.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Tasks that just closed their connection still write their record.
+    poll_fn({
+        let mut turns = 0;
+        move |context| {
+            turns += 1;
+            context.waker().wake_by_ref();
+            if turns > 2 { Poll::Ready(()) } else { Poll::Pending }
+        }
+    })
+    .await;
+}
+
+/// The runtime's own pool of blocking threads.
+struct BlockingPool;
+
+impl Blocking for BlockingPool {
+    fn run(&self, job: Job) {
+        drop(tokio::task::spawn_blocking(job));
+    }
+}
