@@ -31,6 +31,9 @@ pub struct HttpOptions {
     /// Connections held open by the load generator, 1 to 1000
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: u16,
+    /// KiB that the load generator reads at once, 1 to 1024
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    read_kib: u16,
 }
 
 pub fn run(session: &Session, options: &HttpOptions) -> Result<()> {
@@ -144,20 +147,19 @@ impl Work {
             method: [
                 ("load".into(), format!("{seconds} s after a warm-up, fresh process per run")),
                 ("connections".into(), options.connections.to_string()),
+                ("client".into(), format!("reads {} KiB at once", options.read_kib)),
             ]
             .into(),
         };
         let span = Duration::from_secs(seconds);
-        session.rounds(&row, &servers, |server| {
-            self.measure(session, server, options.connections.into(), span)
-        })
+        session.rounds(&row, &servers, |server| self.measure(session, server, options, span))
     }
 
     fn measure(
         &self,
         session: &Session,
         server: Server,
-        connections: usize,
+        options: &HttpOptions,
         span: Duration,
     ) -> Result<Run> {
         let scene = Scene::new(&session.place, server, self.shape == Shape::Log)?;
@@ -172,8 +174,9 @@ impl Work {
             } else {
                 Expected::of_length(body.len() as u64)
             },
-            connections,
+            connections: options.connections.into(),
             reuse: self.reuse(),
+            read_bytes: usize::from(options.read_kib) * 1024,
         })?;
         let warm = loader.run(WARM_UP.min(span), self.answers_max())?;
         let (run, totals) = self.load(&mut loader, running.pid(), span)?;

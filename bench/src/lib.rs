@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod crowd;
 pub mod http;
+pub mod idle;
 pub mod loader;
 pub mod machine;
 pub mod procfs;

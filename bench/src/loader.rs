@@ -29,6 +29,8 @@ pub struct Plan {
     pub expected: Expected,
     pub connections: usize,
     pub reuse: Reuse,
+    /// Bytes that one read takes at most: small reads make the server write in small pieces.
+    pub read_bytes: usize,
 }
 
 /// How connections are used.
@@ -69,13 +71,15 @@ impl Loader {
     /// Opens the connections; nothing is sent yet.
     pub fn open(plan: Plan) -> Result<Loader> {
         let burst = match plan.reuse {
-            Reuse::KeepAlive { depth } => request(&plan, "").repeat(depth as usize),
-            Reuse::Never => request(&plan, "Connection: close\r\n"),
+            Reuse::KeepAlive { depth } => {
+                request(plan.address, &plan.path, "").repeat(depth as usize)
+            }
+            Reuse::Never => request(plan.address, &plan.path, "Connection: close\r\n"),
         };
         let mut loader = Loader {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             connections: Vec::with_capacity(plan.connections),
-            buffer: vec![0; BUFFER_BYTES],
+            buffer: vec![0; plan.read_bytes],
             opened: 0,
             burst,
             plan,
@@ -187,6 +191,7 @@ pub fn check_once(address: SocketAddr, path: &str, body: &[u8]) -> Result<()> {
         expected: Expected::exactly(body),
         connections: 1,
         reuse: Reuse::KeepAlive { depth: 1 },
+        read_bytes: READ_BYTES,
     };
     let totals = Loader::open(plan)?.run(Duration::ZERO, 1).context("check before the load")?;
     ensure!(totals.answers == 1, "no answer");
@@ -201,13 +206,13 @@ pub fn open_socket(address: SocketAddr) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Bytes of one GET request as a plain client would send it.
-pub fn request(plan: &Plan, more: &str) -> Vec<u8> {
-    format!("GET {} HTTP/1.1\r\nHost: {}\r\n{more}\r\n", plan.path, plan.address).into_bytes()
+/// Bytes of one GET request as a plain client would send it; `more` holds further header lines.
+pub fn request(address: SocketAddr, path: &str, more: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{more}\r\n").into_bytes()
 }
 
-/// Large enough that a client's read costs little against the server's write.
-const BUFFER_BYTES: usize = 256 * 1024;
+/// What wrk reads at once; the limits of large answers were found with it.
+pub const READ_BYTES: usize = 8 * 1024;
 const EVENTS_MAX: usize = 512;
 const WAIT_MAX: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 const SILENCE_MAX: Duration = Duration::from_secs(15);

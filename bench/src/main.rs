@@ -10,6 +10,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use stead_bench::http::{self, HttpOptions};
+use stead_bench::idle::{self, IdleOptions};
 use stead_bench::session::{Options, Session};
 
 #[derive(Parser)]
@@ -28,10 +29,24 @@ enum Group {
         #[command(flatten)]
         http: HttpOptions,
     },
+    /// Memory of idle connections
+    Idle {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        idle: IdleOptions,
+    },
+    /// Stead alone, once: memory of idle connections against its budget
+    Budgets {
+        #[command(flatten)]
+        options: Options,
+    },
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().group {
         Group::Http { options, http } => http::run(&Session::open(options)?, &http),
+        Group::Idle { options, idle } => idle::run(&Session::open(options)?, &idle),
+        Group::Budgets { options } => idle::check_budget(&Session::open(options.stead_once())?),
     }
 }

@@ -33,6 +33,13 @@ pub struct Options {
     pub out: PathBuf,
 }
 
+impl Options {
+    /// The same without peers and with a single run.
+    pub fn stead_once(self) -> Options {
+        Options { peers: Some(Vec::new()), runs: Some(1), no_stead: false, ..self }
+    }
+}
+
 /// What one row of the table is.
 pub struct Row<'a> {
     pub group: &'a str,

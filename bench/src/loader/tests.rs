@@ -47,7 +47,7 @@ fn answer_all(mut stream: TcpStream, answer: &[u8], mut left: u64) {
 
 fn plan(address: SocketAddr, reuse: Reuse) -> Plan {
     let expected = Expected::exactly(b"hello");
-    Plan { address, path: "/".into(), expected, connections: 8, reuse }
+    Plan { address, path: "/".into(), expected, connections: 8, reuse, read_bytes: READ_BYTES }
 }
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";

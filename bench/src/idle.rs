@@ -1,0 +1,170 @@
+//! The `idle` group: user memory of an idle keep-alive connection after one request.
+//!
+//! Two fresh processes of each server, one with few and one with many connections, all opened as
+//! fast as possible; after a wait the difference of their proportional set sizes (Pss, all
+//! processes of the server) over the difference in connections is the cost of one. A slope cancels
+//! what a server takes once; fresh processes keep memory reused from an earlier burst from
+//! flattering it. In the end every connection must answer once more.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::answer::Expected;
+use crate::crowd::Crowd;
+use crate::http::FIXED;
+use crate::procfs::{self, Memory};
+use crate::record::{Limit, Record, Run, Verdict};
+use crate::server::{Running, Scene, Server};
+use crate::session::{Row, Session};
+use crate::table;
+
+#[derive(Args, Clone, Debug)]
+pub struct IdleOptions {
+    /// Connections of the first process
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(100..))]
+    few: u32,
+    /// Connections of the second process; it and the bench need a descriptor for each
+    #[arg(long, default_value_t = 18_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    many: u32,
+    /// Seconds between the last answer and the measurement, 1 to 60
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
+    wait: u64,
+    /// A slope of Stead below this many bytes is invalid: the size of its record
+    #[arg(long, default_value_t = 72)]
+    record_bytes: u32,
+}
+
+impl Default for IdleOptions {
+    fn default() -> IdleOptions {
+        IdleOptions { few: 2_000, many: 18_000, wait: 10, record_bytes: 72 }
+    }
+}
+
+pub fn run(session: &Session, options: &IdleOptions) -> Result<()> {
+    let record = measure(session, options)?;
+    record.write(&session.options.out)?;
+    table::print(&record);
+    for series in &record.series {
+        let amount = |name| series.detail(name).map_or(f64::NAN, |spread| spread.median);
+        println!(
+            "  {:<10} {} bytes a connection at the peak; process {} KiB without connections, \
+             {} KiB with {}; all open in {:.2} s",
+            series.server,
+            table::number(amount("peak_bytes")),
+            table::number(amount("base_pss_bytes") / 1024.0),
+            table::number(amount("pss_bytes") / 1024.0),
+            options.many,
+            amount("open_seconds"),
+        );
+    }
+    Ok(())
+}
+
+/// The check of continuous integration: Stead alone, once.
+///
+/// # Errors
+/// The slope is over its budget, or below what is possible.
+pub fn check_budget(session: &Session) -> Result<()> {
+    let record = measure(session, &IdleOptions::default())?;
+    table::print(&record);
+    ensure!(record.verdict() == Verdict::Met, "an idle connection: {}", record.verdict().word());
+    Ok(())
+}
+
+fn measure(session: &Session, options: &IdleOptions) -> Result<Record> {
+    ensure!(options.many > options.few, "--many must be more than --few");
+    let needed = u64::from(options.many) + DESCRIPTORS_SPARE;
+    ensure!(
+        session.descriptors >= needed,
+        "{} connections need {needed} descriptors, the limit is {}: raise it or lower --many",
+        options.many,
+        session.descriptors
+    );
+    use Server::{Axum, Caddy, Go, Haproxy, Hyper, Nginx};
+    let servers = session.servers(&[Nginx, Haproxy, Caddy, Go, Hyper, Axum])?;
+    let row = Row {
+        group: "idle",
+        name: "keep-alive",
+        order: 0,
+        title: "idle keep-alive connection after one request",
+        unit: "bytes per connection",
+        limit: Limit::Value { at_most: BYTES_MAX, valid_from: f64::from(options.record_bytes) },
+        method: [
+            ("connections".into(), format!("{} and {}", options.few, options.many)),
+            ("wait".into(), format!("{} s after the last answer", options.wait)),
+            ("memory".into(), "slope of Pss between two fresh processes".into()),
+        ]
+        .into(),
+    };
+    session.rounds(&row, &servers, |server| {
+        let few = hold(session, server, options.few, options.wait)?;
+        let many = hold(session, server, options.many, options.wait)?;
+        let slope = |of: fn(&Held) -> u64| {
+            (of(&many) as f64 - of(&few) as f64) / f64::from(options.many - options.few)
+        };
+        Ok(Run::new(slope(|held| held.quiet.pss))
+            .with("peak_bytes", slope(|held| held.peak_pss))
+            .with("base_pss_bytes", many.base.pss as f64)
+            .with("pss_few_bytes", few.quiet.pss as f64)
+            .with("pss_bytes", many.quiet.pss as f64)
+            .with("resident_peak_bytes", many.quiet.resident_peak as f64)
+            .with("open_seconds", many.open_seconds))
+    })
+}
+
+/// What holding some connections took.
+struct Held {
+    base: Memory,
+    quiet: Memory,
+    /// Highest Pss seen while connections were opened.
+    peak_pss: u64,
+    open_seconds: f64,
+}
+
+fn hold(session: &Session, server: Server, count: u32, wait: u64) -> Result<Held> {
+    let scene = Scene::new(&session.place, server, false)?;
+    let running = Running::start(server, &scene)?;
+    sleep(START_SETTLE);
+    let family = procfs::family(running.pid())?;
+    let base = procfs::memory(&family)?;
+    let start = Instant::now();
+    let (crowd, peak_pss) = with_peak(&family, || {
+        Crowd::open(scene.address, count as usize, Expected::exactly(FIXED))
+    })?;
+    let open_seconds = start.elapsed().as_secs_f64();
+    let mut crowd = crowd.with_context(|| format!("open {count} connections"))?;
+    sleep(Duration::from_secs(wait));
+    crowd.ensure_quiet().context("before the measurement")?;
+    let quiet = procfs::memory(&procfs::family(running.pid())?)?;
+    let alive = crowd.ask_all().context("after the measurement")?;
+    ensure!(alive == count as usize, "{alive} of {count} connections answer");
+    Ok(Held { base, quiet, peak_pss, open_seconds })
+}
+
+/// Runs `work` while another thread looks at the family's Pss.
+fn with_peak<T>(family: &[u32], work: impl FnOnce() -> T) -> Result<(T, u64)> {
+    let done = AtomicBool::new(false);
+    scope(|scope| {
+        let sampler = scope.spawn(|| -> Result<u64> {
+            let mut peak = 0;
+            while !done.load(Ordering::Relaxed) {
+                peak = peak.max(procfs::memory(family)?.pss);
+                sleep(SAMPLE_EVERY);
+            }
+            Ok(peak.max(procfs::memory(family)?.pss))
+        });
+        let outcome = work();
+        done.store(true, Ordering::Relaxed);
+        let peak = sampler.join().map_err(|_| anyhow::anyhow!("the sampler panicked"))??;
+        Ok((outcome, peak))
+    })
+}
+
+const BYTES_MAX: f64 = 128.0;
+const START_SETTLE: Duration = Duration::from_millis(500);
+const SAMPLE_EVERY: Duration = Duration::from_millis(20);
+const DESCRIPTORS_SPARE: u64 = 200;
