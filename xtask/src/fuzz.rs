@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 
@@ -37,13 +38,16 @@ struct Options {
     targets: Vec<String>,
     /// For each target.
     seconds: u32,
+    /// Targets at a time.
+    jobs: usize,
     keep: bool,
     address: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { targets: Vec::new(), seconds: DEFAULT_SECONDS, keep: false, address: false }
+        let targets = Vec::new();
+        Self { targets, seconds: DEFAULT_SECONDS, jobs: 1, keep: false, address: false }
     }
 }
 
@@ -54,7 +58,8 @@ impl Options {
         while let Some(argument) = rest.next() {
             match argument.as_str() {
                 "--smoke" => options.seconds = SMOKE_SECONDS,
-                "--seconds" => options.seconds = seconds(rest.next())?,
+                "--seconds" => options.seconds = number(argument, rest.next())?,
+                "--jobs" => options.jobs = number(argument, rest.next())? as usize,
                 "--keep" => options.keep = true,
                 "--address" => options.address = true,
                 flag if flag.starts_with('-') => {
@@ -67,30 +72,45 @@ impl Options {
     }
 }
 
-fn seconds(argument: Option<&String>) -> Result<u32> {
+fn number(flag: &str, argument: Option<&String>) -> Result<u32> {
     let number = argument.and_then(|text| text.parse().ok()).filter(|&number| number > 0);
-    number.ok_or_else(|| Usage::error("`--seconds` takes a number from 1"))
+    number.ok_or_else(|| Usage::error(format!("`{flag}` takes a number from 1")))
 }
 
 fn search(options: &Options) -> Result<()> {
     let all = targets()?;
     if let Some(unknown) = options.targets.iter().find(|name| !all.contains(name)) {
-        return Err(Usage::error(format!("no target `{unknown}`; there are: {}", all.join(" "))));
+        let all = all.join(" ");
+        return Err(Usage::error(format!("no target `{unknown}`; there are: {all}")));
     }
     let chosen = if options.targets.is_empty() { &all } else { &options.targets };
     let folder = build(options)?;
-    let mut broken = Vec::new();
-    for target in chosen {
-        if let Err(error) = search_one(&folder, target, options) {
-            println!("{error:#}");
-            broken.push(target.as_str());
+    let queue = Mutex::new(chosen.iter());
+    // A function, so that the queue is free while the target runs.
+    let next = || locked(&queue).next();
+    let broken = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs {
+            scope.spawn(|| {
+                while let Some(target) = next() {
+                    if let Err(error) = search_one(&folder, target, options) {
+                        println!("{error:#}");
+                        locked(&broken).push(target.as_str());
+                    }
+                }
+            });
         }
-    }
+    });
+    let broken = locked(&broken);
     if !broken.is_empty() {
         bail!("findings in {}: see fuzz/artifacts/", broken.join(", "));
     }
     println!("{} targets, {} s each, no finding", chosen.len(), options.seconds);
     Ok(())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Builds every target and returns the folder of the binaries.
@@ -99,7 +119,7 @@ fn build(options: &Options) -> Result<PathBuf> {
     let folder = workspace::build_dir()?.join("fuzz");
     let mut flags = INSTRUMENT.join(" ");
     // With `--target` the flags reach our code and its dependencies, not build scripts.
-    let mut cargo = run::cargo(["build", "--locked", "--release", "--bins", "--target", &host]);
+    let mut cargo = run::cargo(["build", "--release", "--bins", "--target", &host]);
     cargo.current_dir(workspace::root().join("fuzz")).arg("--target-dir").arg(&folder);
     if options.address {
         flags.push_str(" -Zsanitizer=address");
@@ -111,25 +131,59 @@ fn build(options: &Options) -> Result<PathBuf> {
 
 fn search_one(binaries: &Path, target: &str, options: &Options) -> Result<()> {
     let fuzz = workspace::root().join("fuzz");
-    let found = workspace::build_dir()?.join("fuzz/corpus").join(target);
+    let work = workspace::build_dir()?.join("fuzz/work");
+    let found = work.join(target);
     let committed = fuzz.join("corpus").join(target);
     let artifacts = fuzz.join("artifacts").join(target);
     for folder in [&found, &committed, &artifacts] {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
+    let log = work.join(format!("{target}.log"));
     let mut fuzzer = run::command(binaries.join(target));
     fuzzer
         .arg(&found)
         .arg(&committed)
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(format!("-max_total_time={}", options.seconds))
-        .args(["-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1", "-verbosity=1"]);
-    let dictionary = fuzz.join("dictionaries").join(format!("{target}.txt"));
-    if dictionary.is_file() {
-        fuzzer.arg(format!("-dict={}", dictionary.display()));
+        .args(["-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+    let success = run::log_to(&mut fuzzer, &log)?;
+    let written = fs::read(&log).with_context(|| log.display().to_string())?;
+    let written = String::from_utf8_lossy(&written);
+    if !success {
+        bail!("{}\ntarget `{target}` broke; all of it: {}", last_lines(&written), log.display());
     }
-    run::status(&mut fuzzer).with_context(|| format!("target `{target}`"))?;
+    println!("{target}: {}", Facts::of(&written));
     if options.keep { keep(binaries, target, &found, &committed) } else { Ok(()) }
+}
+
+/// What libFuzzer says at its end.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Facts {
+    runs: u64,
+    /// Edges of the code that were reached.
+    edges: u64,
+}
+
+impl Facts {
+    fn of(log: &str) -> Self {
+        let number_after = |mark: &str| {
+            let (_, after) = log.rsplit_once(mark)?;
+            after.split_whitespace().next()?.parse().ok()
+        };
+        let runs = number_after("stat::number_of_executed_units:").unwrap_or_default();
+        Self { runs, edges: number_after(" cov: ").unwrap_or_default() }
+    }
+}
+
+impl std::fmt::Display for Facts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} runs, {} edges reached, no finding", self.runs, self.edges)
+    }
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 /// Merges what reaches new code into the committed corpus, the smallest inputs first, up to a cap.
@@ -140,7 +194,10 @@ fn keep(binaries: &Path, target: &str, found: &Path, committed: &Path) -> Result
     }
     fs::create_dir_all(&merged)?;
     let mut fuzzer = run::command(binaries.join(target));
-    run::status(fuzzer.arg("-merge=1").args([&merged, committed, found]))?;
+    fuzzer.arg("-merge=1").args([&merged, committed, found]);
+    if !run::log_to(&mut fuzzer, &found.with_extension("merge.log"))? {
+        bail!("merging the corpus of `{target}` failed");
+    }
     let mut inputs = Vec::new();
     for entry in fs::read_dir(&merged)? {
         let entry = entry?;
@@ -180,6 +237,9 @@ const SMOKE_SECONDS: u32 = 5;
 /// Files in one committed corpus: enough to reach all code, few enough to review and replay.
 const CORPUS_FILES_MAX: usize = 200;
 
+/// Enough to show a panic with its input.
+const LAST_LINES: usize = 40;
+
 /// Tells libFuzzer which edges and comparisons an input reached.
 const INSTRUMENT: &[&str] = &[
     "-Cpasses=sancov-module",
@@ -202,12 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn facts_are_those_of_the_end() {
+        let log =
+            "#2 INITED cov: 3 ft: 4\n#9 DONE   cov: 17 ft: 20\nstat::number_of_executed_units: 9\n";
+        assert_eq!(Facts::of(log), Facts { runs: 9, edges: 17 });
+        assert_eq!(Facts::of(""), Facts::default());
+    }
+
+    #[test]
     fn arguments() {
-        let options = parse(&["request", "--seconds", "30", "--keep"]).unwrap();
-        assert_eq!(
-            (options.targets, options.seconds, options.keep),
-            (vec!["request".into()], 30, true)
-        );
+        let options = parse(&["request", "--seconds", "30", "--keep", "--jobs", "2"]).unwrap();
+        assert_eq!(options.targets, ["request"]);
+        assert_eq!((options.seconds, options.keep, options.jobs), (30, true, 2));
         assert_eq!(parse(&["--smoke"]).unwrap().seconds, SMOKE_SECONDS);
         assert!(parse(&["--seconds", "0"]).unwrap_err().is::<Usage>());
         assert!(parse(&["--loud"]).unwrap_err().is::<Usage>());

@@ -88,5 +88,5 @@ cargo xtask ci                           every step of continuous integration, i
 cargo xtask tidy                         the rules of the house that a machine can check
 cargo xtask gen [--check]                write (or compare) the generated reference and schema
 cargo xtask bench ARGS                   measure beside the peers (ARGS: of stead-bench)
-cargo xtask fuzz [TARGET…] [--seconds N] [--smoke] [--keep] [--address]
+cargo xtask fuzz [TARGET…] [--seconds N] [--smoke] [--jobs N] [--keep] [--address]
                                          search for inputs that break a parser";

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -67,6 +68,15 @@ pub(crate) fn watch(command: &mut Command, mut line: impl FnMut(&str)) -> Result
         line(&read);
     }
     Ok(child.wait().context("cannot wait for the child")?.success())
+}
+
+/// Runs the command with all that it writes going to a file, and says whether it succeeded.
+pub(crate) fn log_to(command: &mut Command, log: &Path) -> Result<bool> {
+    println!("$ {}", shown(command));
+    let file = File::create(log).with_context(|| log.display().to_string())?;
+    command.stdout(file.try_clone()?).stderr(file);
+    let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
+    Ok(status.success())
 }
 
 /// Where a program lies: `$PATH`, then the folders of system programs, which the `$PATH` of an
