@@ -69,6 +69,11 @@ impl Captures {
         self.spans.push((start as u32, end as u32));
     }
 
+    #[cfg(test)]
+    pub(crate) fn capacities(&self) -> [usize; 4] {
+        [self.spans.capacity(), self.turns.capacity(), self.slots.capacity(), self.text.capacity()]
+    }
+
     pub(crate) fn truncate(&mut self, len: usize) {
         self.spans.truncate(len);
     }

@@ -105,13 +105,11 @@ impl Hosts {
         if self.below_labels_max == 0 {
             return None;
         }
-        let dots = host.iter().filter(|b| **b == b'.').count();
-        let ends = host.iter().enumerate().filter(|(_, b)| **b == b'.');
-        // Behind the dot number n (from 0) stand `dots - n` labels.
-        let mut starts =
-            ends.skip(dots.saturating_sub(self.below_labels_max)).map(|(at, _)| at + 1);
-        // A dot at the very front has no label before it.
-        starts.find_map(|start| if start == 1 { None } else { self.find(BELOW, host, start) })
+        // From the back, no further than any name has labels; the last found is the longest. A dot at
+        // the very front has no label before it.
+        let dots = host.iter().enumerate().skip(1).rev().filter(|(_, byte)| **byte == b'.');
+        let starts = dots.take(self.below_labels_max).map(|(at, _)| at + 1);
+        starts.filter_map(|start| self.find(BELOW, host, start)).last()
     }
 
     fn find(&self, group: u32, host: &[u8], start: usize) -> Option<usize> {

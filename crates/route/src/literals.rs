@@ -157,7 +157,8 @@ fn word_at(bytes: &[u8], at: usize) -> u64 {
 #[inline]
 fn slash_in(word: u64) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let slashes = word ^ (ONES * b'/' as u64);
+    const SLASH: u64 = 0x2F;
+    let slashes = word ^ (ONES * SLASH);
     // The lowest bit that this leaves marks the first byte that was zero; bits above may lie.
     let zeros = slashes.wrapping_sub(ONES) & !slashes & (ONES << 7);
     (zeros.trailing_zeros() / 8) as usize

@@ -102,7 +102,7 @@ fn check_behind_regexes(routes: &[Route], problems: &mut Vec<Problem>) {
     for route in regexes.into_iter().chain(patterns.into_iter().filter(|r| is_wildcard(r))) {
         let help = "move the regex's work to a wildcard, `/{*rest}`, which is tried last";
         if let Some(other) = hidden_by(route, &greedy)
-            && other.shape != route.shape
+            && !problems.iter().any(|p| p.at == Place::Path(route.place) && !p.is_warning())
         {
             problems.push(dead(other, route, help));
         }
@@ -133,7 +133,7 @@ fn dead(winner: &Route, route: &Route, help: &str) -> Problem {
         at: Place::Path(route.place),
         other: Some(Place::Path(winner.place)),
         range: None,
-        message: "this route can never win: another takes every request that it matches".to_owned(),
+        message: "this route can never win: others take every request that it matches".to_owned(),
         help: help.to_owned(),
     }
 }

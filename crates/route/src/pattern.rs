@@ -242,8 +242,11 @@ impl Parser {
     }
 }
 
-/// Bytes of a pattern: as many as a request's target has by default.
-pub(crate) const PATTERN_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a pattern: far beyond any that a person writes.
+pub(crate) const PATTERN_BYTES_MAX: usize = 4 << 10;
 
 /// Segments of a pattern, which bounds how deep a lookup goes.
 const SEGMENTS_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests;

@@ -123,7 +123,7 @@ pub(crate) fn takes_every_path(text: &str) -> bool {
 }
 
 /// Bytes of a regex's text: as many as of a pattern's.
-const TEXT_BYTES_MAX: usize = 8 << 10;
+const TEXT_BYTES_MAX: usize = 4 << 10;
 
 /// Bytes of a compiled regex: hundreds of times what a path needs.
 const PROGRAM_BYTES_MAX: usize = 1 << 20;

@@ -223,3 +223,6 @@ impl<R: Request> Visitor for Explainer<'_, R> {
         self.add(candidate, Verdict::PathDiffers);
     }
 }
+
+#[cfg(test)]
+mod tests;

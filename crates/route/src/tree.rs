@@ -130,7 +130,7 @@ impl Tree {
             };
             (fork_index, start) = match next {
                 Some(next) => next,
-                None => match self.turn_back(captures, &mut enter)? {
+                None => match Self::turn_back(captures, &mut enter)? {
                     Some(next) => next,
                     None => return ControlFlow::Continue(()),
                 },
@@ -175,7 +175,6 @@ impl Tree {
 
     /// Takes the latest way put aside; wildcards end there.
     fn turn_back(
-        &self,
         captures: &mut Captures,
         enter: &mut impl FnMut(u32, &mut Captures) -> ControlFlow<()>,
     ) -> ControlFlow<(), Option<(u32, usize)>> {
