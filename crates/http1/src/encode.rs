@@ -209,7 +209,8 @@ fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool, status: u16
     let text: &[u8] = match (status, version, keep_alive) {
         (101, ..) | (426, Version::Http11, true) => b"Connection: upgrade\r\n",
         (426, Version::Http11, false) => b"Connection: upgrade, close\r\n",
-        (200.., Version::Http11, false) => b"Connection: close\r\n",
+        // Told to HTTP/1.0 too: our status line says 1.1, where keeping is the rule.
+        (200.., _, false) => b"Connection: close\r\n",
         (200.., Version::Http10, true) => b"Connection: keep-alive\r\n",
         // What the version does anyway, or an interim answer.
         _ => b"",
