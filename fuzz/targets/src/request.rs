@@ -45,6 +45,10 @@ impl Decoder for Requests {
     fn eof(&mut self) -> Result<(), Reason> {
         self.decoder.eof()
     }
+
+    fn goes_on(&self) -> bool {
+        true
+    }
 }
 
 fn shown(head: &RequestHead) -> String {
@@ -94,7 +98,7 @@ pub(crate) const LIMITS: HeadLimits =
     HeadLimits { head_bytes_max: 1024, field_count_max: 16, uri_bytes_max: 256 };
 
 /// Room for what we add when we write a head.
-const WIDER: HeadLimits =
+pub(crate) const WIDER: HeadLimits =
     HeadLimits { head_bytes_max: 8192, field_count_max: 64, uri_bytes_max: 512 };
 
 const BODY_BYTES_MAX: u64 = 1024;

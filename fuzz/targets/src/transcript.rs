@@ -14,6 +14,8 @@ pub(crate) enum Entry {
     Content(Vec<u8>),
     Trailers(String),
     End,
+    /// Bytes behind the last message that the decoder reads.
+    Rest(usize),
     Broken(Reason),
 }
 
@@ -24,6 +26,8 @@ pub(crate) trait Decoder {
     fn head(&mut self) -> String;
     fn trailers(&self) -> String;
     fn eof(&mut self) -> Result<(), Reason>;
+    /// Whether another message may follow the one that just ended.
+    fn goes_on(&self) -> bool;
 }
 
 /// How an input arrives.
@@ -68,7 +72,13 @@ pub(crate) fn transcript(decoder: &mut impl Decoder, input: &[u8], pieces: Piece
                 append(&mut entries, &given[range]);
             }
             Event::Trailers => entries.push(Entry::Trailers(decoder.trailers())),
-            Event::End => entries.push(Entry::End),
+            Event::End => {
+                entries.push(Entry::End);
+                if !decoder.goes_on() {
+                    entries.push(Entry::Rest(input.len() - start));
+                    return entries;
+                }
+            }
         }
     }
     if let Err(reason) = decoder.eof() {
