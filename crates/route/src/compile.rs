@@ -333,11 +333,7 @@ fn names(routes: &[Route], count: usize) -> Arc<[CaptureNames]> {
     for route in routes {
         all[route.place.route] = match &route.path {
             Path::Regex(_, names) => names.clone(),
-            Path::Pattern(pattern) => {
-                let names: Vec<_> = pattern.names().map(str::to_owned).collect();
-                let wildcard = pattern.rest.is_some().then(|| names.len().saturating_sub(1));
-                CaptureNames { names, wildcard }
-            }
+            Path::Pattern(pattern) => pattern.capture_names(),
         };
     }
     all.into()

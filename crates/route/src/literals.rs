@@ -185,3 +185,68 @@ const PROBES_MAX: usize = 12;
 
 /// Rebuilds before a table takes what it has; each fourth one doubles its size.
 const ATTEMPTS_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn find(table: &Literals, fork: u32, path: &str, start: usize) -> Option<u32> {
+        let piece = table.scan(path.as_bytes(), start);
+        table.find(fork, &piece, path.as_bytes())
+    }
+
+    #[test]
+    fn probes_stay_few_however_many_keys() {
+        let names: Vec<_> = (0..20_000).map(|n| format!("resource{n}")).collect();
+        let keys: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| (n as u32 % 7, name.as_str(), n as u32))
+            .collect();
+        let table = Literals::build(&keys);
+        assert!(table.probes <= PROBES_MAX, "{}", table.probes);
+        for (fork, name, value) in keys {
+            assert_eq!(find(&table, fork, name, 0), Some(value));
+            assert_eq!(find(&table, fork + 7, name, 0), None);
+        }
+    }
+
+    #[test]
+    fn an_empty_table_holds_nothing() {
+        let table = Literals::build(&[]);
+        assert_eq!(find(&table, 0, "", 0), None);
+        assert_eq!(find(&table, 0, "a", 0), None);
+    }
+
+    #[test]
+    fn an_entry_is_24_bytes() {
+        assert_eq!(size_of::<Entry>(), 24);
+    }
+
+    proptest! {
+        /// A piece is the same whatever stands around it, and only whole pieces are found.
+        #[test]
+        fn pieces_are_found_wherever_they_stand(
+            keys in prop::collection::hash_map((0..3_u32, "[ab\0é]{0,20}"), any::<u32>(), 0..30),
+            other in "[ab]{0,20}",
+            before in "[ab/]{0,10}",
+            after in "[ab/]{0,10}",
+        ) {
+            let list: Vec<_> = keys.iter().map(|((f, key), v)| (*f, key.as_str(), *v)).collect();
+            let table = Literals::build(&list);
+            let lookup = |fork, key: &str| {
+                let path = format!("{before}{key}/{after}");
+                [find(&table, fork, &path, before.len()), find(&table, fork, key, 0)]
+            };
+            for ((fork, key), value) in &keys {
+                prop_assert_eq!(lookup(*fork, key), [Some(*value); 2]);
+            }
+            let keys: HashMap<_, _> = keys.into_iter().collect();
+            prop_assert_eq!(lookup(1, &other), [keys.get(&(1, other.clone())).copied(); 2]);
+        }
+    }
+}

@@ -27,7 +27,7 @@ pub(crate) enum Value {
 
 impl Matcher {
     /// Whether the matcher holds. `text` is scratch memory.
-    pub(crate) fn holds(&self, request: &impl Request, text: &mut Vec<u8>) -> bool {
+    pub(crate) fn holds(&self, request: &(impl Request + ?Sized), text: &mut Vec<u8>) -> bool {
         match self {
             Self::Header { name, value } => request.header(name, &mut |found| value.matches(found)),
             Self::Query { name, value } => {

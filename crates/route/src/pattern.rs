@@ -8,9 +8,10 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::canonical::{Beyond, Fault, FaultKind, write_segment};
+use crate::captures::CaptureNames;
 
 /// A pattern, parsed and canonical.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pattern {
     /// What stands between the slashes; `/` is one empty literal, `/{*rest}` no segment at all.
     pub segments: Vec<Segment>,
@@ -66,6 +67,12 @@ impl Pattern {
         captures.chain(self.rest.as_deref())
     }
 
+    pub(crate) fn capture_names(&self) -> CaptureNames {
+        let names: Vec<_> = self.names().map(str::to_owned).collect();
+        let wildcard = self.rest.is_some().then(|| names.len().saturating_sub(1));
+        CaptureNames { names, wildcard }
+    }
+
     /// The pattern without its names: equal for two patterns that match the same paths.
     pub(crate) fn shape(&self) -> String {
         let mut shape = String::new();
@@ -108,13 +115,6 @@ pub(crate) fn is_identifier(name: &str) -> bool {
 struct Parser {
     pattern: Pattern,
     errors: Vec<PatternError>,
-}
-
-impl Default for Pattern {
-    /// The pattern that matches no segment, to be filled.
-    fn default() -> Self {
-        Self { segments: Vec::new(), rest: None }
-    }
 }
 
 impl Parser {

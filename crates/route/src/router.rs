@@ -87,12 +87,41 @@ impl Router {
     ///
     /// # Errors
     /// Everything that is wrong in `spec`, with the warnings among it, in the order of the places.
+    ///
+    /// ```
+    /// use stead_route::{Captures, Found, PathSpec, RouteSpec, Router, RouterSpec, Sample};
+    ///
+    /// let path = PathSpec::Path("/users/{id}".to_owned());
+    /// let (methods, headers, query) = (vec!["GET".to_owned()], vec![], vec![]);
+    /// let spec = RouterSpec {
+    ///     sites: vec![],
+    ///     routes: vec![RouteSpec { path, methods, headers, query }],
+    /// };
+    /// let (router, warnings) = Router::build(&spec).unwrap();
+    /// assert!(warnings.is_empty());
+    ///
+    /// let mut request = Sample { path: "/users/7".to_owned(), ..Sample::default() };
+    /// let mut captures = Captures::new();
+    /// request.method = "GET".to_owned();
+    /// assert!(matches!(router.find(&request, &mut captures).found, Found::Route(_)));
+    /// assert_eq!(captures.get("/users/7", 0), Some("7"));
+    ///
+    /// request.method = "POST".to_owned();
+    /// let Found::MethodNotAllowed { allow } = router.find(&request, &mut captures).found else {
+    ///     panic!("the route takes GET only");
+    /// };
+    /// assert_eq!(allow.to_string(), "GET, HEAD, OPTIONS");
+    /// ```
     pub fn build(spec: &RouterSpec) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         compile::compile(spec)
     }
 
     /// Finds who answers `request`; the winner's captures are left in `captures`.
-    pub fn find<'r>(&'r self, request: &impl Request, captures: &mut Captures) -> Lookup<'r> {
+    pub fn find<'r>(
+        &'r self,
+        request: &(impl Request + ?Sized),
+        captures: &mut Captures,
+    ) -> Lookup<'r> {
         captures.clear();
         let site = self.site_of(request);
         let method = self.methods.set_of(request.method());
@@ -118,7 +147,7 @@ impl Router {
     }
 
     /// Every route that the lookup of `request` comes to, in the order tried.
-    pub fn explain(&self, request: &impl Request) -> Vec<Considered> {
+    pub fn explain(&self, request: &(impl Request + ?Sized)) -> Vec<Considered> {
         let mut captures = Captures::new();
         let method = self.methods.set_of(request.method());
         let mut list = Vec::new();
@@ -139,7 +168,7 @@ impl Router {
         table.names.get(route.route)
     }
 
-    fn site_of(&self, request: &impl Request) -> Option<usize> {
+    fn site_of(&self, request: &(impl Request + ?Sized)) -> Option<usize> {
         request.host().and_then(|host| self.hosts.site_of(host))
     }
 
@@ -156,7 +185,7 @@ impl Router {
 }
 
 /// Looks for the winner.
-struct Finder<'q, R> {
+struct Finder<'q, R: ?Sized> {
     request: &'q R,
     method: MethodSet,
     winner: Option<usize>,
@@ -164,7 +193,7 @@ struct Finder<'q, R> {
     missed: MethodSet,
 }
 
-impl<R: Request> Visitor for Finder<'_, R> {
+impl<R: Request + ?Sized> Visitor for Finder<'_, R> {
     fn candidate(
         &mut self,
         table: &Table,
@@ -185,21 +214,21 @@ impl<R: Request> Visitor for Finder<'_, R> {
 }
 
 /// Lists what is tried.
-struct Explainer<'q, R> {
+struct Explainer<'q, R: ?Sized> {
     request: &'q R,
     method: MethodSet,
     site: Option<usize>,
     list: &'q mut Vec<Considered>,
 }
 
-impl<R: Request> Explainer<'_, R> {
+impl<R: Request + ?Sized> Explainer<'_, R> {
     fn add(&mut self, candidate: &Candidate, verdict: Verdict) {
         let route = RouteRef { site: self.site, route: candidate.route as usize };
         self.list.push(Considered { route, verdict });
     }
 }
 
-impl<R: Request> Visitor for Explainer<'_, R> {
+impl<R: Request + ?Sized> Visitor for Explainer<'_, R> {
     fn candidate(
         &mut self,
         table: &Table,

@@ -5,6 +5,10 @@
 
 use std::ops::Range;
 
+use crate::captures::CaptureNames;
+use crate::pattern::Pattern;
+use crate::regexes::PathRegex;
+
 /// The routes of one server: those of its sites, and its own, which serve any host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouterSpec {
@@ -44,6 +48,24 @@ pub enum PathSpec {
     Path(String),
     /// A regex over the canonical path, from its start but not necessarily to its end.
     Regex(String),
+}
+
+impl PathSpec {
+    /// The text, as written.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Path(text) | Self::Regex(text) => text,
+        }
+    }
+
+    /// The names of the captures; `None` if the text is malformed. What is in the route can so be
+    /// checked even where another route keeps the router from being built.
+    pub fn captures(&self) -> Option<CaptureNames> {
+        match self {
+            Self::Path(text) => Some(Pattern::parse(text).ok()?.capture_names()),
+            Self::Regex(text) => Some(PathRegex::compile(text).ok()?.1),
+        }
+    }
 }
 
 /// What a value must look like.

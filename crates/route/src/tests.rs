@@ -7,6 +7,8 @@
 
 mod reference;
 
+use std::fmt::Write;
+
 use crate::{
     Captures, Found, PathSpec, RouteRef, RouteSpec, Router, RouterSpec, Sample, SiteSpec,
     ValueMatch, canonicalize,
@@ -102,18 +104,18 @@ pub(crate) fn line_of(text: &str, wanted: RouteRef) -> &str {
     ""
 }
 
-/// What `routes` answer to `line`: the winner's line and its captures, or the status and `Allow`.
-pub(crate) fn answer(routes: &str, line: &str) -> String {
-    let (router, _) = Router::build(&spec(routes)).expect("the routes are valid");
+/// What the routes of `lines` answer to `line`: the winner's line and its captures, or the status and `Allow`.
+pub(crate) fn answer(lines: &str, line: &str) -> String {
+    let (router, _) = Router::build(&spec(lines)).expect("the routes are valid");
     let request = request(line);
     let mut captures = Captures::new();
     match router.find(&request, &mut captures).found {
         Found::Route(route) => {
             let names = router.captures_of(route).expect("the route exists");
             assert_eq!(names.names.len(), captures.len());
-            let mut answer = line_of(routes, route).to_owned();
+            let mut answer = line_of(lines, route).to_owned();
             for (name, value) in names.names.iter().zip(captures.iter(&request.path)) {
-                answer.push_str(&format!(" {name}:{value}"));
+                let _ = write!(answer, " {name}:{value}");
             }
             answer
         }
@@ -123,10 +125,10 @@ pub(crate) fn answer(routes: &str, line: &str) -> String {
     }
 }
 
-/// Checks what `routes` answer to each request.
+/// Checks what the routes of `lines` answer to each request.
 #[track_caller]
-pub(crate) fn check(routes: &str, expect: &[(&str, &str)]) {
+pub(crate) fn check(lines: &str, expect: &[(&str, &str)]) {
     for (request, expected) in expect {
-        assert_eq!(&answer(routes, request), expected, "{request} among\n{routes}");
+        assert_eq!(&answer(lines, request), expected, "{request} among\n{lines}");
     }
 }

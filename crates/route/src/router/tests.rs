@@ -1,12 +1,12 @@
-//! Tests of the order of routes, of methods, hosts and matchers, and of what explains them.
+//! Tests of the order of lines, of methods, hosts and matchers, and of what explains them.
 
 use super::*;
-use crate::Sample;
 use crate::tests::{answer, check, line_of, request, spec};
+use crate::{PathSpec, Sample};
 
 #[test]
 fn literals_come_before_captures_segment_by_segment() {
-    let routes = "
+    let lines = "
         /{*rest}
         /{a}/{b}
         /{a}/new
@@ -16,7 +16,7 @@ fn literals_come_before_captures_segment_by_segment() {
         /users
         /";
     check(
-        routes,
+        lines,
         &[
             ("/", "/"),
             ("/users", "/users"),
@@ -33,13 +33,13 @@ fn literals_come_before_captures_segment_by_segment() {
 
 #[test]
 fn a_dead_end_is_left_again() {
-    let routes = "
+    let lines = "
         /a/b/c/x
         /a/{two}/c/y
         /{one}/b/{three}/z
         /{one}/{two}/{three}/{four}";
     check(
-        routes,
+        lines,
         &[
             ("/a/b/c/x", "/a/b/c/x"),
             ("/a/b/c/y", "/a/{two}/c/y two:b"),
@@ -53,13 +53,13 @@ fn a_dead_end_is_left_again() {
 
 #[test]
 fn a_matcher_that_fails_is_a_dead_end_too() {
-    let routes = "
+    let lines = "
         /users/new x-canary=1
         POST /users/{id}
         /{thing}/new
         /{*rest}";
     check(
-        routes,
+        lines,
         &[
             ("/users/new x-canary=1", "/users/new x-canary=1"),
             ("POST /users/new", "POST /users/{id} id:new"),
@@ -71,7 +71,7 @@ fn a_matcher_that_fails_is_a_dead_end_too() {
 
 #[test]
 fn regexes_come_behind_paths_and_before_wildcards_in_file_order() {
-    let routes = "
+    let lines = "
         /{*rest}
         ~^/archive/(?<year>[0-9]{4})/
         ~/archive/(?<any>[^/]*)(?:/(?<more>.+))?
@@ -79,7 +79,7 @@ fn regexes_come_behind_paths_and_before_wildcards_in_file_order() {
         /archive/{one}
         /archive/{*rest}";
     check(
-        routes,
+        lines,
         &[
             ("/archive/2024", "/archive/{one} one:2024"),
             ("/archive/2024/05/x", "~^/archive/(?<year>[0-9]{4})/ year:2024"),
@@ -104,14 +104,14 @@ fn a_regex_sees_the_canonical_path() {
 
 #[test]
 fn wildcards_are_compared_like_paths_the_longer_first() {
-    let routes = "
+    let lines = "
         /{*rest}
         /a/{*rest}
         /a/b/{*rest}
         /{x}/b/{*rest}
         /{x}/{*rest}";
     check(
-        routes,
+        lines,
         &[
             ("/a/b/c/d", "/a/b/{*rest} rest:c/d"),
             ("/a/b/", "/a/b/{*rest} rest:"),
@@ -149,25 +149,25 @@ fn escapes_in_captures_stay() {
 
 #[test]
 fn long_segments_are_told_apart_behind_their_first_bytes() {
-    let routes = "
+    let lines = "
         /abcdefgh
         /abcdefghi
         /abcdefghj
         /abcdefghijklmnop
         /abcdefghijklmnoq
         /abcdefg/abcdefgh/abcdefghijklmnopq";
-    for line in routes.lines().map(str::trim).skip(1) {
-        assert_eq!(answer(routes, line), line);
-        assert_eq!(answer(routes, &format!("{line}x")), "404");
-        assert_eq!(answer(routes, &line[..line.len() - 2]), "404");
+    for line in lines.lines().map(str::trim).skip(1) {
+        assert_eq!(answer(lines, line), line);
+        assert_eq!(answer(lines, &format!("{line}x")), "404");
+        assert_eq!(answer(lines, &line[..line.len() - 2]), "404");
     }
 }
 
 #[test]
 fn security_38_router_sees_the_path_that_dots_lead_to() {
-    let routes = "/admin/{*rest}\n/public/{*rest}";
+    let lines = "/admin/{*rest}\n/public/{*rest}";
     check(
-        routes,
+        lines,
         &[
             ("/public/../admin/x", "/admin/{*rest} rest:x"),
             ("/public/%2e%2e/admin/x", "/admin/{*rest} rest:x"),
@@ -200,14 +200,14 @@ fn security_40_a_mount_ends_at_its_slash() {
 
 #[test]
 fn more_matchers_come_first() {
-    let routes = "
+    let lines = "
         /a
         GET /a
         GET /a x=1
         GET /a x=1 ?y=2
         /a x=1 x-more=1 ?y=2 ?z=3";
     check(
-        routes,
+        lines,
         &[
             ("POST /a", "/a"),
             ("/a", "GET /a"),
@@ -246,14 +246,14 @@ fn head_follows_get() {
 
 #[test]
 fn methods_are_405_only_where_all_else_holds() {
-    let routes = "
+    let lines = "
         GET /a
         POST /a x=1
         PURGE,PUT /{b}
         DELETE /a/b
         /secret/{*rest} x=1";
     check(
-        routes,
+        lines,
         &[
             ("DELETE /a", "405 GET, HEAD, PUT, PURGE, OPTIONS"),
             ("DELETE /a x=1", "405 GET, HEAD, POST, PUT, PURGE, OPTIONS"),
@@ -304,9 +304,9 @@ fn a_path_that_is_none_is_not_found() {
 
 #[test]
 fn a_header_needs_one_value_that_matches() {
-    let routes = "/a X-Canary=1\n/a accept~json\n/b accept~^text/html$";
+    let lines = "/a X-Canary=1\n/a accept~json\n/b accept~^text/html$";
     check(
-        routes,
+        lines,
         &[
             ("/a x-canary=1", "/a X-Canary=1"),
             ("/a x-canary=2 X-CANARY=1", "/a X-Canary=1"),
@@ -320,9 +320,9 @@ fn a_header_needs_one_value_that_matches() {
 
 #[test]
 fn a_parameter_of_the_query_is_compared_decoded() {
-    let routes = "/a ?q=x-y\n/a ?e=\n/b ?v~^[0-9]+$\n/c ?é=ü";
+    let lines = "/a ?q=x-y\n/a ?e=\n/b ?v~^[0-9]+$\n/c ?é=ü";
     check(
-        routes,
+        lines,
         &[
             ("/a?q=x-y", "/a ?q=x-y"),
             ("/a?q=1&%71=x%2dy", "/a ?q=x-y"),
@@ -348,7 +348,7 @@ fn a_parameter_of_the_query_is_compared_decoded() {
 
 #[test]
 fn the_site_is_exact_then_the_longest_wildcard() {
-    let routes = "
+    let lines = "
         site Example.com
         /exact
         site *.example.com
@@ -357,7 +357,7 @@ fn the_site_is_exact_then_the_longest_wildcard() {
         /shop
         server
         /{*rest}";
-    let (router, _) = Router::build(&spec(routes)).unwrap();
+    let (router, _) = Router::build(&spec(lines)).unwrap();
     for (host, site) in [
         ("example.com", Some(0)),
         ("EXAMPLE.com.", Some(0)),
@@ -391,7 +391,7 @@ fn the_site_is_exact_then_the_longest_wildcard() {
 
 #[test]
 fn routes_of_the_site_come_before_the_servers() {
-    let routes = "
+    let lines = "
         site a.com
         GET /x
         /{*rest} x=1
@@ -402,7 +402,7 @@ fn routes_of_the_site_come_before_the_servers() {
         POST /y
         /z/{id}";
     check(
-        routes,
+        lines,
         &[
             ("http://a.com/x", "GET /x"),
             ("POST http://a.com/x", "/x"),
@@ -448,9 +448,10 @@ fn a_lookup_visits_each_fork_at_most_once() {
 #[test]
 fn the_cost_of_a_lookup_does_not_grow_with_the_number_of_routes() {
     let visits = |count: usize| {
-        let routes: String =
-            (0..count).map(|n| format!("/r{n}/{{id}}/p{n}\n/s{n}/{{*rest}}\n")).collect();
-        let (router, _) = Router::build(&spec(&routes)).unwrap();
+        let lines: Vec<_> =
+            (0..count).map(|n| format!("/r{n}/{{id}}/p{n}\n/s{n}/{{*rest}}")).collect();
+        let lines = lines.join("\n");
+        let (router, _) = Router::build(&spec(&lines)).unwrap();
         let mut captures = Captures::new();
         ["/r7/x/p7", "/r7/x/p8", "/nothing/here", "/s7/x/y"].map(|path| {
             router.find(&request(path), &mut captures);
@@ -462,8 +463,8 @@ fn the_cost_of_a_lookup_does_not_grow_with_the_number_of_routes() {
 
 #[test]
 fn a_warm_lookup_needs_no_more_memory() {
-    let routes = "/a/{b}/{c}/x\n/{a}/b/{c}/{d}\n~/r/(?<x>.)(?<y>.)\n/w/{*rest} ?q~a";
-    let (router, _) = Router::build(&spec(routes)).unwrap();
+    let lines = "/a/{b}/{c}/x\n/{a}/b/{c}/{d}\n~/r/(?<x>.)(?<y>.)\n/w/{*rest} ?q~a";
+    let (router, _) = Router::build(&spec(lines)).unwrap();
     let mut captures = Captures::new();
     let requests = ["/a/b/c/d", "/r/xyz", "/w/1?q=%61", "/none"].map(request);
     let mut round = || {
@@ -480,7 +481,7 @@ fn a_warm_lookup_needs_no_more_memory() {
 
 #[test]
 fn everything_tried_is_explained_in_its_order() {
-    let routes = "
+    let lines = "
         site a.com
         POST /a/{x}
         /a/b x=1
@@ -490,11 +491,11 @@ fn everything_tried_is_explained_in_its_order() {
         server
         /{*rest}
         /c";
-    let (router, _) = Router::build(&spec(routes)).unwrap();
+    let (router, _) = Router::build(&spec(lines)).unwrap();
     let explain = |line: &str| {
         let considered = router.explain(&request(line));
         let text =
-            considered.iter().map(|c| format!("{}: {:?}", line_of(routes, c.route), c.verdict));
+            considered.iter().map(|c| format!("{}: {:?}", line_of(lines, c.route), c.verdict));
         text.collect::<Vec<_>>()
     };
     assert_eq!(
@@ -524,6 +525,10 @@ fn captures_are_found_by_name_and_place() {
     assert_eq!((names(1).unwrap().position("x"), names(1).unwrap().wildcard), (Some(0), None));
     assert!(names(2).unwrap().names.is_empty());
     assert_eq!(names(3), None);
+    let text = |text: &str| PathSpec::Path(text.to_owned());
+    assert_eq!(text("/{a}/{b}/{*c}").captures().as_ref(), Some(first));
+    assert_eq!(PathSpec::Regex("/(?<x>.)$".to_owned()).captures().as_ref(), names(1));
+    assert_eq!(text("/{").captures(), None);
     assert_eq!(router.captures_of(RouteRef { site: Some(0), route: 0 }), None);
     let mut captures = Captures::new();
     let request = request("/1/2/3/4");
