@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::near::nearest;
-use crate::schema::{alternatives, quoted};
+use crate::schema::quoted;
 use crate::value::{Content, Entry, Table};
 use crate::{
     Diagnostic, Diagnostics, Field, FieldSchema, Literal, RestSchema, Schema, Sources, Span, Value,
@@ -188,12 +188,19 @@ impl<'a> Decoder<'a> {
         let near = (!text.expanded)
             .then(|| nearest(&text.value, words.iter().map(|word| word.name)))
             .flatten();
-        let help = match near {
-            Some(word) => format!("write `{}`", quoted(word)),
-            None => format!("write {}", alternatives(words.iter().map(|word| quoted(word.name)))),
-        };
+        let help = near.map_or_else(|| schema.describe(), |word| format!("`{}`", quoted(word)));
         let message = format!("`{}` cannot be {}", self.key, quoted(text.written()));
-        self.report(Diagnostic::error(value.span, message).help(help));
+        self.report(Diagnostic::error(value.span, message).help(format!("write {help}")));
+    }
+
+    /// Whether a value is a string that is no word, where what else counts is no string: reports it.
+    pub fn wrong_word(&mut self, value: &Value, words: &'static [Word], other: &Schema) -> bool {
+        let Content::Text(text) = &value.content else { return false };
+        if words.is_empty() || text.expanded || matches!(other, Schema::Text(_)) {
+            return false;
+        }
+        self.no_variant(value, words, &Schema::OneOf(vec![Schema::Words(words), other.clone()]));
+        true
     }
 
     /// Runs `decode` with `key` as the key in messages.
@@ -237,7 +244,8 @@ enum Source<'v> {
 }
 
 impl<'v> Fields<'_, 'v, '_> {
-    /// Decodes the field at `index`: its value, else its default.
+    /// Decodes the field at `index`: its value, else its default. The default also stands in for a
+    /// value that is wrong and was reported, so that what surrounds it is still looked at.
     pub fn take<T: Config>(&mut self, index: usize) -> Option<T> {
         let field = self.fields.get(index)?;
         let value = match self.source {
@@ -246,17 +254,34 @@ impl<'v> Fields<'_, 'v, '_> {
         };
         let exists = !field.with_middleware || self.decoder.has_middleware();
         match value.filter(|_| exists) {
-            Some(value) => {
-                let name = match self.source {
-                    Source::Table(_) => field.name.to_owned(),
-                    Source::Shorthand(..) => self.decoder.key.clone(),
-                };
-                let decoded = self.decoder.within(&name, |decoder| T::decode(value, decoder))?;
-                self.decoder.check_range(&decoded, field, value.span)?;
-                Some(decoded)
-            }
-            None => self.missing(field),
+            Some(value) => self.present(field, value).or_else(|| self.absent(field)),
+            None => self.absent(field).or_else(|| self.missing::<T>(field)),
         }
+    }
+
+    fn present<T: Config>(&mut self, field: &'static Field, value: &Value) -> Option<T> {
+        let key = match self.source {
+            Source::Table(_) => field.name.to_owned(),
+            Source::Shorthand(..) => self.decoder.key.clone(),
+        };
+        let decoded = self.decoder.within(&key, |decoder| T::decode(value, decoder))?;
+        self.decoder.check_range(&decoded, field, value.span)?;
+        Some(decoded)
+    }
+
+    fn absent<T: Config>(&mut self, field: &'static Field) -> Option<T> {
+        let Some(default) = field.default else { return T::absent() };
+        let value = default.to_value(self.span);
+        self.decoder.within(field.name, |decoder| T::decode(&value, decoder))
+    }
+
+    fn missing<T: Config>(&mut self, field: &'static Field) -> Option<T> {
+        if !self.decoder.incomplete {
+            let message = format!("`{}` is missing", field.name);
+            let help = format!("add `{} = {}`", field.name, T::schema().example());
+            self.decoder.report(Diagnostic::error(self.span, message).help(help));
+        }
+        None
     }
 
     /// Gives the keys that no field names to `T`.
@@ -281,22 +306,6 @@ impl<'v> Fields<'_, 'v, '_> {
                 self.decoder.unknown_key(entry, self.fields, std::iter::empty());
             }
         }
-    }
-
-    fn missing<T: Config>(&mut self, field: &'static Field) -> Option<T> {
-        if let Some(default) = field.default {
-            let value = default.to_value(self.span);
-            return self.decoder.within(field.name, |decoder| T::decode(&value, decoder));
-        }
-        if let Some(absent) = T::absent() {
-            return Some(absent);
-        }
-        if !self.decoder.incomplete {
-            let message = format!("`{}` is missing", field.name);
-            let help = format!("add `{} = {}`", field.name, T::schema().example());
-            self.decoder.report(Diagnostic::error(self.span, message).help(help));
-        }
-        None
     }
 }
 

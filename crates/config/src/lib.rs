@@ -11,13 +11,22 @@
 
 extern crate self as stead_config;
 
+mod address;
+mod check;
 mod decode;
 mod diagnostic;
+mod document;
 mod expand;
+mod files;
+mod full;
+mod json_schema;
 mod kind;
+mod load;
+mod model;
 mod near;
 mod parse;
 mod print;
+mod reference;
 mod render;
 mod scalar;
 mod schema;
@@ -29,10 +38,22 @@ mod value;
 
 pub use std::time::Duration;
 
+pub use address::{Address, Host};
 pub use decode::{Config, Decoder, Fields, Rest};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use document::{Document, FILES_MAX, INCLUDE_DEPTH_MAX};
 pub use expand::Environment;
+pub use files::{Disk, FILE_BYTES_MAX, Files};
+pub use full::full;
+pub use json_schema::schema;
 pub use kind::{Kind, KindFacts, Vocabulary};
+pub use load::{Loaded, load};
+pub use model::{
+    AccessLog, Configuration, Drain, HandlerConfig, Level, Log, LogFormat, Matcher,
+    MiddlewareConfig, MiddlewareRef, Pattern, Process, RouteConfig, ServerConfig, SiteConfig,
+    Workers, effective_middleware,
+};
+pub use reference::{Page, reference};
 pub use render::Color;
 pub use scalar::{Map, Off};
 pub use schema::{Field, FieldSchema, PathPart, RestSchema, Schema, TableSchema, TextForm, Word};

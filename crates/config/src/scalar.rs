@@ -312,9 +312,8 @@ impl<T: Config> Config for Vec<T> {
             decoder.wrong_type(value, &Self::schema(), help);
             return None;
         };
-        // Every item is looked at, so that every error is found.
-        let decoded: Vec<Option<T>> = items.iter().map(|item| T::decode(item, decoder)).collect();
-        decoded.into_iter().collect()
+        // A wrong item was reported and is left out: the others are still looked at.
+        Some(items.iter().filter_map(|item| T::decode(item, decoder)).collect())
     }
 
     fn schema() -> Schema {
@@ -366,8 +365,7 @@ impl<T: Config> Config for Map<T> {
             let decoded = decoder.within(&name.value, |decoder| T::decode(&entry.value, decoder));
             Some((name, decoded?))
         };
-        let decoded: Vec<Option<_>> = table.entries().iter().map(decode).collect();
-        decoded.into_iter().collect::<Option<_>>().map(Self)
+        Some(Self(table.entries().iter().filter_map(decode).collect()))
     }
 
     fn schema() -> Schema {

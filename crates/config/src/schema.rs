@@ -162,7 +162,15 @@ impl Schema {
             Self::List(inner) => format!("a list, each item {}", inner.describe()),
             Self::Map(_) => "a table of names".to_owned(),
             Self::Table(table) => table.describe(),
-            Self::OneOf(schemas) => alternatives(schemas.iter().map(Self::describe)),
+            Self::OneOf(schemas) => alternatives(schemas.iter().flat_map(Self::choices)),
+        }
+    }
+
+    /// The words one by one, or what it is.
+    fn choices(&self) -> Vec<String> {
+        match self {
+            Self::Words(words) => words.iter().map(|word| quoted(word.name)).collect(),
+            other => vec![other.describe()],
         }
     }
 

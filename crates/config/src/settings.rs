@@ -17,6 +17,15 @@ pub struct Settings {
     sources: Arc<Sources>,
 }
 
+/// Equal settings build equal components: the same values, and relative paths from the same place.
+impl PartialEq for Settings {
+    fn eq(&self, other: &Self) -> bool {
+        let directory =
+            |settings: &Self| settings.sources.directory(settings.value.span.file).to_owned();
+        self.name == other.name && self.value == other.value && directory(self) == directory(other)
+    }
+}
+
 static NO_KINDS: Vocabulary = Vocabulary::new();
 
 impl Settings {

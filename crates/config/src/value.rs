@@ -87,6 +87,26 @@ pub struct Table {
 /// Tables up to this size are searched, larger ones indexed: nearly all have fewer keys than this.
 const SEARCHED_MAX: usize = 16;
 
+/// Values are equal when they say the same: places, the order of keys and the way in which a string
+/// was written do not count.
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.content, &other.content) {
+            (Content::Text(a), Content::Text(b)) => a.value == b.value,
+            (Content::Integer(a), Content::Integer(b)) => a == b,
+            (Content::Float(a), Content::Float(b)) => a.to_bits() == b.to_bits(),
+            (Content::Boolean(a), Content::Boolean(b)) => a == b,
+            (Content::Time(a), Content::Time(b)) => a == b,
+            (Content::List(a), Content::List(b)) => a == b,
+            (Content::Table(a), Content::Table(b)) => {
+                let same = |entry: &Entry| b.value(&entry.key.name) == Some(&entry.value);
+                a.entries.len() == b.entries.len() && a.entries.iter().all(same)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Value {
     /// Pairs a content with its place.
     pub const fn new(content: Content, span: Span) -> Self {

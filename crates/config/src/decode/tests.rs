@@ -102,9 +102,10 @@ fn enums_are_words_tables_or_a_value() {
     assert_eq!(decode::<Word3>("'two_words'"), Ok(Word3::TwoWords));
     assert_eq!(decode("'off'"), Ok(Place::Off));
     assert_eq!(decode("{ file = 'a.log' }"), Ok(Place::File { file: "a.log".into() }));
-    let wrong = "`key` cannot be \"x\" (write \"stdout\" or \"off\")".to_owned();
+    let wrong = "`key` cannot be \"x\" (write \"stdout\", \"off\" or a table such as { file = … })"
+        .to_owned();
     assert_eq!(decode::<Place>("'x'"), Err(wrong));
-    let wrong = "`key` takes \"stdout\" or \"off\" or a table such as { file = … }, not an integer \
+    let wrong = "`key` takes \"stdout\", \"off\" or a table such as { file = … }, not an integer \
                  (write `\"stdout\"`)";
     assert_eq!(decode::<Place>("1"), Err(wrong.to_owned()));
     assert_eq!(decode("'a'"), Ok(Match::Exact("a".to_owned())));

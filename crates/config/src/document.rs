@@ -1,0 +1,206 @@
+//! The files of a configuration, read and merged into one positioned tree.
+//!
+//! A file's own tables come first, then its includes in the order in which they are written, the
+//! matches of a pattern in the order of their names. Tables merge by name, `route` arrays are
+//! appended, anything else set twice is an error that shows both places. A file is read once, however
+//! often it is named; a file that includes itself, directly or not, is an error.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::files::is_glob;
+use crate::value::{Content, Entry, Table};
+use crate::{Diagnostic, Diagnostics, Environment, FileId, Files, Sources, Span, Value};
+
+/// Files of one configuration.
+pub const FILES_MAX: usize = 10_000;
+/// Files including files; the first counts.
+pub const INCLUDE_DEPTH_MAX: usize = 16;
+/// The key whose arrays are appended when files are merged.
+const APPENDED: &str = "route";
+
+/// The merged tree, places kept, before it is decoded.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The merged tables, `include` taken out.
+    pub(crate) root: Table,
+    /// The files.
+    pub(crate) sources: Arc<Sources>,
+}
+
+/// What reading gave: the tree, what is wrong, and whether something could not be read.
+pub(crate) struct Read {
+    pub(crate) document: Document,
+    pub(crate) diagnostics: Diagnostics,
+    pub(crate) gaps: bool,
+}
+
+impl Document {
+    /// The merged tables.
+    pub fn root(&self) -> &Table {
+        &self.root
+    }
+
+    /// The files, in the order in which they were read.
+    pub fn sources(&self) -> &Arc<Sources> {
+        &self.sources
+    }
+
+    /// Reads `path` and what it includes.
+    pub(crate) fn read(path: &Path, files: &dyn Files, environment: &Environment<'_>) -> Read {
+        let mut reader = Reader {
+            files,
+            environment,
+            sources: Sources::default(),
+            diagnostics: Diagnostics::new(),
+            root: Table::new(),
+            seen: HashSet::new(),
+            chain: Vec::new(),
+            gaps: false,
+        };
+        match files.read(path) {
+            Ok(text) => reader.file(path, text, files.identity(path)),
+            Err(error) => {
+                let message = format!("cannot read {}: {}", path.display(), reason(&error));
+                reader.diagnostics.push(Diagnostic::error(None, message));
+                reader.gaps = true;
+            }
+        }
+        let document = Self { root: reader.root, sources: Arc::new(reader.sources) };
+        Read { document, diagnostics: reader.diagnostics, gaps: reader.gaps }
+    }
+}
+
+struct Reader<'a> {
+    files: &'a dyn Files,
+    environment: &'a Environment<'a>,
+    sources: Sources,
+    diagnostics: Diagnostics,
+    root: Table,
+    seen: HashSet<PathBuf>,
+    /// The files being read, each including the next.
+    chain: Vec<PathBuf>,
+    gaps: bool,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, path: &Path, text: String, identity: PathBuf) {
+        self.seen.insert(identity.clone());
+        let file = self.sources.add(path, text);
+        let (mut table, errors) = crate::parse::parse(&self.sources, file);
+        self.gaps |= errors.has_errors();
+        self.diagnostics.append(errors);
+        crate::expand::expand(&mut table, &self.sources, self.environment, &mut self.diagnostics);
+        let include = table.remove("include");
+        for entry in table.into_entries() {
+            merge(&mut self.root, entry, &mut self.diagnostics);
+        }
+        self.chain.push(identity);
+        if let Some(include) = include {
+            self.include(file, &include);
+        }
+        self.chain.pop();
+    }
+
+    fn include(&mut self, file: FileId, include: &Entry) {
+        let Some(items) = include.value.as_list() else {
+            self.wrong_include(&include.value);
+            return;
+        };
+        for item in items {
+            match item.as_str() {
+                Some(pattern) => self.pattern(file, pattern, item.span),
+                None => self.wrong_include(item),
+            }
+        }
+    }
+
+    fn wrong_include(&mut self, value: &Value) {
+        self.gaps = true;
+        let message = format!("`include` takes a list of files, not {}", value.type_name());
+        let help = "write `[\"conf.d/*.toml\"]`";
+        self.diagnostics.push(Diagnostic::error(value.span, message).help(help));
+    }
+
+    fn pattern(&mut self, file: FileId, pattern: &str, span: Span) {
+        let base = self.sources.directory(file).to_owned();
+        if !is_glob(pattern) {
+            return self.included(&base.join(pattern), span);
+        }
+        match self.files.glob(&base, pattern) {
+            Ok(paths) => paths.iter().for_each(|path| self.included(path, span)),
+            Err(error) => {
+                self.refuse(span, format!("cannot look for files: {}", reason(&error)), "")
+            }
+        }
+    }
+
+    fn included(&mut self, path: &Path, span: Span) {
+        let identity = self.files.identity(path);
+        if self.chain.contains(&identity) {
+            let message = format!("{} includes itself", path.display());
+            return self.refuse(span, message, "include files of another directory");
+        }
+        if self.seen.contains(&identity) {
+            return;
+        }
+        if self.chain.len() >= INCLUDE_DEPTH_MAX {
+            let message = format!("files include each other more than {INCLUDE_DEPTH_MAX} deep");
+            return self.refuse(span, message, "");
+        }
+        if self.seen.len() >= FILES_MAX {
+            let message = format!("more than {FILES_MAX} files are included");
+            return self.refuse(span, message, "");
+        }
+        match self.files.read(path) {
+            Ok(text) => self.file(path, text, identity),
+            Err(error) => {
+                let message = format!("cannot read {}: {}", path.display(), reason(&error));
+                self.refuse(span, message, "");
+            }
+        }
+    }
+
+    fn refuse(&mut self, span: Span, message: String, help: &str) {
+        self.gaps = true;
+        let help = (!help.is_empty()).then(|| help.to_owned());
+        let diagnostic = Diagnostic::error(span, message).help_if(help);
+        if !self.diagnostics.list.contains(&diagnostic) {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+}
+
+/// Puts an entry of another file into a table.
+fn merge(table: &mut Table, entry: Entry, diagnostics: &mut Diagnostics) {
+    let Some(known) = table.entry_mut(&entry.key.name) else {
+        table.push(entry);
+        return;
+    };
+    match (&mut known.value.content, entry.value.content) {
+        (Content::Table(known), Content::Table(more)) => {
+            more.into_entries().into_iter().for_each(|entry| merge(known, entry, diagnostics));
+        }
+        (Content::List(known), Content::List(more)) if entry.key.name == APPENDED => {
+            known.extend(more);
+        }
+        _ => {
+            let message = format!("`{}` is set twice", entry.key.name.escape_debug());
+            let diagnostic = Diagnostic::error(entry.key.span, message)
+                .help("remove one of the two")
+                .related(known.key.span, "set here first");
+            diagnostics.push(diagnostic);
+        }
+    }
+}
+
+/// What the system said, in our form.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,68 @@
+//! From a path to a typed configuration and everything that is wrong with it.
+//!
+//! Reads and merges the files, expands `${…}`, decodes, lets every kind look at its settings, and
+//! checks what must hold between values. Nothing stops at the first error: where a part of the text
+//! could not be read, the rest is still looked at, and only what may be missing because of that part
+//! goes unreported.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::document::{Document, Read};
+use crate::value::Content;
+use crate::{
+    Config, Configuration, Decoder, Diagnostic, Diagnostics, Environment, FileId, Files, Sources,
+    Span, Value, Vocabulary,
+};
+
+/// What loading gave.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration; `None` if there is an error.
+    pub configuration: Option<Configuration>,
+    /// The merged tree that it was decoded from.
+    pub document: Document,
+    /// The files that were read.
+    pub sources: Arc<Sources>,
+    /// All errors and warnings, in the order of the files.
+    pub diagnostics: Diagnostics,
+}
+
+/// Loads the configuration at `path` with all that it includes.
+///
+/// `files` reads, `environment` gives the variables of `${NAME}`, `vocabulary` the kinds that exist.
+pub fn load(
+    path: &Path,
+    files: &dyn Files,
+    environment: &Environment<'_>,
+    vocabulary: &Vocabulary,
+) -> Loaded {
+    let Read { document, mut diagnostics, gaps } = Document::read(path, files, environment);
+    let sources = document.sources.clone();
+    let mut decoder = Decoder::new(&sources, vocabulary, "the configuration");
+    if gaps {
+        decoder.expect_gaps();
+    }
+    let span = Span::new(FileId(0), 0..0);
+    let root = Value::new(Content::Table(document.root.clone()), span);
+    let configuration = Configuration::decode(&root, &mut decoder);
+    if let Some(configuration) = &configuration {
+        crate::check::check(configuration, &document.root, &mut decoder);
+    }
+    let mut decoded = decoder.finish();
+    decoded.list.retain(|found| !follows(found, &diagnostics, &sources));
+    diagnostics.append(decoded);
+    diagnostics.sort();
+    let configuration = configuration.filter(|_| !diagnostics.has_errors());
+    Loaded { configuration, document, sources, diagnostics }
+}
+
+/// Whether an error only follows from one of the text: it stands on the same line.
+fn follows(found: &Diagnostic, earlier: &Diagnostics, sources: &Sources) -> bool {
+    let Some(span) = found.span else { return false };
+    let line = |span: Span| sources.position(span.file, span.start).line;
+    earlier.iter().filter_map(|known| known.span).any(|known| {
+        let apart = known.file != span.file || line(known) != line(span);
+        !apart && !found.message.starts_with("unknown key")
+    })
+}

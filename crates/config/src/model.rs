@@ -1,0 +1,413 @@
+//! The typed configuration: what the operator wrote, every default filled in, plain data.
+//!
+//! Declared once: decoding, the schema, the reference and the full printing all come from these
+//! types. Component settings stay undecoded ([`Settings`]); their kinds decode them.
+
+use std::path::PathBuf;
+
+use crate::{
+    Address, ByteSize, Config, Decoder, Duration, Map, Off, Rate, Schema, Settings, Spanned,
+    TextForm, Value,
+};
+
+mod handler;
+mod middleware;
+
+pub use handler::HandlerConfig;
+pub use middleware::{MiddlewareConfig, MiddlewareRef, effective_middleware};
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq, Config)]
+pub struct Configuration {
+    /// Files that are merged in: paths and patterns, relative to the file that names them. Empty
+    /// once they are.
+    #[config(default = [])]
+    pub include: Vec<String>,
+    /// The process as a whole.
+    #[config(default)]
+    pub process: Process,
+    /// What is logged, and where.
+    #[config(default)]
+    pub log: Log,
+    /// The servers by name. Each has its own listeners, routes, limits and timeouts.
+    #[config(default, name = "server")]
+    pub servers: Map<ServerConfig>,
+    /// Named configurations of middleware kinds.
+    #[config(default, with_middleware)]
+    pub middleware: Map<MiddlewareConfig>,
+}
+
+impl Configuration {
+    /// How many routes there are, those of sites included.
+    pub fn route_count(&self) -> usize {
+        let sites = |server: &ServerConfig| -> usize {
+            server.sites.iter().map(|(_, site)| site.routes.len()).sum()
+        };
+        self.servers.iter().map(|(_, server)| server.routes.len() + sites(server)).sum()
+    }
+}
+
+/// The process as a whole.
+#[derive(Clone, Debug, PartialEq, Config)]
+pub struct Process {
+    /// Event loops, one thread each: `"auto"` for as many as there are usable cores, or 1 to 1024.
+    /// Applies on restart.
+    #[config(default = "auto", range = 1..=1024)]
+    pub workers: Workers,
+    /// How long work may take to end when Stead stops.
+    #[config(default)]
+    pub drain: Drain,
+    /// The name of this Stead, of letters, digits, `-` and `_`: where its sockets are. Derived from
+    /// the path of the configuration file, so that two files never meet. Applies on restart.
+    pub name: Option<Spanned<String>>,
+}
+
+/// How many event loops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Config)]
+pub enum Workers {
+    /// One for each usable core.
+    Auto,
+    /// This many.
+    Count(u16),
+}
+
+/// How long work may take to end when Stead stops.
+#[derive(Clone, Debug, PartialEq, Config)]
+pub struct Drain {
+    /// For requests in flight; what is left then is cut. 0 s to 30 d.
+    #[config(default = "25s", range = "0s"..="30d")]
+    pub request: Duration,
+}
+
+/// What is logged, and where.
+#[derive(Clone, Debug, PartialEq, Config)]
+pub struct Log {
+    /// The least level that Stead's own log shows. It goes to stderr.
+    #[config(default = "info")]
+    pub level: Level,
+    /// Where the access log goes.
+    #[config(default = "stdout")]
+    pub access: AccessLog,
+    /// The form of the access log.
+    #[config(default = "auto")]
+    pub format: LogFormat,
+}
+
+/// How much Stead's own log says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Config)]
+pub enum Level {
+    /// What failed.
+    Error,
+    /// And what will probably fail.
+    Warn,
+    /// And what happened.
+    Info,
+    /// And how.
+    Debug,
+    /// And every step.
+    Trace,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq, Config)]
+pub enum AccessLog {
+    /// To standard output.
+    Stdout,
+    /// To standard error.
+    Stderr,
+    /// Nowhere.
+    Off,
+    /// To a file, reopened on SIGUSR1.
+    File {
+        /// The file; its directory must exist.
+        file: PathBuf,
+    },
+}
+
+/// The form of the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Config)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// Columns for people.
+    Text,
+    /// The Common Log Format.
+    Common,
+    /// The Common Log Format with referer and user agent.
+    Combined,
+}
+
+/// One server: its listeners, its routes, and what it allows its peers.
+#[derive(Clone, Debug, PartialEq, Config)]
+pub struct ServerConfig {
+    /// At least one address: `":8080"` (IPv6 and IPv4), `"127.0.0.1:8080"`, `"[::1]:8080"`, `"localhost:8080"`,
+    /// `"unix:run/web.sock"`. Port 0 lets the system choose.
+    #[config(default = [])]
+    pub listen: Vec<Spanned<Address>>,
+    /// How long the server waits for a peer.
+    #[config(default)]
+    pub timeouts: stead_base::Timeouts,
+    /// What one peer and all together may take.
+    #[config(default)]
+    pub limits: stead_base::Limits,
+    /// For every route of the server, outermost first: kinds or names of `[middleware.NAME]`.
+    #[config(default = [], with_middleware)]
+    pub middleware: Vec<MiddlewareRef>,
+    /// Routes that serve any host.
+    #[config(default = [], name = "route")]
+    pub routes: Vec<RouteConfig>,
+    /// Routes of some hosts, by name; they come before the server's own.
+    #[config(default, name = "site")]
+    pub sites: Map<SiteConfig>,
+}
+
+/// The routes of some hosts inside a server.
+#[derive(Clone, Debug, PartialEq, Config)]
+pub struct SiteConfig {
+    /// At least one host name; `"*.example.com"` takes every name below.
+    #[config(default = [])]
+    pub hosts: Vec<Spanned<String>>,
+    /// For every route of the site, inside the server's.
+    #[config(default = [], with_middleware)]
+    pub middleware: Vec<MiddlewareRef>,
+    /// The routes of the site; at least one.
+    #[config(default = [], name = "route")]
+    pub routes: Vec<RouteConfig>,
+}
+
+/// What matches a request, and the handler that answers it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteConfig {
+    /// What the path must be.
+    pub pattern: Pattern,
+    /// The methods that it takes; every one if there is none.
+    pub methods: Vec<Spanned<String>>,
+    /// Header fields that must be there, names in lower case.
+    pub headers: Map<Matcher>,
+    /// Query parameters that must be there.
+    pub query: Map<Matcher>,
+    /// Inside the site's and the server's; `"-name"` takes an inherited one out.
+    pub middleware: Vec<MiddlewareRef>,
+    /// What answers.
+    pub handler: HandlerConfig,
+    /// Where the route stands: its header. Does not count when routes are compared.
+    pub place: Spanned<()>,
+}
+
+/// What a route's path must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Segments, `{name}` for one, `{*name}` for the rest.
+    Path(Spanned<String>),
+    /// An expression that the path matches from its start.
+    Regex(Spanned<String>),
+}
+
+impl Pattern {
+    /// As written.
+    pub fn text(&self) -> &Spanned<String> {
+        match self {
+            Self::Path(text) | Self::Regex(text) => text,
+        }
+    }
+}
+
+/// What a header field or query parameter must be.
+#[derive(Clone, Debug, PartialEq, Eq, Config)]
+pub enum Matcher {
+    /// Exactly this.
+    Exact(Spanned<String>),
+    /// Something that an expression matches.
+    Regex {
+        /// The expression, matched anywhere in the value.
+        regex: Spanned<String>,
+    },
+}
+
+#[derive(Config)]
+struct RouteTable {
+    /// The path, `/` first: `{name}` takes one segment, `{*name}` at the end the rest. Either `path`
+    /// or `regex`.
+    path: Option<Spanned<String>>,
+    /// An expression that the canonical path matches from its start.
+    regex: Option<Spanned<String>>,
+    /// The methods that the route takes; without it every one.
+    methods: Option<Methods>,
+    /// Header fields that must be there, each with its value.
+    #[config(default)]
+    headers: Headers,
+    /// Query parameters that must be there, each with its value.
+    #[config(default)]
+    query: Map<Matcher>,
+    /// Inside the site's and the server's; `"-name"` takes an inherited one out.
+    #[config(default = [], with_middleware)]
+    middleware: Vec<MiddlewareRef>,
+    #[config(rest)]
+    handler: HandlerConfig,
+}
+
+impl Config for RouteConfig {
+    fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        // Looked at apart, so that a missing handler does not hide it.
+        let has_pattern = crate::check::pattern(value, decoder);
+        let table = decoder.within("route", |decoder| RouteTable::decode(value, decoder))?;
+        let pattern = match (table.path, table.regex) {
+            (Some(path), None) => Pattern::Path(path),
+            (None, Some(regex)) => Pattern::Regex(regex),
+            _ => return None,
+        };
+        has_pattern.then_some(Self {
+            pattern,
+            methods: table.methods.map(|methods| methods.0).unwrap_or_default(),
+            headers: table.headers.0,
+            query: table.query,
+            middleware: table.middleware,
+            handler: table.handler,
+            place: Spanned::new((), value.span),
+        })
+    }
+
+    fn schema() -> Schema {
+        RouteTable::schema()
+    }
+}
+
+/// Methods, each a token, none twice.
+struct Methods(Vec<Spanned<String>>);
+
+impl Config for Methods {
+    fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        let methods = Vec::decode(value, decoder)?;
+        crate::check::methods(value, &methods, decoder);
+        Some(Self(methods))
+    }
+
+    fn schema() -> Schema {
+        Schema::List(Box::new(Schema::Text(TextForm::new("method", "GET"))))
+    }
+}
+
+/// Header names with what their values must be, names in lower case.
+struct Headers(Map<Matcher>);
+
+impl Config for Headers {
+    fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        let mut headers = Map::<Matcher>::decode(value, decoder)?;
+        crate::check::header_matchers(&headers, decoder);
+        headers.0.iter_mut().for_each(|(name, _)| name.value.make_ascii_lowercase());
+        Some(Self(headers))
+    }
+
+    fn schema() -> Schema {
+        Map::<Matcher>::schema()
+    }
+}
+
+/// `timeouts` as written; `stead_base` holds the defaults too, a test keeps them equal.
+#[derive(Config)]
+struct TimeoutsTable {
+    /// From accept to the first byte.
+    #[config(default = "10s", range = "1ms"..="30d")]
+    first_byte: Off<Duration>,
+    /// From a head's first byte to its last.
+    #[config(default = "10s", range = "1ms"..="30d")]
+    header: Off<Duration>,
+    /// Between two reads of a body.
+    #[config(default = "30s", range = "1ms"..="30d")]
+    body_idle: Off<Duration>,
+    /// The least mean rate of a body, over the last 10 s in which we waited for it.
+    #[config(default = "240B/s", range = "1B/s"..="1TB/s")]
+    body_rate: Off<Rate>,
+    /// Without the peer acknowledging a byte that we sent.
+    #[config(default = "30s", range = "1ms"..="30d")]
+    write_idle: Off<Duration>,
+    /// The least mean rate at which the peer takes bytes, over the last 10 s in which we waited.
+    #[config(default = "240B/s", range = "1B/s"..="1TB/s")]
+    write_rate: Off<Rate>,
+    /// Between an answer and the next request's first byte.
+    #[config(default = "75s", range = "1ms"..="30d")]
+    idle: Off<Duration>,
+    /// From a head's last byte to the answer's last.
+    #[config(default = "off", range = "1ms"..="30d")]
+    request: Off<Duration>,
+}
+
+impl Config for stead_base::Timeouts {
+    fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        let table = TimeoutsTable::decode(value, decoder)?;
+        Some(Self {
+            first_byte: table.first_byte.0,
+            header: table.header.0,
+            body_idle: table.body_idle.0,
+            body_rate: table.body_rate.0,
+            write_idle: table.write_idle.0,
+            write_rate: table.write_rate.0,
+            idle: table.idle.0,
+            request: table.request.0,
+        })
+    }
+
+    fn schema() -> Schema {
+        TimeoutsTable::schema()
+    }
+}
+
+/// `limits` as written; `stead_base` holds the defaults too, a test keeps them equal.
+#[derive(Config)]
+struct LimitsTable {
+    /// Connections of the server, all workers together.
+    #[config(default = "off", range = 1..=4_294_967_295)]
+    connections: Off<u32>,
+    /// Connections from one IPv4 address or one IPv6 /64.
+    #[config(default = "off", range = 1..=4_294_967_295)]
+    connections_per_ip: Off<u32>,
+    /// Bytes of a head.
+    #[config(default = "32KiB", range = "1KiB"..="1MiB")]
+    header_size: ByteSize,
+    /// Fields of a head.
+    #[config(default = 100, range = 1..=1000)]
+    header_count: u16,
+    /// Bytes of a request target.
+    #[config(default = "8KiB", range = "256B"..="64KiB")]
+    uri: ByteSize,
+    /// Bytes of a request body.
+    #[config(default = "off", range = "1B"..="8388607TiB")]
+    body: Off<ByteSize>,
+}
+
+impl Config for stead_base::Limits {
+    fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        let table = LimitsTable::decode(value, decoder)?;
+        Some(Self {
+            connections: table.connections.0,
+            connections_per_ip: table.connections_per_ip.0,
+            header_size: table.header_size,
+            header_count: table.header_count,
+            uri: table.uri,
+            body: table.body.0,
+        })
+    }
+
+    fn schema() -> Schema {
+        LimitsTable::schema()
+    }
+}
+
+/// The settings of a component with the place where its kind is named.
+pub(crate) fn component(name: &str, value: Value, decoder: &Decoder<'_>) -> Settings {
+    Settings::new(name, value, decoder.sources().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Settings;
+
+    #[test]
+    fn defaults_are_those_of_the_base_types() {
+        let empty = Settings::parse("timeouts = {}").unwrap();
+        assert_eq!(empty.decode().ok(), Some(stead_base::Timeouts::default()));
+        assert_eq!(empty.decode().ok(), Some(stead_base::Limits::default()));
+    }
+}

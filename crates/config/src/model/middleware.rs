@@ -1,0 +1,124 @@
+//! `[middleware.NAME]` and the lists that name middleware.
+
+use crate::decode::Rest;
+use crate::schema::with_article;
+use crate::value::{Content, Table};
+use crate::{
+    Config, Decoder, Diagnostic, Entry, Field, RestSchema, Schema, Settings, Span, Spanned,
+    TextForm, Value,
+};
+
+/// A named configuration of a middleware kind.
+#[derive(Clone, Debug, PartialEq, Config)]
+pub struct MiddlewareConfig {
+    /// The kind.
+    pub kind: Spanned<String>,
+    /// Its settings: the other keys, undecoded.
+    #[config(rest)]
+    pub settings: MiddlewareSettings,
+}
+
+/// The settings of a middleware kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MiddlewareSettings(pub Settings);
+
+impl Rest for MiddlewareSettings {
+    const SCHEMA: RestSchema = RestSchema::Middleware;
+
+    fn decode_rest(
+        rest: &[&Entry],
+        _: &[Field],
+        span: Span,
+        decoder: &mut Decoder<'_>,
+    ) -> Option<Self> {
+        let mut table = Table::new();
+        rest.iter().for_each(|entry| table.push((*entry).clone()));
+        let name = decoder.key().to_owned();
+        let value = Value::new(Content::Table(table), span);
+        Some(Self(super::component(&name, value, decoder)))
+    }
+}
+
+/// One item of a list of middleware.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MiddlewareRef {
+    /// A name of `[middleware.NAME]`, or a kind.
+    pub name: Spanned<String>,
+    /// Written `"-name"`: takes an inherited one out.
+    pub removes: bool,
+}
+
+impl Config for MiddlewareRef {
+    fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        let Some(text) = value.as_str() else {
+            decoder.wrong_type(value, &Self::schema(), None);
+            return None;
+        };
+        let (name, removes) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+        if name.is_empty() {
+            let message = format!("`{}` takes {}", decoder.key(), with_article("name"));
+            decoder.report(Diagnostic::error(value.span, message));
+            return None;
+        }
+        Some(Self { name: Spanned::new(name.to_owned(), value.span), removes })
+    }
+
+    fn schema() -> Schema {
+        Schema::Text(TextForm::new("name", "name"))
+    }
+}
+
+/// What stands around a handler, outermost first, out of the lists from the server inward. `kind`
+/// gives the kind behind a name. A kind named again further in replaces the outer one in its place.
+pub fn effective_middleware<'a>(
+    lists: &[&'a [MiddlewareRef]],
+    kind: impl Fn(&str) -> Option<&'a str>,
+) -> Vec<&'a MiddlewareRef> {
+    let mut effective: Vec<&MiddlewareRef> = Vec::new();
+    for item in lists.iter().copied().flatten() {
+        let same = |known: &&MiddlewareRef| {
+            known.name == item.name || (!item.removes && kind(&known.name) == kind(&item.name))
+        };
+        let place = effective.iter().position(same);
+        match (item.removes, place) {
+            (true, Some(place)) => drop(effective.remove(place)),
+            (true, None) => {}
+            (false, Some(place)) => effective[place] = item,
+            (false, None) => effective.push(item),
+        }
+    }
+    effective
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FileId;
+
+    fn list(names: &str) -> Vec<MiddlewareRef> {
+        let span = Span::new(FileId(0), 0..0);
+        let item = |text: &str| MiddlewareRef {
+            name: Spanned::new(text.trim_start_matches('-').to_owned(), span),
+            removes: text.starts_with('-'),
+        };
+        names.split_whitespace().map(item).collect()
+    }
+
+    #[test]
+    fn inner_lists_replace_in_place_and_take_out() {
+        let check = |server: &str, route: &str, expect: &str| {
+            let (server, route) = (list(server), list(route));
+            let kind = |name: &str| {
+                Some(if name == "api_cors" { "cors" } else { "" }).filter(|kind| !kind.is_empty())
+            };
+            let kinds = ["cors", "compress", "log"];
+            let kind = |name: &str| kind(name).or(kinds.into_iter().find(|known| *known == name));
+            let effective = effective_middleware(&[&server, &route], kind);
+            let names: Vec<&str> = effective.iter().map(|item| item.name.as_str()).collect();
+            assert_eq!(names.join(" "), expect);
+        };
+        check("log cors compress", "api_cors", "log api_cors compress");
+        check("log compress", "-compress api_cors", "log api_cors");
+        check("", "log", "log");
+    }
+}
