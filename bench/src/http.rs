@@ -256,7 +256,7 @@ fn make_files(root: &Path) -> Result<()> {
 }
 
 /// Text that does not repeat (xorshift64, Marsaglia 2003).
-fn content(bytes: usize) -> Vec<u8> {
+pub fn content(bytes: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let letters = b"abcdefghijklmnopqrstuvwxyz012345";
     (0..bytes)

@@ -7,11 +7,14 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod cold;
 pub mod crowd;
 pub mod http;
 pub mod idle;
+pub mod latency;
 pub mod loader;
 pub mod machine;
+pub mod pace;
 pub mod procfs;
 pub mod record;
 pub mod server;

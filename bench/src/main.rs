@@ -11,6 +11,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use stead_bench::http::{self, HttpOptions};
 use stead_bench::idle::{self, IdleOptions};
+use stead_bench::latency::{self, LatencyOptions};
 use stead_bench::session::{Options, Session};
 
 #[derive(Parser)]
@@ -36,6 +37,13 @@ enum Group {
         #[command(flatten)]
         idle: IdleOptions,
     },
+    /// Small answers while the same worker serves cold files
+    Latency {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        latency: LatencyOptions,
+    },
     /// Stead alone, once: memory of idle connections against its budget
     Budgets {
         #[command(flatten)]
@@ -47,6 +55,7 @@ fn main() -> Result<()> {
     match Arguments::parse().group {
         Group::Http { options, http } => http::run(&Session::open(options)?, &http),
         Group::Idle { options, idle } => idle::run(&Session::open(options)?, &idle),
+        Group::Latency { options, latency } => latency::run(&Session::open(options)?, &latency),
         Group::Budgets { options } => idle::check_budget(&Session::open(options.stead_once())?),
     }
 }
