@@ -118,8 +118,7 @@ fn middleware(root: &Table, lists: &[&[MiddlewareRef]], decoder: &mut Decoder<'_
         if let Some(first) = list[..at].iter().find(|known| known.name == item.name) {
             let message = format!("`{}` is named twice", item.name.value);
             decoder.report(twice(message, item.name.span, first.name.span));
-        }
-        if item.removes {
+        } else if item.removes {
             removal(inherited, item, decoder);
         } else {
             named(root, item, decoder);

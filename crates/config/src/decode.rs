@@ -221,11 +221,38 @@ impl<'a> Decoder<'a> {
         if (least..=greatest).contains(&magnitude) {
             return Some(());
         }
-        let (low, high) = (crate::print::literal(low), crate::print::literal(high));
-        let message = format!("`{}` must lie between {low} and {high}", field.name);
-        let nearest = if magnitude < least { low } else { high };
-        self.report(Diagnostic::error(span, message).help(format!("write `{nearest}`")));
+        self.out_of_range(field, low, high, if magnitude < least { low } else { high }, span);
         None
+    }
+
+    /// Whether an integer lies outside of a range; reports it before its type does, whose bounds are
+    /// wider. Zero is left to a limit that explains `"off"`.
+    fn outside(&mut self, content: &Content, schema: &Schema, field: &Field, span: Span) -> bool {
+        let (Content::Integer(number), Some((Literal::Integer(low), Literal::Integer(high)))) =
+            (content, field.range)
+        else {
+            return false;
+        };
+        let explained = *number == 0 && matches!(schema, Schema::Off(_));
+        let outside = !explained && !(low..=high).contains(number);
+        if outside {
+            let nearest = Literal::Integer((*number).clamp(low, high));
+            self.out_of_range(field, Literal::Integer(low), Literal::Integer(high), nearest, span);
+        }
+        outside
+    }
+
+    fn out_of_range(
+        &mut self,
+        field: &Field,
+        low: Literal,
+        high: Literal,
+        nearest: Literal,
+        span: Span,
+    ) {
+        let [low, high, nearest] = [low, high, nearest].map(crate::print::literal);
+        let message = format!("`{}` must lie between {low} and {high}", field.name);
+        self.report(Diagnostic::error(span, message).help(format!("write `{nearest}`")));
     }
 }
 
@@ -264,6 +291,9 @@ impl<'v> Fields<'_, 'v, '_> {
             Source::Table(_) => field.name.to_owned(),
             Source::Shorthand(..) => self.decoder.key.clone(),
         };
+        if self.decoder.outside(&value.content, &T::schema(), field, value.span) {
+            return None;
+        }
         let decoded = self.decoder.within(&key, |decoder| T::decode(value, decoder))?;
         self.decoder.check_range(&decoded, field, value.span)?;
         Some(decoded)
@@ -276,7 +306,7 @@ impl<'v> Fields<'_, 'v, '_> {
     }
 
     fn missing<T: Config>(&mut self, field: &'static Field) -> Option<T> {
-        if !self.decoder.incomplete {
+        if !self.decoder.incomplete && !self.is_mistyped(field.name) {
             let message = format!("`{}` is missing", field.name);
             let help = format!("add `{} = {}`", field.name, T::schema().example());
             self.decoder.report(Diagnostic::error(self.span, message).help(help));
@@ -306,6 +336,15 @@ impl<'v> Fields<'_, 'v, '_> {
                 self.decoder.unknown_key(entry, self.fields, std::iter::empty());
             }
         }
+    }
+}
+
+impl Fields<'_, '_, '_> {
+    /// Whether another key of the table is reported with this one as what was probably meant.
+    fn is_mistyped(&self, name: &str) -> bool {
+        let Source::Table(table) = self.source else { return false };
+        let known = || self.fields.iter().map(|field| field.name);
+        unknown(table, self.fields).any(|entry| nearest(&entry.key.name, known()) == Some(name))
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Document {
 pub(crate) struct Read {
     pub(crate) document: Document,
     pub(crate) diagnostics: Diagnostics,
+    /// Where the text itself is wrong, so that what was read around it may be too.
+    pub(crate) broken: Vec<Span>,
     pub(crate) gaps: bool,
 }
 
@@ -57,10 +59,11 @@ impl Document {
             root: Table::new(),
             seen: HashSet::new(),
             chain: Vec::new(),
+            broken: Vec::new(),
             gaps: false,
         };
         match files.read(path) {
-            Ok(text) => reader.file(path, text, files.identity(path)),
+            Ok(text) => reader.file(path, text, files.identity(path), None),
             Err(error) => {
                 let message = format!("cannot read {}: {}", path.display(), reason(&error));
                 reader.diagnostics.push(Diagnostic::error(None, message));
@@ -68,7 +71,7 @@ impl Document {
             }
         }
         let document = Self { root: reader.root, sources: Arc::new(reader.sources) };
-        Read { document, diagnostics: reader.diagnostics, gaps: reader.gaps }
+        Read { document, diagnostics: reader.diagnostics, broken: reader.broken, gaps: reader.gaps }
     }
 }
 
@@ -79,24 +82,26 @@ struct Reader<'a> {
     diagnostics: Diagnostics,
     root: Table,
     seen: HashSet<PathBuf>,
-    /// The files being read, each including the next.
-    chain: Vec<PathBuf>,
+    /// The files being read, each including the next, and where it was included.
+    chain: Vec<(PathBuf, Option<Span>)>,
+    broken: Vec<Span>,
     gaps: bool,
 }
 
 impl Reader<'_> {
-    fn file(&mut self, path: &Path, text: String, identity: PathBuf) {
+    fn file(&mut self, path: &Path, text: String, identity: PathBuf, at: Option<Span>) {
         self.seen.insert(identity.clone());
         let file = self.sources.add(path, text);
         let (mut table, errors) = crate::parse::parse(&self.sources, file);
         self.gaps |= errors.has_errors();
+        self.broken.extend(errors.iter().filter_map(|error| error.span));
         self.diagnostics.append(errors);
         crate::expand::expand(&mut table, &self.sources, self.environment, &mut self.diagnostics);
         let include = table.remove("include");
         for entry in table.into_entries() {
             merge(&mut self.root, entry, &mut self.diagnostics);
         }
-        self.chain.push(identity);
+        self.chain.push((identity, at));
         if let Some(include) = include {
             self.include(file, &include);
         }
@@ -131,41 +136,44 @@ impl Reader<'_> {
         match self.files.glob(&base, pattern) {
             Ok(paths) => paths.iter().for_each(|path| self.included(path, span)),
             Err(error) => {
-                self.refuse(span, format!("cannot look for files: {}", reason(&error)), "")
+                let message = format!("cannot look for files: {}", reason(&error));
+                self.refuse(span, message, "", None);
             }
         }
     }
 
     fn included(&mut self, path: &Path, span: Span) {
         let identity = self.files.identity(path);
-        if self.chain.contains(&identity) {
+        if let Some((_, first)) = self.chain.iter().find(|(known, _)| *known == identity) {
+            let first = *first;
             let message = format!("{} includes itself", path.display());
-            return self.refuse(span, message, "include files of another directory");
+            return self.refuse(span, message, "include other files only", first);
         }
         if self.seen.contains(&identity) {
             return;
         }
         if self.chain.len() >= INCLUDE_DEPTH_MAX {
             let message = format!("files include each other more than {INCLUDE_DEPTH_MAX} deep");
-            return self.refuse(span, message, "");
+            return self.refuse(span, message, "", None);
         }
         if self.seen.len() >= FILES_MAX {
             let message = format!("more than {FILES_MAX} files are included");
-            return self.refuse(span, message, "");
+            return self.refuse(span, message, "", None);
         }
         match self.files.read(path) {
-            Ok(text) => self.file(path, text, identity),
+            Ok(text) => self.file(path, text, identity, Some(span)),
             Err(error) => {
                 let message = format!("cannot read {}: {}", path.display(), reason(&error));
-                self.refuse(span, message, "");
+                self.refuse(span, message, "", None);
             }
         }
     }
 
-    fn refuse(&mut self, span: Span, message: String, help: &str) {
+    fn refuse(&mut self, span: Span, message: String, help: &str, first: Option<Span>) {
         self.gaps = true;
         let help = (!help.is_empty()).then(|| help.to_owned());
-        let diagnostic = Diagnostic::error(span, message).help_if(help);
+        let mut diagnostic = Diagnostic::error(span, message).help_if(help);
+        diagnostic.related.extend(first.map(|first| (first, "included here first".to_owned())));
         if !self.diagnostics.list.contains(&diagnostic) {
             self.diagnostics.push(diagnostic);
         }

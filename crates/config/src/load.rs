@@ -37,7 +37,7 @@ pub fn load(
     environment: &Environment<'_>,
     vocabulary: &Vocabulary,
 ) -> Loaded {
-    let Read { document, mut diagnostics, gaps } = Document::read(path, files, environment);
+    let Read { document, mut diagnostics, broken, gaps } = Document::read(path, files, environment);
     let sources = document.sources.clone();
     let mut decoder = Decoder::new(&sources, vocabulary, "the configuration");
     if gaps {
@@ -50,19 +50,21 @@ pub fn load(
         crate::check::check(configuration, &document.root, &mut decoder);
     }
     let mut decoded = decoder.finish();
-    decoded.list.retain(|found| !follows(found, &diagnostics, &sources));
+    decoded.list.retain(|found| !follows(found, &diagnostics, &broken, &sources));
     diagnostics.append(decoded);
     diagnostics.sort();
     let configuration = configuration.filter(|_| !diagnostics.has_errors());
     Loaded { configuration, document, sources, diagnostics }
 }
 
-/// Whether an error only follows from one of the text: it stands on the same line.
-fn follows(found: &Diagnostic, earlier: &Diagnostics, sources: &Sources) -> bool {
+/// Whether an error only follows from one of the text: it stands on a line that could not be read,
+/// or at a string that could not be expanded.
+fn follows(found: &Diagnostic, earlier: &Diagnostics, broken: &[Span], sources: &Sources) -> bool {
     let Some(span) = found.span else { return false };
-    let line = |span: Span| sources.position(span.file, span.start).line;
-    earlier.iter().filter_map(|known| known.span).any(|known| {
-        let apart = known.file != span.file || line(known) != line(span);
-        !apart && !found.message.starts_with("unknown key")
-    })
+    let line = |span: Span| (span.file, sources.position(span.file, span.start).line);
+    let within =
+        |inner: Span| inner.file == span.file && span.start <= inner.start && inner.end <= span.end;
+    let unread = || broken.iter().any(|broken| line(*broken) == line(span));
+    let unknown = found.message.starts_with("unknown key");
+    (!unknown && unread()) || earlier.iter().filter_map(|known| known.span).any(within)
 }

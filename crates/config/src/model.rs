@@ -40,10 +40,7 @@ pub struct Configuration {
 impl Configuration {
     /// How many routes there are, those of sites included.
     pub fn route_count(&self) -> usize {
-        let sites = |server: &ServerConfig| -> usize {
-            server.sites.iter().map(|(_, site)| site.routes.len()).sum()
-        };
-        self.servers.iter().map(|(_, server)| server.routes.len() + sites(server)).sum()
+        self.servers.iter().map(|(_, server)| server.route_count()).sum()
     }
 }
 
@@ -161,6 +158,14 @@ pub struct ServerConfig {
     /// Routes of some hosts, by name; they come before the server's own.
     #[config(default, name = "site")]
     pub sites: Map<SiteConfig>,
+}
+
+impl ServerConfig {
+    /// How many routes there are, those of sites included.
+    pub fn route_count(&self) -> usize {
+        let of_sites: usize = self.sites.iter().map(|(_, site)| site.routes.len()).sum();
+        self.routes.len() + of_sites
+    }
 }
 
 /// The routes of some hosts inside a server.

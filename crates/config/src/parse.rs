@@ -4,11 +4,22 @@
 //! file is checked in the same run. Integers beyond 64 bits and keys nested beyond any use are errors
 //! here: nothing later recurses deeper than this allows.
 
+use std::ops::Range;
+
 use toml::Spanned;
 use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 
+use crate::schema::quoted;
 use crate::value::{Content, Entry, Key, Table, Text};
 use crate::{Diagnostic, Diagnostics, FileId, Sources, Span, Value};
+
+mod duplicate;
+
+/// Syntax errors shown of one file: an unclosed bracket makes every later line one.
+const SYNTAX_ERRORS_MAX: usize = 20;
+
+/// First places looked for in one file; each costs one more pass over the text.
+const DUPLICATES_EXPLAINED_MAX: usize = 8;
 
 /// Dots in one key or header. The parser bounds brackets but not these, and a table a dot would
 /// exhaust the stack; real configurations use four.
@@ -17,7 +28,8 @@ const KEY_DOTS_MAX: usize = 16;
 /// Reads the text of a file. What has errors is left out of the table.
 pub(crate) fn parse(sources: &Sources, file: FileId) -> (Table, Diagnostics) {
     let text = sources.text(file);
-    let mut reader = Reader { file, text, diagnostics: Diagnostics::new() };
+    let diagnostics = Diagnostics::new();
+    let mut reader = Reader { sources, file, text, diagnostics, duplicates: 0, line: 0 };
     if let Some(at) = too_many_dots(text) {
         let span = reader.span(at..at + 1);
         let message = format!("a key has more than {KEY_DOTS_MAX} dots");
@@ -33,9 +45,13 @@ pub(crate) fn parse(sources: &Sources, file: FileId) -> (Table, Diagnostics) {
 }
 
 struct Reader<'t> {
+    sources: &'t Sources,
     file: FileId,
     text: &'t str,
     diagnostics: Diagnostics,
+    duplicates: usize,
+    /// The line of the last syntax error.
+    line: usize,
 }
 
 impl Reader<'_> {
@@ -89,15 +105,48 @@ impl Reader<'_> {
 
     fn syntax_error(&mut self, error: &toml::de::Error) {
         let end = self.text.trim_end().len();
-        let span = self.span(error.span().unwrap_or(end..end));
-        let known = self.diagnostics.iter().any(|known| known.span == Some(span));
-        if !known {
-            let (message, help) = phrase(error.message());
-            self.diagnostics.push(Diagnostic::error(span, message).help_if(help));
+        let range = error.span().unwrap_or(end..end);
+        let span = self.span(range.clone());
+        // One mistake often gives several errors on its line; the first says most.
+        let line = self.sources.position(self.file, span.start).line;
+        let count = self.diagnostics.len();
+        if self.line == line || count > SYNTAX_ERRORS_MAX {
+            return;
+        }
+        self.line = line;
+        if count == SYNTAX_ERRORS_MAX {
+            let message = "more syntax errors follow; the first ones probably cause them";
+            return self.diagnostics.push(Diagnostic::error(span, message));
+        }
+        let written = self.text.get(range.clone()).unwrap_or("");
+        let diagnostic = match error.message() {
+            "duplicate key" => self.duplicate(range, span, written),
+            message if message.starts_with("string values must be quoted") => {
+                Diagnostic::error(span, "a string stands in quotes")
+                    .help(format!("write `{}`", quoted(written)))
+            }
+            message => {
+                let (message, help) = phrase(message);
+                Diagnostic::error(span, message).help_if(help)
+            }
+        };
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn duplicate(&mut self, second: Range<usize>, span: Span, key: &str) -> Diagnostic {
+        let diagnostic = Diagnostic::error(span, format!("`{}` is set twice", key.escape_debug()))
+            .help("remove one of the two");
+        self.duplicates += 1;
+        let first = (self.duplicates <= DUPLICATES_EXPLAINED_MAX)
+            .then(|| duplicate::first_place(self.text, second))
+            .flatten();
+        match first {
+            Some(first) => diagnostic.related(self.span(first), "set here first"),
+            None => diagnostic,
         }
     }
 
-    fn span(&self, range: std::ops::Range<usize>) -> Span {
+    fn span(&self, range: Range<usize>) -> Span {
         let start = floor(self.text, range.start);
         Span::new(self.file, start..floor(self.text, range.end).max(start))
     }

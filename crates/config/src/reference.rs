@@ -205,8 +205,8 @@ fn type_name(schema: &Schema) -> String {
 
 fn plural(schema: &Schema) -> String {
     match schema {
-        Schema::Text(form) if form.name == "address" => "addresses".to_owned(),
-        Schema::Text(_) | Schema::Table(_) | Schema::Integer { .. } => {
+        Schema::Text(form) => form.plural(),
+        Schema::Table(_) | Schema::Integer { .. } => {
             format!("{}s", type_name(schema))
         }
         other => type_name(other),

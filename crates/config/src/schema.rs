@@ -69,7 +69,7 @@ pub enum PathPart {
 
 impl TextForm {
     /// Any string.
-    pub const PLAIN: Self = Self::new("string", "text");
+    pub const PLAIN: Self = Self::new("string", "…");
     /// `"10s"`.
     pub const DURATION: Self =
         Self::new("duration", "10s").pattern("^([0-9]+(ms|s|m|h|d)|.*\\$\\{.*)$");
@@ -79,7 +79,7 @@ impl TextForm {
     pub const RATE: Self =
         Self::new("rate", "240B/s").pattern("^([0-9]+(B|[KMGT]i?B)/s|.*\\$\\{.*)$");
     /// A path, relative to the file that names it.
-    pub const PATH: Self = Self { path: PathPart::Whole, ..Self::new("path", "public") };
+    pub const PATH: Self = Self { path: PathPart::Whole, ..Self::new("path", "path") };
     /// A string with `{name}` placeholders.
     pub const TEMPLATE: Self = Self::new("template", "/new/{rest}");
     /// A string that is never shown.
@@ -88,6 +88,11 @@ impl TextForm {
     /// A form with a noun and an example.
     pub const fn new(name: &'static str, example: &'static str) -> Self {
         Self { name, example, pattern: "", path: PathPart::None }
+    }
+
+    /// The noun for several.
+    pub(crate) fn plural(&self) -> String {
+        format!("{}{}", self.name, if self.name.ends_with('s') { "es" } else { "s" })
     }
 
     /// Adds what editors check.
@@ -159,7 +164,10 @@ impl Schema {
             Self::Text(form) => with_article(form.name),
             Self::Words(words) => alternatives(words.iter().map(|word| quoted(word.name))),
             Self::Off(inner) => format!("{} or \"off\"", inner.describe()),
-            Self::List(inner) => format!("a list, each item {}", inner.describe()),
+            Self::List(inner) => match inner.as_ref() {
+                Self::Text(form) => format!("a list of {}", form.plural()),
+                _ => "a list".to_owned(),
+            },
             Self::Map(_) => "a table of names".to_owned(),
             Self::Table(table) => table.describe(),
             Self::OneOf(schemas) => alternatives(schemas.iter().flat_map(Self::choices)),

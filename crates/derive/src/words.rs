@@ -21,7 +21,7 @@ pub(crate) fn derive(input: &DeriveInput, data: &DataEnum) -> syn::Result<TokenS
     let variants = Variants::parse(data)?;
     let name = &input.ident;
     let statics = variants.words_static();
-    let (decode, schema) = (variants.decode(), variants.schema());
+    let (decode, schema, magnitude) = (variants.decode(), variants.schema(), variants.magnitude());
     Ok(quote! {
         impl ::stead_config::Config for #name {
             fn decode(
@@ -36,6 +36,8 @@ pub(crate) fn derive(input: &DeriveInput, data: &DataEnum) -> syn::Result<TokenS
                 #statics
                 #schema
             }
+
+            #magnitude
         }
     })
 }
@@ -103,7 +105,9 @@ impl<'a> Variants<'a> {
         });
         let inner = self.inner.iter().map(|(ident, ty)| {
             quote! {
-                if value.as_table().is_none() {
+                if value.as_table().is_none()
+                    && !decoder.wrong_word(value, WORDS, &<#ty as ::stead_config::Config>::schema())
+                {
                     return <#ty as ::stead_config::Config>::decode(value, decoder).map(Self::#ident);
                 }
             }
@@ -118,6 +122,20 @@ impl<'a> Variants<'a> {
             decoder.no_variant(value, WORDS, &<Self as ::stead_config::Config>::schema());
             ::core::option::Option::None
         }
+    }
+
+    /// A range bounds the variant that takes a value.
+    fn magnitude(&self) -> Option<TokenStream> {
+        let (ident, _) = self.inner?;
+        Some(quote! {
+            fn magnitude(&self) -> ::core::option::Option<i128> {
+                #[allow(unreachable_patterns)]
+                match self {
+                    Self::#ident(inner) => ::stead_config::Config::magnitude(inner),
+                    _ => ::core::option::Option::None,
+                }
+            }
+        })
     }
 
     fn schema(&self) -> TokenStream {

@@ -86,8 +86,7 @@ fn every_error_of_a_table_is_found() {
         "{ status = 99, bdy = 'x', headers = 1, limits = { size = '1B', type = 'plian' } }",
     );
     let expect = "`status` must lie between 100 and 599 (write `100`)
-`body` is missing (add `body = \"text\"`)
-`headers` takes a table of names, not an integer (write `{ name = \"text\" }`)
+`headers` takes a table of names, not an integer (write `{ name = \"…\" }`)
 `size` must lie between \"1KiB\" and \"1GiB\" (write `\"1KiB\"`)
 `type` cannot be \"plian\" (write `\"plain\"`)
 unknown key `bdy` (write `body`)";

@@ -63,7 +63,7 @@ fn lists_and_maps_look_at_every_item() {
     check("['a', 'b']", Ok(vec!["a".to_owned(), "b".to_owned()]));
     check::<Vec<String>>(
         "'a'",
-        Err("`key` takes a list, each item a string, not a string (write `[\"a\"]`)"),
+        Err("`key` takes a list of strings, not a string (write `[\"a\"]`)"),
     );
     let settings = Settings::parse("key = [1, 'b', true]").unwrap();
     assert_eq!(settings.decode::<Vec<String>>().unwrap_err().len(), 2);
