@@ -1,0 +1,321 @@
+//! Serves files of a directory, or one file.
+//!
+//! # What
+//! `root = "public"` serves what the route's wildcard captured beneath that directory: with the path
+//! `/img/{*f}` and `root = "pics"`, `/img/a.png` is `pics/a.png`. `file = "robots.txt"` answers a
+//! route without wildcard with that one file. Takes GET and HEAD.
+//!
+//! # Why
+//! Answers carry what browsers and caches need (`ETag`, `Last-Modified`, ranges, conditions,
+//! precompressed siblings), hot files cost no system call to find, and cold ones never make the
+//! worker wait for the disk.
+//!
+//! # Example
+//! ```toml
+//! files = { root = "public", index = ["index.html"], fallback = "/index.html" }
+//! ```
+//!
+//! # Behaviour
+//! - A directory is answered with the first file of `index`, else with a listing where `listing` is
+//!   on (a page, or JSON where `Accept` says so), else as if it were not there. Without its slash it
+//!   is redirected (308) to the form with it.
+//! - `name.br`, `name.zst` and `name.gz` answer in place of `name` where `Accept-Encoding` takes them
+//!   and they are not older than it. On unless `precompressed = false`: an answer without them is the
+//!   same for a client that cannot read them.
+//! - A file that was replaced, removed or rewritten is seen within a second, as is a root that was
+//!   swapped, and an answer is always of one version.
+//! - Symbolic links are followed inside the root. Links that leave it, absolute links, dotfiles and
+//!   editor backups (unless `hidden = true`; `.well-known` is always served), devices and FIFOs are
+//!   404; `%2F` in the path is 400.
+//!
+//! # Limits
+//! Memory and open files are bounded by `cache`, together for all workers. At most 16 ranges a
+//! request, 10,000 names a listing. Content up to 64 KiB is kept in memory.
+//!
+//! # RFC
+//! RFC 9110 §8.8 (validators), §12.5.3 (Accept-Encoding), §13 (conditions), §14 (ranges); RFC 8615
+//! (`.well-known`).
+
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use stead_base::Kind as ErrorKind;
+use stead_config::{ByteSize, Config, Map, Off, Spanned};
+use stead_core::{
+    Error, Exchange, Handler, HandlerKind, LocalKey, Method, Reason, Reply, Response,
+    Result, StatusCode, Worker, name,
+};
+use stead_sys::file::Lookup;
+
+use self::cache::{Cache, Limits};
+use self::entry::Entry;
+use self::listing::{Form, Page};
+use self::names::Refusal;
+use self::negotiate::Wish;
+use self::tree::Tree;
+
+mod answer;
+mod cache;
+mod conditional;
+mod entry;
+mod etag;
+mod listing;
+mod mime;
+mod names;
+mod negotiate;
+pub mod range;
+mod setup;
+mod tree;
+
+/// The kind `files`.
+pub const KIND: HandlerKind = HandlerKind::new("files", setup::build)
+    .summary("serve the files of a directory, or one file")
+    .docs(crate::docs::module_docs!("files.rs"))
+    .example(r#"files = { root = "public", listing = true }"#)
+    .settings::<FilesConfig>();
+
+/// Settings of `files`. All apply on reload.
+#[derive(Config)]
+#[config(shorthand = "root")]
+struct FilesConfig {
+    /// The directory whose files are served. The route's path must end in a wildcard, which names
+    /// the file beneath it.
+    root: Option<Spanned<PathBuf>>,
+    /// The one file that is served, on a route without wildcard. In place of `root`.
+    file: Option<Spanned<PathBuf>>,
+    /// Names to look for in a directory, in order.
+    #[config(default = ["index.html"])]
+    index: Vec<Spanned<String>>,
+    /// Whether a directory without index file is listed.
+    #[config(default = false)]
+    listing: bool,
+    /// What is served, with status 200, where there is no file: a path beneath `root` that begins
+    /// with `/`. For applications that draw their pages in the browser.
+    fallback: Option<Spanned<String>>,
+    /// Whether dotfiles and editor backups are served.
+    #[config(default = false)]
+    hidden: bool,
+    /// Whether `name.br`, `name.zst` and `name.gz` are sent in place of `name`.
+    #[config(default = true)]
+    precompressed: bool,
+    /// Media types by ending, before the built-in ones: `{ md = "text/plain; charset=utf-8" }`.
+    #[config(default)]
+    types: Map<Spanned<String>>,
+    /// What is remembered, by all workers together; `"off"` looks every file up on every request.
+    #[config(default)]
+    cache: Off<CacheConfig>,
+}
+
+/// What `files` remembers.
+#[derive(Config)]
+struct CacheConfig {
+    /// Files and missing paths remembered; half of them may be missing ones.
+    #[config(default = 16384, range = 16..=1048576)]
+    entries: u32,
+    /// Contents up to 64 KiB each, with what is remembered of them.
+    #[config(default = "64MiB", range = "1MiB"..="64GiB")]
+    memory: ByteSize,
+    /// Larger files kept open; each takes a descriptor.
+    #[config(default = 512, range = 16..=65536)]
+    open_files: u32,
+}
+
+/// The handler.
+struct Files {
+    tree: Arc<Tree>,
+    /// The capture that names the file; none with `file`.
+    wildcard: Option<usize>,
+    /// The cache's key of `fallback`.
+    fallback: Option<String>,
+    cache: LocalKey<Cache>,
+    limits: Limits,
+    /// Makes the boundaries of multipart answers impossible to guess.
+    boundary: u64,
+}
+
+impl Handler for Files {
+    fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
+        // 1. GET and HEAD only, also on a route that names its methods.
+        if exchange.method() != Method::GET && exchange.method() != Method::HEAD {
+            let mut response = exchange.refuse(Reason::MethodNotAllowed);
+            response.fields.set(name::ALLOW, b"GET, HEAD");
+            return Reply::Ready(response);
+        }
+        // 2. What may be sent in place of the file as it is.
+        let wish = match self.tree.precompressed {
+            true => Wish::of(exchange.fields()),
+            false => Wish::default(),
+        };
+        // 3. What the path stands for: from the cache, else from what the kernel has at hand.
+        match self.find_now(exchange.worker(), self.key(exchange), wish) {
+            Ok(entry) => match self.answer(exchange, &entry, wish) {
+                Some(response) => Reply::Ready(response),
+                None => Reply::wait(self.list(exchange)),
+            },
+            // 4. What would make the worker wait goes to the blocking pool.
+            Err(error) if would_sleep(&error) => Reply::wait(self.call_cold(exchange, wish)),
+            Err(_) => Reply::Ready(exchange.refuse(Reason::FileError)),
+        }
+    }
+
+    fn methods(&self) -> Option<&'static [&'static str]> {
+        Some(&["GET", "HEAD"])
+    }
+}
+
+impl Files {
+    /// The cache's key: the capture as it is, canonical and escaped; one file has one key.
+    fn key<'a>(&self, exchange: &'a Exchange) -> &'a str {
+        self.wildcard.and_then(|index| exchange.capture(index)).unwrap_or_default()
+    }
+
+    /// 5. The answer with what was found; none for a directory that is to be listed.
+    fn answer(&self, exchange: &Exchange, entry: &Entry, wish: Wish) -> Option<Response> {
+        Some(match entry {
+            Entry::File(file) => match file.variant(wish) {
+                Some(variant) => answer::file(exchange, variant, self.boundary),
+                None => exchange.refuse(Reason::FileError),
+            },
+            Entry::Redirect => answer::redirect_to_directory(exchange),
+            Entry::Missing => exchange.refuse(Reason::FileNotFound),
+            Entry::Refused(reason) => exchange.refuse(*reason),
+            Entry::Listing => return None,
+        })
+    }
+
+    async fn call_cold(&self, exchange: &mut Exchange, wish: Wish) -> Result<Response> {
+        let key = self.key(exchange).to_owned();
+        let worker = Rc::clone(exchange.worker());
+        let entry = self.find(&worker, &key, wish).await?;
+        match self.answer(exchange, &entry, wish) {
+            Some(response) => Ok(response),
+            None => self.list(exchange).await,
+        }
+    }
+
+    /// What a key, or else the fallback, stands for, without sleeping.
+    fn find_now(&self, worker: &Worker, key: &str, wish: Wish) -> io::Result<Arc<Entry>> {
+        let entry = self.entry_now(worker, key, wish)?;
+        match (&*entry, &self.fallback) {
+            (Entry::Missing, Some(fallback)) => self.entry_now(worker, fallback, wish),
+            _ => Ok(entry),
+        }
+    }
+
+    /// The same, with the help of the blocking pool.
+    async fn find(&self, worker: &Worker, key: &str, wish: Wish) -> Result<Arc<Entry>> {
+        let entry = self.entry(worker, key, wish).await?;
+        match (&*entry, &self.fallback) {
+            (Entry::Missing, Some(fallback)) => self.entry(worker, fallback, wish).await,
+            _ => Ok(entry),
+        }
+    }
+
+    fn entry_now(&self, worker: &Worker, key: &str, wish: Wish) -> io::Result<Arc<Entry>> {
+        let (cache, now) = (self.cache(worker), worker.now());
+        let found = cache.find(key, now);
+        if let Some(found) = &found
+            && found.fresh
+            && found.entry.answers(wish)
+        {
+            return Ok(Arc::clone(&found.entry));
+        }
+        cache.sweep(now);
+        let path = match self.tree.path_of(key) {
+            Ok(path) => path,
+            Err(refusal) => return Ok(Arc::new(refused(refusal))),
+        };
+        let root = match cache.root(now) {
+            Some(root) => root,
+            None => {
+                let root = Arc::new(self.tree.open_root(Lookup::Cached)?);
+                cache.set_root(&root, now);
+                root
+            }
+        };
+        let earlier = found.as_ref().map(|found| &*found.entry);
+        let entry = self.tree.look_up(&root, &path, wish, earlier, Lookup::Cached)?;
+        let entry = Arc::new(entry);
+        cache.insert(key, &entry, now);
+        Ok(entry)
+    }
+
+    async fn entry(&self, worker: &Worker, key: &str, wish: Wish) -> Result<Arc<Entry>> {
+        match self.entry_now(worker, key, wish) {
+            Err(error) if would_sleep(&error) => {}
+            result => return result.map_err(|error| file_error("look a file up", error)),
+        }
+        let (cache, now) = (self.cache(worker), worker.now());
+        let (tree, root) = (Arc::clone(&self.tree), cache.root(now));
+        let earlier = cache.find(key, now).map(|found| found.entry);
+        let key_of_job = key.to_owned();
+        let looked_up = worker.blocking(move || {
+            let root = match root {
+                Some(root) => root,
+                None => Arc::new(tree.open_root(Lookup::MaySleep)?),
+            };
+            let entry = match tree.path_of(&key_of_job) {
+                Ok(path) => {
+                    tree.look_up(&root, &path, wish, earlier.as_deref(), Lookup::MaySleep)?
+                }
+                Err(refusal) => refused(refusal),
+            };
+            io::Result::Ok((root, Arc::new(entry)))
+        });
+        let (root, entry) =
+            looked_up.await?.map_err(|error| file_error("look a file up", error))?;
+        cache.set_root(&root, now);
+        cache.insert(key, &entry, now);
+        Ok(entry)
+    }
+
+    /// Reads and writes a directory's listing on the blocking pool.
+    async fn list(&self, exchange: &mut Exchange) -> Result<Response> {
+        let form = if negotiate::wants_json(exchange.fields()) { Form::Json } else { Form::Html };
+        let (tree, title) = (Arc::clone(&self.tree), exchange.path().to_owned());
+        let path = self.tree.path_of(self.key(exchange)).unwrap_or_default();
+        let listed = exchange.worker().blocking(move || {
+            let root = tree.open_root(Lookup::MaySleep)?;
+            listing::list(&tree, &root, &Page { path: &path, title: &title, form })
+        });
+        let body = match listed.await? {
+            Ok(body) => body,
+            Err(error) if stead_sys::file::means_absent(&error) => {
+                return Ok(exchange.refuse(Reason::FileNotFound));
+            }
+            Err(error) => return Err(file_error("list a directory", error)),
+        };
+        let mut response = exchange.respond(StatusCode::OK).with_body(body);
+        response.fields.set(name::CONTENT_TYPE, form.media_type());
+        response.fields.set(name::CONTENT_SECURITY_POLICY, listing::CONTENT_SECURITY_POLICY);
+        response.fields.set(name::VARY, b"Accept");
+        Ok(response)
+    }
+
+    fn cache(&self, worker: &Worker) -> Rc<Cache> {
+        let share = || Cache::new(self.limits.share(worker.process.workers()));
+        worker.local.value(&self.cache, share)
+    }
+}
+
+/// What a path that is no path stands for.
+fn refused(refusal: Refusal) -> Entry {
+    match refusal {
+        Refusal::Bad => Entry::Refused(Reason::BadPath),
+        Refusal::Empty => Entry::Refused(Reason::FileNotFound),
+        Refusal::Hidden => Entry::Missing,
+    }
+}
+
+fn would_sleep(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+fn file_error(context: &str, error: io::Error) -> Error {
+    Error::new(ErrorKind::System, Reason::FileError, context).with_source(error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! What one worker remembers of one handler's files: entries by key, each looked at again after a
+//! second.
+//!
+//! Three rings, so that none can push another out: contents in memory, open files, and paths without
+//! a file. Each evicts by CLOCK (Corbató, "A Paging Experiment with the Multics System", 1968): a hand
+//! goes round, takes what was not used since it last passed, and spares the rest once. Nobody else
+//! touches it, so a hit is a hash lookup and no lock.
+//!
+//! INVARIANT: a ring never holds more than its limits say; an entry is in one ring and in the index,
+//! or in neither.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stead_base::Tick;
+
+use super::entry::Entry;
+use super::tree::Root;
+
+/// How long an entry is believed without looking again.
+pub(crate) const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// How long an entry stays that nobody asks for: an open file keeps a deleted one on the disk.
+const UNUSED_FOR: Duration = Duration::from_secs(60);
+
+/// Places of each ring looked at in one sweep, once a second.
+const SWEEP_PLACES: usize = 1024;
+
+/// Longer keys are not kept: they are no files that visitors ask for.
+const KEY_BYTES_MAX: usize = 1024;
+
+/// What an entry costs beside its key and content: fields, version, places. An estimate.
+const ENTRY_BYTES: u64 = 768;
+
+/// What one worker's cache may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Entries, of every ring.
+    pub(crate) entries: u64,
+    /// Bytes, all rings together.
+    pub(crate) bytes: u64,
+    /// Open files.
+    pub(crate) open_files: u64,
+}
+
+impl Limits {
+    /// One worker's share of the limits of the process.
+    pub(crate) fn share(self, workers: usize) -> Self {
+        let part = |total: u64| if total == 0 { 0 } else { (total / workers as u64).max(1) };
+        Self {
+            entries: part(self.entries),
+            bytes: part(self.bytes),
+            open_files: part(self.open_files),
+        }
+    }
+}
+
+/// The cache of one worker.
+pub(crate) struct Cache(RefCell<Inner>);
+
+struct Inner {
+    index: HashMap<Rc<str>, Place>,
+    rings: [Ring; 3],
+    root: Option<(Arc<Root>, Tick)>,
+    swept: Tick,
+}
+
+/// Where an entry is.
+#[derive(Clone, Copy)]
+struct Place {
+    ring: usize,
+    at: usize,
+}
+
+/// What was found.
+pub(crate) struct Found {
+    /// What the path stood for when it was last looked at.
+    pub(crate) entry: Arc<Entry>,
+    /// Whether that was less than a second ago.
+    pub(crate) fresh: bool,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub(crate) fn new(limits: Limits) -> Self {
+        // Contents get most of the memory; paths without a file need little more than their names.
+        let ring = |sixteenths: u64, entries: u64, open_files: u64| {
+            Ring::new(Limits { bytes: limits.bytes / 16 * sixteenths, entries, open_files })
+        };
+        let rings = [
+            ring(12, limits.entries, 0),
+            ring(3, limits.open_files, limits.open_files),
+            ring(1, limits.entries, 0),
+        ];
+        Self(RefCell::new(Inner {
+            index: HashMap::new(),
+            rings,
+            root: None,
+            swept: Tick::default(),
+        }))
+    }
+
+    /// What is known of `key`.
+    pub(crate) fn find(&self, key: &str, now: Tick) -> Option<Found> {
+        let mut inner = self.0.borrow_mut();
+        let place = *inner.index.get(key)?;
+        let slot = inner.rings[place.ring].slots.get_mut(place.at)?.as_mut()?;
+        slot.used = true;
+        let fresh = now.since(slot.checked) < FRESH_FOR;
+        Some(Found { entry: Arc::clone(&slot.entry), fresh })
+    }
+
+    /// Keeps what `key` stood for at `checked`, in place of what it stood for before.
+    pub(crate) fn insert(&self, key: &str, entry: &Arc<Entry>, checked: Tick) {
+        let mut inner = self.0.borrow_mut();
+        inner.remove(key);
+        let (bytes, open_files) = entry.holds();
+        let cost = Limits {
+            entries: 1,
+            bytes: bytes + ENTRY_BYTES + 2 * key.len() as u64,
+            open_files,
+        };
+        let ring = match **entry {
+            Entry::File(_) if open_files > 0 => 1,
+            Entry::File(_) => 0,
+            _ => 2,
+        };
+        if key.len() > KEY_BYTES_MAX || !inner.make_room(ring, &cost) {
+            return;
+        }
+        let key: Rc<str> = Rc::from(key);
+        let entry = Arc::clone(entry);
+        let slot = Slot { key: Rc::clone(&key), entry, checked, used: false, cost };
+        let at = inner.rings[ring].put(slot);
+        inner.index.insert(key, Place { ring, at });
+    }
+
+    /// The open root, unless it was opened a second ago.
+    pub(crate) fn root(&self, now: Tick) -> Option<Arc<Root>> {
+        let inner = self.0.borrow();
+        let (root, opened) = inner.root.as_ref()?;
+        (now.since(*opened) < FRESH_FOR).then(|| Arc::clone(root))
+    }
+
+    /// Keeps the root as it was opened at `opened`.
+    pub(crate) fn set_root(&self, root: &Arc<Root>, opened: Tick) {
+        self.0.borrow_mut().root = Some((Arc::clone(root), opened));
+    }
+
+    /// Once a second: lets go of what nobody asked for in a minute.
+    pub(crate) fn sweep(&self, now: Tick) {
+        let mut inner = self.0.borrow_mut();
+        if now.since(inner.swept) < FRESH_FOR {
+            return;
+        }
+        inner.swept = now;
+        let Inner { index, rings, root, .. } = &mut *inner;
+        for ring in rings {
+            ring.sweep(now, |key| {
+                index.remove(key);
+            });
+        }
+        if root.as_ref().is_some_and(|(_, opened)| now.since(*opened) >= UNUSED_FOR) {
+            *root = None;
+        }
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, key: &str) {
+        if let Some(place) = self.index.remove(key) {
+            self.rings[place.ring].take(place.at);
+        }
+    }
+
+    /// Evicts until `cost` fits into a ring; `false` if it never does.
+    fn make_room(&mut self, ring: usize, cost: &Limits) -> bool {
+        let Self { index, rings, .. } = self;
+        let ring = &mut rings[ring];
+        if !ring.could_hold(cost) {
+            return false;
+        }
+        while !ring.has_room(cost) {
+            let Some(slot) = ring.evict() else { return false };
+            index.remove(&*slot.key);
+        }
+        true
+    }
+}
+
+/// Entries of one sort with their limits.
+struct Ring {
+    slots: Vec<Option<Slot>>,
+    free: Vec<usize>,
+    hand: usize,
+    sweep_hand: usize,
+    limits: Limits,
+    held: Limits,
+}
+
+struct Slot {
+    key: Rc<str>,
+    entry: Arc<Entry>,
+    /// When it was last looked at.
+    checked: Tick,
+    /// Whether it was asked for since the hand passed.
+    used: bool,
+    cost: Limits,
+}
+
+impl Ring {
+    fn new(limits: Limits) -> Self {
+        let (slots, free, held) = (Vec::new(), Vec::new(), Limits::default());
+        Self { slots, free, hand: 0, sweep_hand: 0, limits, held }
+    }
+
+    fn could_hold(&self, cost: &Limits) -> bool {
+        cost.entries <= self.limits.entries
+            && cost.bytes <= self.limits.bytes
+            && cost.open_files <= self.limits.open_files
+    }
+
+    fn has_room(&self, cost: &Limits) -> bool {
+        self.held.entries + cost.entries <= self.limits.entries
+            && self.held.bytes + cost.bytes <= self.limits.bytes
+            && self.held.open_files + cost.open_files <= self.limits.open_files
+    }
+
+    fn put(&mut self, slot: Slot) -> usize {
+        self.held.entries += slot.cost.entries;
+        self.held.bytes += slot.cost.bytes;
+        self.held.open_files += slot.cost.open_files;
+        match self.free.pop() {
+            Some(at) => {
+                self.slots[at] = Some(slot);
+                at
+            }
+            None => {
+                self.slots.push(Some(slot));
+                self.slots.len() - 1
+            }
+        }
+    }
+
+    fn take(&mut self, at: usize) -> Option<Slot> {
+        let slot = self.slots.get_mut(at)?.take()?;
+        self.free.push(at);
+        self.held.entries -= slot.cost.entries;
+        self.held.bytes -= slot.cost.bytes;
+        self.held.open_files -= slot.cost.open_files;
+        Some(slot)
+    }
+
+    /// Takes out the next entry that was not used since the hand passed it; none if there is none
+    /// at all. Two rounds reach every entry with its mark wiped.
+    fn evict(&mut self) -> Option<Slot> {
+        for _ in 0..2 * self.slots.len() {
+            let at = self.hand % self.slots.len();
+            self.hand = at + 1;
+            match &mut self.slots[at] {
+                Some(slot) if slot.used => slot.used = false,
+                Some(_) => return self.take(at),
+                None => {}
+            }
+        }
+        None
+    }
+
+    fn sweep(&mut self, now: Tick, mut forget: impl FnMut(&str)) {
+        for _ in 0..self.slots.len().min(SWEEP_PLACES) {
+            let at = self.sweep_hand % self.slots.len();
+            self.sweep_hand = at + 1;
+            let stale =
+                |slot: &Slot| now.since(slot.checked) >= UNUSED_FOR;
+            if self.slots[at].as_ref().is_some_and(stale)
+                && let Some(slot) = self.take(at)
+            {
+                forget(&slot.key);
+            }
+        }
+        if self.held.entries == 0 {
+            (self.slots, self.free) = (Vec::new(), Vec::new());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: Limits = Limits { entries: 8, bytes: 1 << 20, open_files: 2 };
+
+    fn at(millis: u64) -> Tick {
+        Tick::from_millis(millis)
+    }
+
+    fn missing() -> Arc<Entry> {
+        Arc::new(Entry::Missing)
+    }
+
+    fn is_known(cache: &Cache, key: &str) -> bool {
+        cache.find(key, at(0)).is_some()
+    }
+
+    #[test]
+    fn an_entry_is_fresh_for_a_second() {
+        let cache = Cache::new(LIMITS);
+        cache.insert("a", &missing(), at(5_000));
+        assert!(cache.find("a", at(5_999)).is_some_and(|found| found.fresh));
+        assert!(cache.find("a", at(6_000)).is_some_and(|found| !found.fresh));
+        cache.insert("a", &missing(), at(6_000));
+        assert!(cache.find("a", at(6_999)).is_some_and(|found| found.fresh));
+        assert!(cache.find("b", at(0)).is_none());
+    }
+
+    #[test]
+    fn what_is_used_survives_a_flood_of_what_is_not() {
+        let cache = Cache::new(LIMITS);
+        cache.insert("hot", &missing(), at(0));
+        for n in 0..1_000 {
+            assert!(is_known(&cache, "hot"), "{n}");
+            cache.insert(&n.to_string(), &missing(), at(0));
+        }
+        assert!(is_known(&cache, "999") && !is_known(&cache, "1"));
+        assert_eq!(cache.0.borrow().index.len(), 8);
+    }
+
+    #[test]
+    fn keys_that_are_too_long_and_caches_without_room_keep_nothing() {
+        let cache = Cache::new(LIMITS);
+        cache.insert(&"x".repeat(KEY_BYTES_MAX + 1), &missing(), at(0));
+        assert!(cache.0.borrow().index.is_empty());
+        let none = Cache::new(Limits::default());
+        none.insert("a", &missing(), at(0));
+        assert!(!is_known(&none, "a"));
+    }
+
+    #[test]
+    fn what_nobody_asks_for_goes_after_a_minute() {
+        let cache = Cache::new(LIMITS);
+        cache.insert("old", &missing(), at(0));
+        cache.insert("new", &missing(), at(59_000));
+        cache.sweep(at(59_999));
+        assert!(is_known(&cache, "old"));
+        cache.sweep(at(61_000));
+        assert!(!is_known(&cache, "old") && is_known(&cache, "new"));
+        cache.sweep(at(200_000));
+        assert!(cache.0.borrow().index.is_empty() && cache.0.borrow().rings[2].slots.is_empty());
+        cache.insert("again", &missing(), at(200_000));
+        assert!(is_known(&cache, "again"));
+    }
+
+    #[test]
+    fn workers_share_the_limits_of_the_process() {
+        let limits = Limits { entries: 10, bytes: 100, open_files: 3 };
+        assert_eq!(limits.share(4), Limits { entries: 2, bytes: 25, open_files: 1 });
+        assert_eq!(limits.share(1), limits);
+        assert_eq!(Limits::default().share(8), Limits::default());
+    }
+
+    proptest! {
+        #[test]
+        fn limits_hold_and_index_and_rings_agree(
+            steps in proptest::collection::vec((0..30_u8, any::<bool>()), 0..200),
+        ) {
+            let cache = Cache::new(LIMITS);
+            for (now, (key, insert)) in steps.into_iter().enumerate() {
+                let (key, now) = (format!("key{key}"), at(now as u64 * 700));
+                if insert { cache.insert(&key, &missing(), now) } else { cache.sweep(now) }
+                let inner = cache.0.borrow();
+                let held: u64 = inner.rings.iter().map(|ring| ring.held.entries).sum();
+                prop_assert_eq!(held, inner.index.len() as u64);
+                prop_assert!(inner.rings.iter().all(|ring| ring.held.entries <= ring.limits.entries));
+                for (key, place) in &inner.index {
+                    let slot = inner.rings[place.ring].slots[place.at].as_ref();
+                    prop_assert!(slot.is_some_and(|slot| slot.key == *key));
+                }
+            }
+        }
+    }
+}

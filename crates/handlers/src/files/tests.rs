@@ -1,0 +1,1 @@
+//! A tree of files, asked for in every way.

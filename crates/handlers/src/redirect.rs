@@ -1,0 +1,439 @@
+//! Sends the client to another address.
+//!
+//! # What
+//! `to` is what `Location` says: a path of this host (`/new/{rest}`) or an address in full
+//! (`https://www.example.com{uri}`). A string alone is `to`.
+//!
+//! # Why
+//! Moved pages, one name for a site that has several, plaintext to TLS.
+//!
+//! # Example
+//! ```toml
+//! redirect = { to = "/history/{year}", status = 308 }
+//! ```
+//!
+//! # Placeholders
+//! What the route's pattern captures, still escaped, then `{host}` (without its port), `{path}`,
+//! `{query}` (without `?`), `{uri}` (path and query), `{method}`, `{scheme}` and `{client_ip}`. The
+//! query is not kept unless `to` says so. Filled once: what a client sends is never looked at for
+//! further placeholders.
+//!
+//! # Limits
+//! Only the text of the configuration can name another host: of the placeholders `{host}` alone may
+//! stand where the host stands, the path after it always begins with exactly one slash, and what
+//! could be read as more (control characters, backslashes, quotes) is escaped.
+//!
+//! # RFC
+//! RFC 9110 §15.4 (status codes), §10.2.2 (`Location`), RFC 3986 §4.2 (references).
+
+use stead_config::{Config, Diagnostic, Diagnostics, Piece, Settings, Spanned, Template};
+use stead_core::{
+    BuildContext, Exchange, Handler, HandlerKind, Reason, Reply, Response, Result, StatusCode, name,
+};
+
+/// The kind `redirect`.
+pub const KIND: HandlerKind = HandlerKind::new("redirect", build)
+    .summary("send the client to another address")
+    .docs(crate::docs::module_docs!("redirect.rs"))
+    .example(r#"redirect = { to = "/new{path}", status = 308 }"#)
+    .settings::<RedirectConfig>();
+
+/// Settings of `redirect`. All apply on reload.
+#[derive(Config)]
+#[config(shorthand = "to")]
+struct RedirectConfig {
+    /// Where to: a path that begins with `/`, or `https://` with a host. Takes placeholders.
+    to: Template,
+    /// 301 or 308 for good, 302 or 307 for now; 308 and 307 keep the method, and 303 asks for GET.
+    #[config(default = 308)]
+    status: Spanned<u16>,
+}
+
+struct Redirect {
+    status: StatusCode,
+    location: Location,
+}
+
+/// What `to` says, taken apart.
+#[derive(Debug, Default, PartialEq)]
+struct Location {
+    /// Scheme and host; nothing for this host.
+    origin: Vec<Part>,
+    /// Path, query and fragment.
+    rest: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    Text(Box<[u8]>),
+    /// By its position among the route's captures.
+    Capture(usize),
+    Fact(Fact),
+}
+
+/// What is known of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fact {
+    Host,
+    Path,
+    Query,
+    Uri,
+    Method,
+    Scheme,
+    ClientIp,
+}
+
+impl Fact {
+    const NAMED: &'static [(&'static str, Self)] = &[
+        ("host", Self::Host),
+        ("path", Self::Path),
+        ("query", Self::Query),
+        ("uri", Self::Uri),
+        ("method", Self::Method),
+        ("scheme", Self::Scheme),
+        ("client_ip", Self::ClientIp),
+    ];
+}
+
+fn build(
+    settings: &Settings,
+    context: &BuildContext<'_>,
+) -> Result<Box<dyn Handler>, Diagnostics> {
+    let config: RedirectConfig = settings.decode()?;
+    let mut wrong = Diagnostics::new();
+    let status = StatusCode::from_u16(config.status.value).unwrap_or_default();
+    if !matches!(config.status.value, 301 | 302 | 303 | 307 | 308) {
+        let message = "`status` must be one of a redirect's";
+        let help = "write 308 (for good) or 307 (for now), or 301, 302, 303";
+        wrong.push(Diagnostic::error(config.status.span, message).help(help));
+    }
+    let facts = Fact::NAMED.iter().map(|(name, _)| *name);
+    let known: Vec<&str> = context.captures.iter().map(String::as_str).chain(facts).collect();
+    let location = config.to.check(&known).and_then(|()| {
+        Location::parse(&config.to, context.captures).map_err(Diagnostics::from)
+    });
+    match location {
+        Ok(location) if !wrong.has_errors() => Ok(Box::new(Redirect { status, location })),
+        Ok(_) => Err(wrong),
+        Err(more) => {
+            wrong.append(more);
+            Err(wrong)
+        }
+    }
+}
+
+impl Location {
+    /// Takes `to` apart. SECURITY: what follows the scheme up to the path holds text and `{host}`
+    /// only, so that no request can choose another host (SECURITY.md 43).
+    fn parse(to: &Template, captures: &[String]) -> Result<Self, Diagnostic> {
+        let parts: Vec<(Part, &Piece)> = to
+            .pieces()
+            .iter()
+            .map(|piece| (Part::of(piece, captures), piece))
+            .collect();
+        let scheme_bytes = match parts.as_slice() {
+            [(Part::Text(text), _), ..] => scheme_len(text),
+            [(Part::Fact(Fact::Scheme), _), (Part::Text(text), _), ..]
+                if text.starts_with(b"://") =>
+            {
+                Some(3)
+            }
+            [(Part::Fact(Fact::Path | Fact::Uri), _), ..] => None,
+            _ => return Err(misplaced_start(to)),
+        };
+        let mut location = Self::default();
+        let Some(scheme_bytes) = scheme_bytes else {
+            location.rest = parts.into_iter().map(|(part, _)| part).collect();
+            return match location.rest.first() {
+                Some(Part::Text(text)) if !text.starts_with(b"/") => Err(misplaced_start(to)),
+                _ => Ok(location),
+            };
+        };
+        location.split_origin(parts, scheme_bytes, to)?;
+        Ok(location)
+    }
+
+    /// Sorts the parts of an address in full: those up to the end of its host, and the rest.
+    fn split_origin(
+        &mut self,
+        parts: Vec<(Part, &Piece)>,
+        scheme_bytes: usize,
+        to: &Template,
+    ) -> Result<(), Diagnostic> {
+        let (mut has_host, mut in_scheme) = (false, true);
+        for (part, piece) in parts {
+            if !self.rest.is_empty() {
+                self.rest.push(part);
+                continue;
+            }
+            match part {
+                Part::Text(text) => {
+                    let skip = if std::mem::replace(&mut in_scheme, false) { scheme_bytes } else { 0 };
+                    let host = &text[skip..];
+                    let end = host.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+                    let end = end.unwrap_or(host.len());
+                    has_host |= end > 0;
+                    if !host[..end].iter().all(is_authority_byte) {
+                        let message = "a host cannot hold these characters";
+                        let help = "write it as it stands in an address, in ASCII";
+                        return Err(Diagnostic::error(to.span(), message).help(help));
+                    }
+                    let (origin, rest) = text.split_at(skip + end);
+                    self.origin.push(Part::Text(origin.into()));
+                    if !rest.is_empty() {
+                        self.rest.push(Part::Text(rest.into()));
+                    }
+                }
+                Part::Fact(Fact::Scheme) if in_scheme && self.origin.is_empty() => {
+                    self.origin.push(part);
+                }
+                Part::Fact(Fact::Host) => {
+                    has_host = true;
+                    self.origin.push(part);
+                }
+                Part::Fact(Fact::Path | Fact::Uri) => self.rest.push(part),
+                _ => return Err(misplaced_in_host(piece, to)),
+            }
+        }
+        if has_host { Ok(()) } else { Err(misplaced_start(to)) }
+    }
+
+    /// Writes what `Location` says.
+    ///
+    /// # Errors
+    /// The host is wanted, and the request names none.
+    fn write(&self, exchange: &Exchange, out: &mut Vec<u8>) -> Result<(), Reason> {
+        for part in &self.origin {
+            if *part == Part::Fact(Fact::Host) && exchange.head().host_name().is_none() {
+                return Err(Reason::MissingHost);
+            }
+            part.write(exchange, out);
+        }
+        let start = out.len();
+        for part in &self.rest {
+            part.write(exchange, out);
+        }
+        // SECURITY: two slashes would begin a host (SECURITY.md 43).
+        let slashes = out[start..].iter().take_while(|byte| **byte == b'/').count();
+        let begins_path = !matches!(out.get(start), None | Some(b'?' | b'#'));
+        match slashes {
+            0 if begins_path || self.origin.is_empty() => out.insert(start, b'/'),
+            0 | 1 => {}
+            more => drop(out.drain(start..start + more - 1)),
+        }
+        Ok(())
+    }
+}
+
+fn misplaced_start(to: &Template) -> Diagnostic {
+    Diagnostic::error(to.span(), "a redirect goes to a path or to an address in full")
+        .help("begin with `/`, or with `https://` and a host")
+}
+
+fn misplaced_in_host(piece: &Piece, to: &Template) -> Diagnostic {
+    let (span, name) = match piece {
+        Piece::Placeholder(name) => (name.span, name.value.as_str()),
+        Piece::Text(_) => (to.span(), ""),
+    };
+    Diagnostic::error(span, format!("`{{{name}}}` would let a request choose the host"))
+        .help(format!("write the host out, and `/` before `{{{name}}}`"))
+}
+
+/// Bytes of `https://`, `http://` or `//` at the start of a text.
+fn scheme_len(text: &[u8]) -> Option<usize> {
+    [&b"https://"[..], b"http://", b"//"]
+        .iter()
+        .find(|scheme| {
+            text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        })
+        .map(|scheme| scheme.len())
+}
+
+fn is_authority_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']')
+}
+
+impl Part {
+    /// INVARIANT: the names of placeholders were checked.
+    fn of(piece: &Piece, captures: &[String]) -> Self {
+        match piece {
+            Piece::Text(text) => {
+                let mut escaped = Vec::with_capacity(text.len());
+                push_escaped(text.as_bytes(), &mut escaped);
+                Self::Text(escaped.into())
+            }
+            Piece::Placeholder(name) => {
+                if let Some(index) = captures.iter().position(|capture| *capture == name.value) {
+                    return Self::Capture(index);
+                }
+                let fact = Fact::NAMED.iter().find(|(known, _)| *known == name.value);
+                fact.map_or(Self::Text(Box::default()), |(_, fact)| Self::Fact(*fact))
+            }
+        }
+    }
+
+    fn write(&self, exchange: &Exchange, out: &mut Vec<u8>) {
+        match self {
+            Self::Text(text) => out.extend_from_slice(text),
+            Self::Capture(index) => {
+                push_escaped(exchange.capture(*index).unwrap_or_default().as_bytes(), out);
+            }
+            Self::Fact(fact) => fact.write(exchange, out),
+        }
+    }
+}
+
+impl Fact {
+    fn write(self, exchange: &Exchange, out: &mut Vec<u8>) {
+        match self {
+            Self::Host => push_escaped(exchange.head().host_name().unwrap_or_default(), out),
+            Self::Path => push_escaped(exchange.path().as_bytes(), out),
+            Self::Query => push_escaped(exchange.query().unwrap_or_default(), out),
+            Self::Uri => {
+                push_escaped(exchange.path().as_bytes(), out);
+                if let Some(query) = exchange.query() {
+                    out.push(b'?');
+                    push_escaped(query, out);
+                }
+            }
+            Self::Method => push_escaped(exchange.method().as_str().as_bytes(), out),
+            Self::Scheme => out.extend_from_slice(exchange.connection().scheme.as_str().as_bytes()),
+            Self::ClientIp => {
+                push_escaped(exchange.connection().peer.to_string().as_bytes(), out);
+            }
+        }
+    }
+}
+
+/// Appends text in which no byte means more than itself: what is not visible ASCII is escaped, as
+/// are the characters that no address holds and that browsers read in their own ways.
+fn push_escaped(text: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text {
+        match byte {
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0..=b' ' | 0x7F.. => {
+                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+                out.extend_from_slice(&[b'%', DIGITS[high], DIGITS[low]]);
+            }
+            _ => out.push(*byte),
+        }
+    }
+}
+
+impl Handler for Redirect {
+    fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
+        let mut location = exchange.worker().buffer();
+        let response = match self.location.write(exchange, &mut location) {
+            Ok(()) => self.respond(exchange, &location),
+            Err(reason) => exchange.refuse(reason),
+        };
+        exchange.worker().reclaim_buffer(location);
+        Reply::Ready(response)
+    }
+}
+
+impl Redirect {
+    fn respond(&self, exchange: &Exchange, location: &[u8]) -> Response {
+        let mut response = exchange.respond(self.status);
+        response.fields.set(name::LOCATION, location);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+    use proptest::prelude::*;
+
+    fn location(pattern: &str, to: &str, uri: &str) -> String {
+        let answer = Bench::new(pattern, &format!("redirect = {to:?}")).call("GET", uri, &[]);
+        assert_eq!((answer.status, answer.body.len()), (308, 0));
+        answer.field("Location")
+    }
+
+    fn check(pattern: &str, to: &str, uri: &str, expect: &str) {
+        assert_eq!(location(pattern, to, uri), expect, "{pattern} {to} {uri}");
+    }
+
+    #[test]
+    fn placeholders_are_filled_once_and_stay_escaped() {
+        check("/a/{x}", "/b/{x}", "/a/1", "/b/1");
+        check("/a/{x}", "/b/{x}", "/a/%7Bpath%7D%20%C3%A9", "/b/%7Bpath%7D%20%C3%A9");
+        check("/{*rest}", "/new{path}", "/a/b?c=d", "/new/a/b");
+        check("/{*rest}", "/new{uri}", "/a/b?c=d", "/new/a/b?c=d");
+        check("/{*rest}", "/new?old={path}&{query}", "/a?c=d", "/new?old=/a&c=d");
+        check("/a", "/{method}/{scheme}/{client_ip}/{host}", "/a", "/GET/http/192.0.2.1/a.example");
+        check("/{host}", "/x/{host}", "/capture", "/x/capture");
+        check("/a", "/{{x}#top", "/a", "/%7Bx%7D#top");
+        check("/a", "/caf\u{e9} bar", "/a", "/caf%C3%A9%20bar");
+    }
+
+    #[test]
+    fn an_address_in_full_names_the_host() {
+        check("/{*r}", "https://www.example.com{uri}", "/a?b", "https://www.example.com/a?b");
+        check("/{*r}", "https://{host}:8443{uri}", "/a", "https://a.example:8443/a");
+        check("/{*r}", "{scheme}://www.{host}/{r}", "/a", "http://www.a.example/a");
+        check("/{*r}", "https://www.example.com", "/a", "https://www.example.com");
+        check("/{*r}", "HTTPS://x.example?a={r}", "/b", "HTTPS://x.example?a=b");
+        check("/{*r}", "//cdn.example/{r}", "/b", "//cdn.example/b");
+    }
+
+    #[test]
+    fn security_43_a_location_stays_on_this_host() {
+        check("/{*rest}", "/{rest}", "//evil.com", "/evil.com");
+        check("/old/{*rest}", "/{rest}", "/old//evil.com", "/evil.com");
+        check("/old/{*rest}", "/{rest}", "/old///evil.com/x", "/evil.com/x");
+        check("/{*rest}", "{path}", "//evil.com", "/evil.com");
+        check("/{*rest}", "{uri}", "//evil.com//x?//y", "/evil.com//x?//y");
+        check("/{*rest}", "/{query}", "/?/evil.com", "/evil.com");
+        check("/{*rest}", "/{query}", "/?\\evil.com", "/%5Cevil.com");
+        check("/{*rest}", "https://a.example{path}", "//evil.com", "https://a.example/evil.com");
+        check("/old/{*rest}", "/{rest}", "/old/", "/");
+    }
+
+    #[test]
+    fn security_43_only_the_configuration_names_a_host() {
+        let refused = |to: &str| Bench::refusal("/{*rest}", &format!("redirect = {to:?}")).len();
+        for to in [
+            "https://{rest}", "https://{rest}/x", "https://x{rest}", "https://x.{rest}.example/",
+            "//{rest}", "///{rest}", "https:///x", "{scheme}://{path}", "{rest}", "{host}", "",
+            "{scheme}:{rest}", "{scheme}", "javascript:alert(1)", "ftp://x/", "x", "?x", "#x",
+            "{scheme}{scheme}://x/", "https://a@b/", "https://caf\u{e9}/", "https://x\\{rest}",
+        ] {
+            assert_eq!(refused(to), 1, "{to}");
+        }
+        assert_eq!(refused("/{yaer}/{mont}"), 2);
+        assert_eq!(Bench::refusal("/", "redirect = { to = '/x', status = 200 }").len(), 1);
+        assert_eq!(Bench::refusal("/", "redirect = { to = '/{x}', status = 304 }").len(), 2);
+    }
+
+    #[test]
+    fn a_request_without_host_is_refused_where_the_host_is_wanted() {
+        let bench = Bench::new("/", "redirect = 'https://{host}/'");
+        let answer = bench.call_without_host("/");
+        assert_eq!((answer.status, answer.reason), (400, Reason::MissingHost));
+    }
+
+    #[test]
+    fn the_status_is_chosen() {
+        let bench = Bench::new("/", "redirect = { to = '/x', status = 303 }");
+        assert_eq!(bench.call("POST", "/", &[]).status, 303);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_for_a_relative_location_has_one_leading_slash(
+            path in "(/|\\\\|[!-~]){1,20}",
+        ) {
+            let path = format!("/{path}").replace('#', "/");
+            for to in ["/{rest}", "{path}", "{uri}", "/{query}"] {
+                let bench = Bench::new("/{*rest}", &format!("redirect = {to:?}"));
+                let Some(answer) = bench.try_call("GET", &path, &[]) else { continue };
+                let location = answer.field("Location");
+                prop_assert!(location.starts_with('/') && !location.starts_with("//"), "{}", location);
+                prop_assert!(!location.contains('\\') && location.is_ascii());
+            }
+        }
+    }
+}
