@@ -103,6 +103,13 @@ impl fmt::Display for AcquireError {
 
 impl std::error::Error for AcquireError {}
 
+impl AcquireError {
+    /// Whether the system lacks the address's family, as a machine without IPv6 does.
+    pub fn is_missing_family(&self) -> bool {
+        is_missing_family(&self.source)
+    }
+}
+
 /// Binds `bind` and listens, once for each of `workers`.
 ///
 /// # Errors

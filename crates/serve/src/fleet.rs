@@ -112,12 +112,12 @@ fn run(plan: &Plan) {
         match catch_unwind(AssertUnwindSafe(|| worker::run(plan))) {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
-                eprintln!("error: worker {} failed: {error}", plan.index);
+                tracing::error!("worker {} failed: {error}", plan.index);
                 plan.signals.worker_failed(&error);
                 return;
             }
             Err(_) => {
-                eprintln!("error: worker {} panicked and starts again", plan.index);
+                tracing::error!("worker {} panicked and starts again", plan.index);
                 plan.counters.panics.add(1);
                 let open = plan.counters.connections_open.value();
                 plan.counters.connections_open.subtract(open);

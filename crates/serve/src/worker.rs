@@ -74,7 +74,7 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         accepting.push(tokio::task::spawn_local(async move {
             if let Err(error) = accept(Rc::clone(&state), acceptor, server).await {
                 let name = &state.server(server).name;
-                eprintln!("error: a listener of server {name} failed: {error}");
+                tracing::error!("a listener of server {name} failed: {error}");
             }
         }));
     }

@@ -1,4 +1,4 @@
-//! The allocator of the C library.
+//! Giving free memory back to the system.
 
 /// Gives free memory back to the system: for programs that use the C library's allocator.
 pub fn trim() {
@@ -7,4 +7,11 @@ pub fn trim() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Gives this thread's free memory back to the system: for programs whose allocator is mimalloc.
+#[cfg(feature = "mimalloc")]
+pub fn collect_mimalloc() {
+    // SAFETY: `mi_collect` takes no pointer and may be called at any time from any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) }
 }

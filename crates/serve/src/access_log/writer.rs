@@ -123,7 +123,7 @@ fn complain_once(is_failing: &mut bool, destination: &Destination, result: io::R
     match result {
         Ok(()) => *is_failing = false,
         Err(error) if !std::mem::replace(is_failing, true) => {
-            eprintln!("error: access log {destination:?}: {error}");
+            tracing::error!("access log {destination:?}: {error}");
         }
         Err(_) => {}
     }

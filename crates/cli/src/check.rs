@@ -1,0 +1,53 @@
+//! `stead check`: every error of every file, with its place and what to write instead.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+
+use stead::Checked;
+use stead_config::Color;
+
+use crate::locate::locate;
+use crate::{ConfigArgs, WRONG_USE};
+
+pub(crate) fn check(args: &ConfigArgs, full: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let path = locate(args)?;
+    let checked = stead::check(&path);
+    let code = if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(WRONG_USE) };
+    if json {
+        println!("{:#}", checked.diagnostics.to_json(&checked.sources));
+        return Ok(code);
+    }
+    print(&checked);
+    match &checked.configuration {
+        Some(_) if full && checked.is_ok() => {
+            print!("{}", stead_config::full(&checked.document, &stead::vocabulary()));
+        }
+        Some(configuration) if checked.is_ok() => {
+            let servers = counted(configuration.servers.iter().count(), "server");
+            let routes = counted(configuration.route_count(), "route");
+            println!("{}: {servers}, {routes}, no errors", path.display());
+        }
+        _ => eprintln!("{}", summary(&checked, &path)),
+    }
+    Ok(code)
+}
+
+/// Shows errors and warnings on stderr.
+pub(crate) fn print(checked: &Checked) {
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let color =
+        if std::io::stderr().is_terminal() && !is_plain { Color::Always } else { Color::Never };
+    eprint!("{}", checked.diagnostics.render(&checked.sources, color));
+}
+
+/// The last line after errors.
+pub(crate) fn summary(checked: &Checked, path: &Path) -> String {
+    let errors = counted(checked.diagnostics.error_count(), "error");
+    format!("{}: {errors}, nothing started", path.display())
+}
+
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{end}")
+}

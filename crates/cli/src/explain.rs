@@ -1,0 +1,63 @@
+//! `stead explain`: what answers a request, and why not the others.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use stead::Question;
+
+use crate::check::{print, summary};
+use crate::locate::locate;
+use crate::{ConfigArgs, WRONG_USE};
+
+#[derive(Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The request's method.
+    #[arg(short = 'X', long, default_value = "GET")]
+    method: String,
+    /// A header field, as `Name: value`; may be given several times.
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    headers: Vec<String>,
+    /// Only this server.
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
+    /// http://host/path?query, or a path alone.
+    url: String,
+}
+
+pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let path = locate(&args.config)?;
+    let checked = stead::check(&path);
+    print(&checked);
+    let Some(configuration) = checked.configuration.as_ref().filter(|_| checked.is_ok()) else {
+        eprintln!("{}", summary(&checked, &path));
+        return Ok(ExitCode::from(WRONG_USE));
+    };
+    let mut headers = Vec::new();
+    for field in &args.headers {
+        let Some((name, value)) = field.split_once(':') else {
+            eprintln!("error: a header field is written `Name: value`, not `{field}`");
+            return Ok(ExitCode::from(WRONG_USE));
+        };
+        headers.push((name.trim().to_owned(), value.trim().to_owned()));
+    }
+    let question = Question {
+        method: args.method.clone(),
+        url: args.url.clone(),
+        headers,
+        server: args.server.clone(),
+    };
+    match stead::explain(configuration, &checked.sources, &question) {
+        Ok(explanations) => {
+            for line in explanations.iter().flat_map(|explanation| &explanation.lines) {
+                println!("{line}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(message) => {
+            eprintln!("error: {message}");
+            Ok(ExitCode::from(WRONG_USE))
+        }
+    }
+}

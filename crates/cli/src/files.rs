@@ -1,0 +1,57 @@
+//! `stead files`: a folder served at once, for a look or a hand-over.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use stead_config::Files;
+
+#[derive(Args)]
+pub(crate) struct FilesArgs {
+    /// The folder.
+    #[arg(default_value = ".")]
+    directory: PathBuf,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    listen: String,
+    /// Show what is in a directory that has no index.html.
+    #[arg(long)]
+    listing: bool,
+}
+
+pub(crate) fn files(args: &FilesArgs) -> anyhow::Result<ExitCode> {
+    let directory = std::fs::canonicalize(&args.directory)
+        .with_context(|| format!("cannot serve {}", args.directory.display()))?;
+    let text = configuration(&directory, &args.listen, args.listing)?;
+    // The name of the made-up file decides where the admin socket is: one for each folder.
+    let path = directory.join("stead files");
+    let checked = stead::check_files(&path, &Text(text), &|_| None);
+    crate::run::serve(checked, &path, &directory.display().to_string())
+}
+
+/// The configuration that serves the folder. Strings are JSON strings, which TOML reads too.
+fn configuration(directory: &Path, listen: &str, listing: bool) -> anyhow::Result<String> {
+    let directory = directory.to_str().context("the folder's name is not UTF-8")?;
+    let quote = |text: &str| serde_json::Value::from(text.replace("${", "$${")).to_string();
+    Ok(format!(
+        "[server.files]\nlisten = [{}]\n\n[[server.files.route]]\npath = \"/{{*file}}\"\n\
+         files = {{ root = {}, listing = {listing} }}\n",
+        quote(listen),
+        quote(directory),
+    ))
+}
+
+/// One file's text, from memory.
+struct Text(String);
+
+impl Files for Text {
+    fn read(&self, _: &Path) -> io::Result<String> {
+        Ok(self.0.clone())
+    }
+
+    fn glob(&self, _: &Path, _: &str) -> io::Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,34 @@
+//! `stead init`: a first configuration that runs as it is.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+const CONFIGURATION: &str = include_str!("init/stead.toml");
+const PAGE: &str = include_str!("init/index.html");
+
+pub(crate) fn init() -> anyhow::Result<ExitCode> {
+    match create("stead.toml", CONFIGURATION) {
+        Ok(()) => println!("wrote stead.toml"),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            anyhow::bail!("stead.toml exists already; nothing was changed");
+        }
+        Err(error) => return Err(error).context("cannot write stead.toml"),
+    }
+    fs::create_dir_all("public").context("cannot make the folder public")?;
+    match create("public/index.html", PAGE) {
+        Ok(()) => println!("wrote public/index.html"),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error).context("cannot write public/index.html"),
+    }
+    println!("now: stead run");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a file that does not exist yet.
+fn create(path: &str, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())
+}

@@ -1,0 +1,169 @@
+//! `stead run`: starts, says where it listens, and serves until a signal.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use stead::{Checked, Control, Runtime, StartError, StartOptions, Stead};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::check::{counted, print, summary};
+use crate::locate::locate;
+use crate::{ConfigArgs, WRONG_USE};
+
+pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
+    let path = locate(args)?;
+    serve(stead::check(&path), &path, &path.display().to_string())
+}
+
+/// Starts what was checked and serves until told to stop. `title` names it in the banner.
+pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    print(&checked);
+    let Some(configuration) = checked.configuration.as_ref().filter(|_| checked.is_ok()) else {
+        eprintln!("{}", summary(&checked, path));
+        return Ok(ExitCode::from(WRONG_USE));
+    };
+    log_to_stderr(configuration.log.level);
+    if rustix::process::geteuid().is_root() {
+        eprintln!("warning: running as root: every handler has root's rights");
+    }
+    let descriptors = raise_descriptor_limit();
+    let routes: Vec<usize> =
+        configuration.servers.iter().map(|(_, server)| server.route_count()).collect();
+    let options = StartOptions {
+        path: path.to_owned(),
+        runtime: Some(Runtime::of(configuration, path)),
+        collect: stead_sys::memory::collect_mimalloc,
+        is_terminal: std::io::stdout().is_terminal(),
+    };
+    let stead = match Stead::start(checked, options) {
+        Ok(stead) => stead,
+        Err(error) => return Ok(report(&error)),
+    };
+    banner(&stead, title, descriptors, &routes);
+    eprintln!("ready in {} ms", began.elapsed().as_millis());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(until_stopped(stead))
+}
+
+fn report(error: &StartError) -> ExitCode {
+    for line in error.to_string().lines() {
+        eprintln!("error: {line}");
+    }
+    eprintln!("nothing started");
+    ExitCode::FAILURE
+}
+
+fn banner(stead: &Stead, title: &str, descriptors: u64, routes: &[usize]) {
+    let connections = grouped(descriptors.saturating_sub(RESERVED_DESCRIPTORS));
+    let workers = counted(stead.workers(), "worker");
+    let version = env!("CARGO_PKG_VERSION");
+    eprintln!("stead {version}   {title}   {workers}   {connections} connections (descriptors)");
+    let width = stead.addresses().iter().map(|address| address.name.len()).max().unwrap_or(0);
+    for (index, count) in routes.iter().enumerate() {
+        let of_server = stead.addresses().iter().filter(|address| address.server == index);
+        let urls: Vec<&str> = of_server.clone().map(|address| address.url.as_str()).collect();
+        let name = of_server.clone().next().map_or("", |address| &address.name);
+        eprintln!("{name:width$}   {}   {}", urls.join("   "), counted(*count, "route"));
+    }
+}
+
+/// Descriptors that are no client connections: logs, listeners, files, event loops.
+const RESERVED_DESCRIPTORS: u64 = 100;
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// As many connections as the system allows: the soft limit goes up to the hard one.
+fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        // A refusal leaves the soft limit, which the banner shows.
+        let _ = setrlimit(Resource::Nofile, wanted);
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
+    let listen = |kind: SignalKind| signal(kind).context("cannot listen for signals");
+    let mut stop = [
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::quit())?,
+    ];
+    let mut reopen = listen(SignalKind::user_defined1())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    let mut control = forward(stead.take_control());
+    loop {
+        tokio::select! {
+            () = any(&mut stop) => break,
+            _ = reopen.recv() => stead.reopen_log(),
+            _ = hangup.recv() => {
+                tracing::warn!("SIGHUP: this version cannot reload; restart it to apply changes");
+            }
+            Some(asked) = control.recv() => match asked {
+                Control::Stop => break,
+                Control::StopNow => return Ok(ExitCode::SUCCESS),
+            },
+        }
+    }
+    eprintln!("draining; once more to end at once");
+    let limit = stead.drain_limit();
+    let draining = tokio::task::spawn_blocking(move || stead.drain(limit));
+    tokio::select! {
+        result = draining => result.context("the drain failed")?,
+        () = any(&mut stop) => std::process::exit(1),
+        Some(Control::StopNow) = control.recv() => std::process::exit(1),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn any(signals: &mut [Signal; 3]) {
+    let [one, two, three] = signals;
+    tokio::select! { _ = one.recv() => {}, _ = two.recv() => {}, _ = three.recv() => {} }
+}
+
+/// What arrives on the admin socket, for the event loop that waits for signals.
+fn forward(
+    control: Option<std::sync::mpsc::Receiver<Control>>,
+) -> mpsc::UnboundedReceiver<Control> {
+    // At most a few messages: each is one request on the admin socket.
+    let (sender, receiver) = mpsc::unbounded_channel();
+    if let Some(control) = control {
+        std::thread::spawn(move || control.iter().try_for_each(|asked| sender.send(asked)));
+    }
+    receiver
+}
+
+fn log_to_stderr(level: stead_config::Level) {
+    use stead_config::Level;
+    let level = match level {
+        Level::Error => tracing::Level::ERROR,
+        Level::Warn => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
+        Level::Trace => tracing::Level::TRACE,
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    // Set once in a process; a second try changes nothing.
+    let _ = subscriber.try_init();
+}

@@ -1,0 +1,86 @@
+//! The admin socket: an ordinary unix listener with internal handlers, for root and our own user.
+//!
+//! `GET /status` tells every counter, server, address and limit as JSON; `POST /stop` begins the
+//! drain, `POST /stop?now` ends at once.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
+
+use stead_base::{Limits, Timeouts};
+use stead_core::{Exchange, Handler, Method, Reply, StatusCode, name};
+use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
+use stead_serve::{Route, Server};
+
+use crate::status::Board;
+
+/// What the admin socket asks of whoever runs Stead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Drain and end.
+    Stop,
+    /// End at once.
+    StopNow,
+}
+
+/// The admin server. Its name cannot be one of the configuration's: it has a blank.
+pub(crate) fn server(board: Arc<OnceLock<Board>>, control: Sender<Control>) -> Option<Server> {
+    let routes: [(&str, Method, Box<dyn Handler>); 2] = [
+        ("/status", Method::GET, Box::new(StatusHandler(board))),
+        ("/stop", Method::POST, Box::new(StopHandler(control))),
+    ];
+    let mut spec = RouterSpec::default();
+    let mut built = Vec::new();
+    for (path, method, handler) in routes {
+        spec.routes.push(RouteSpec {
+            path: PathSpec::Path(path.to_owned()),
+            methods: vec![method.to_string()],
+            headers: Vec::new(),
+            query: Vec::new(),
+        });
+        built.push(Route {
+            label: path.to_owned(),
+            kind: "admin",
+            handler,
+            middleware: Box::default(),
+        });
+    }
+    let (router, _) = Router::build(&spec).ok()?;
+    Some(Server {
+        name: "stead admin".to_owned(),
+        limits: Limits::default(),
+        timeouts: Timeouts::default(),
+        router,
+        routes: built,
+        sites: Vec::new(),
+        access_log: false,
+        private: true,
+        connections: Default::default(),
+    })
+}
+
+struct StatusHandler(Arc<OnceLock<Board>>);
+
+impl Handler for StatusHandler {
+    fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
+        let Some(board) = self.0.get() else {
+            return Reply::Ready(exchange.refuse(stead_base::Reason::NotReady));
+        };
+        let mut text = board.to_json(exchange.worker()).to_string();
+        text.push('\n');
+        let mut response = exchange.respond(StatusCode::OK).with_body(text.into_bytes());
+        response.fields.set(name::CONTENT_TYPE, b"application/json");
+        Reply::Ready(response)
+    }
+}
+
+struct StopHandler(Sender<Control>);
+
+impl Handler for StopHandler {
+    fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
+        let now = exchange.query() == Some(b"now");
+        let control = if now { Control::StopNow } else { Control::Stop };
+        // Nobody listening means that the process is ending already.
+        let _ = self.0.send(control);
+        Reply::Ready(exchange.respond(StatusCode::ACCEPTED))
+    }
+}

@@ -1,0 +1,226 @@
+//! From the typed configuration to the snapshot that serves.
+//!
+//! Where a component's settings meet its code: `config` keeps them undecoded, the kind's own file
+//! declares their type, and here the registry joins the two. Everything is built, and every error
+//! collected, before anything that runs is touched.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use stead_config::{
+    Configuration, Diagnostic, Diagnostics, Map, Matcher, Pattern, RouteConfig, ServerConfig,
+    SiteConfig, Sources, Span, Spanned,
+};
+use stead_core::{BuildContext, LocalKeys, Process};
+use stead_route::{
+    CaptureNames, PathSpec, Place, Problem, RouteRef, RouteSpec, Router, RouterSpec, SiteSpec,
+    ValueMatch,
+};
+use stead_serve::{Route, Server, Snapshot};
+
+use crate::registry;
+
+/// A configuration ready to serve.
+pub(crate) struct Compiled {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) process: Arc<Process>,
+}
+
+/// Compiles a configuration; gives warnings beside it.
+///
+/// # Errors
+/// Everything that is wrong.
+pub(crate) fn compile(
+    configuration: &Configuration,
+    sources: &Sources,
+    process: &Arc<Process>,
+) -> Result<(Compiled, Diagnostics), Diagnostics> {
+    let keys = LocalKeys::default();
+    let mut diagnostics = Diagnostics::new();
+    let mut servers = Vec::new();
+    for (name, config) in configuration.servers.iter() {
+        let compiler = Compiler { config, sources, process, keys: &keys };
+        servers.extend(compiler.server(name, &mut diagnostics));
+    }
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
+    }
+    let compiled = Compiled { snapshot: Snapshot { servers }, process: Arc::clone(process) };
+    Ok((compiled, diagnostics))
+}
+
+struct Compiler<'a> {
+    config: &'a ServerConfig,
+    sources: &'a Sources,
+    process: &'a Arc<Process>,
+    keys: &'a LocalKeys,
+}
+
+impl Compiler<'_> {
+    fn server(&self, name: &str, diagnostics: &mut Diagnostics) -> Option<Server> {
+        let router = self.router(diagnostics);
+        let routes = self.routes(None, &self.config.routes, router.as_ref(), diagnostics);
+        let mut sites = Vec::new();
+        for (index, (name, site)) in self.config.sites.iter().enumerate() {
+            let routes = self.routes(Some(index), &site.routes, router.as_ref(), diagnostics);
+            sites.push((name.value.clone(), routes));
+        }
+        Some(Server {
+            name: name.to_owned(),
+            limits: self.config.limits,
+            timeouts: self.config.timeouts,
+            router: router?,
+            routes,
+            sites,
+            access_log: true,
+            private: false,
+            connections: Default::default(),
+        })
+    }
+
+    fn router(&self, diagnostics: &mut Diagnostics) -> Option<Router> {
+        let (router, problems) = match Router::build(&router_spec(self.config)) {
+            Ok((router, warnings)) => (Some(router), warnings),
+            Err(problems) => (None, problems),
+        };
+        for problem in problems {
+            diagnostics.push(self.diagnostic(&problem));
+        }
+        router
+    }
+
+    fn diagnostic(&self, problem: &Problem) -> Diagnostic {
+        let span = self.span(problem.at, problem.range.clone());
+        let diagnostic = if problem.is_warning() {
+            Diagnostic::warning(span, &*problem.message)
+        } else {
+            Diagnostic::error(span, &*problem.message)
+        };
+        let diagnostic = diagnostic.help(&*problem.help);
+        match problem.other.and_then(|other| self.span(other, None)) {
+            Some(other) => diagnostic.related(other, "the other one"),
+            None => diagnostic,
+        }
+    }
+
+    /// Where a text of the router's stands in the files.
+    fn span(&self, place: Place, range: Option<Range<usize>>) -> Option<Span> {
+        let text = match place {
+            Place::Site { site } => &self.config.sites.0.get(site)?.0,
+            Place::Host { site, host } => self.site(site)?.hosts.get(host)?,
+            Place::Path(route) => self.route(route)?.pattern.text(),
+            Place::Method(route, index) => self.route(route)?.methods.get(index)?,
+            Place::Header(route, index) => matcher_text(&self.route(route)?.headers, index)?,
+            Place::Query(route, index) => matcher_text(&self.route(route)?.query, index)?,
+        };
+        Some(self.narrow(text, range))
+    }
+
+    /// The bytes `range` of a string, where it is written without escapes; else all of it.
+    fn narrow(&self, text: &Spanned<String>, range: Option<Range<usize>>) -> Span {
+        let written = self.sources.slice(text.span);
+        let is_plain = written.len() == text.value.len() + 2
+            && written.get(1..written.len() - 1) == Some(text.value.as_str());
+        match range {
+            Some(range) if is_plain => {
+                let start = text.span.start as usize + 1;
+                Span::new(text.span.file, start + range.start..start + range.end)
+            }
+            _ => text.span,
+        }
+    }
+
+    fn site(&self, site: usize) -> Option<&SiteConfig> {
+        self.config.sites.0.get(site).map(|(_, site)| site)
+    }
+
+    fn route(&self, route: RouteRef) -> Option<&RouteConfig> {
+        match route.site {
+            Some(site) => self.site(site)?.routes.get(route.route),
+            None => self.config.routes.get(route.route),
+        }
+    }
+
+    fn routes(
+        &self,
+        site: Option<usize>,
+        routes: &[RouteConfig],
+        router: Option<&Router>,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<Route> {
+        let build = |(index, config): (usize, &RouteConfig)| {
+            let place = RouteRef { site, route: index };
+            let names = router.and_then(|router| router.captures_of(place));
+            // Without a router no capture is known, and what a handler said of them would mislead.
+            self.build(config, names?, diagnostics)
+        };
+        routes.iter().enumerate().filter_map(build).collect()
+    }
+
+    fn build(
+        &self,
+        config: &RouteConfig,
+        captures: &CaptureNames,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Route> {
+        let kind = registry::handler(&config.handler.kind.value)?;
+        let context = BuildContext {
+            captures: &captures.names,
+            wildcard: captures.wildcard,
+            process: self.process,
+            keys: self.keys,
+        };
+        match (kind.build)(&config.handler.settings, &context) {
+            Ok(handler) => Some(Route {
+                label: config.pattern.text().value.clone(),
+                kind: kind.name,
+                handler,
+                middleware: Box::default(),
+            }),
+            Err(errors) => {
+                diagnostics.append(errors);
+                None
+            }
+        }
+    }
+}
+
+fn matcher_text(matchers: &Map<Matcher>, index: usize) -> Option<&Spanned<String>> {
+    matchers.0.get(index).map(|(_, matcher)| match matcher {
+        Matcher::Exact(text) | Matcher::Regex { regex: text } => text,
+    })
+}
+
+/// The routes of a server as the router wants them.
+pub(crate) fn router_spec(config: &ServerConfig) -> RouterSpec {
+    let site = |site: &SiteConfig| SiteSpec {
+        hosts: site.hosts.iter().map(|host| host.value.clone()).collect(),
+        routes: site.routes.iter().map(route_spec).collect(),
+    };
+    RouterSpec {
+        sites: config.sites.iter().map(|(_, config)| site(config)).collect(),
+        routes: config.routes.iter().map(route_spec).collect(),
+    }
+}
+
+fn route_spec(config: &RouteConfig) -> RouteSpec {
+    let matchers = |map: &Map<Matcher>| {
+        map.iter().map(|(name, matcher)| (name.value.clone(), value_match(matcher))).collect()
+    };
+    RouteSpec {
+        path: match &config.pattern {
+            Pattern::Path(text) => PathSpec::Path(text.value.clone()),
+            Pattern::Regex(text) => PathSpec::Regex(text.value.clone()),
+        },
+        methods: config.methods.iter().map(|method| method.value.clone()).collect(),
+        headers: matchers(&config.headers),
+        query: matchers(&config.query),
+    }
+}
+
+fn value_match(matcher: &Matcher) -> ValueMatch {
+    match matcher {
+        Matcher::Exact(text) => ValueMatch::Exact(text.value.clone()),
+        Matcher::Regex { regex } => ValueMatch::Regex(regex.value.clone()),
+    }
+}

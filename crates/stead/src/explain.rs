@@ -1,0 +1,181 @@
+//! What would answer a request, and why: the decision of the router, shown.
+
+use stead_config::{Configuration, RouteConfig, ServerConfig, Sources, Span};
+use stead_http1::{RequestDecoder, RequestHead};
+use stead_route::{Found, RouteRef, Router, Sample, Verdict, canonicalize};
+
+use crate::compile::router_spec;
+
+/// A request to explain.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// The method.
+    pub method: String,
+    /// `http://host:port/path?query`, or a path.
+    pub url: String,
+    /// Header fields.
+    pub headers: Vec<(String, String)>,
+    /// Only this server.
+    pub server: Option<String>,
+}
+
+/// What one server would do.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Lines for people.
+    pub lines: Vec<String>,
+}
+
+/// Explains what each server, or the one asked for, does with a request.
+///
+/// # Errors
+/// The URL is none, its path is refused, or there is no such server; the text says what to write.
+pub fn explain(
+    configuration: &Configuration,
+    sources: &Sources,
+    question: &Question,
+) -> Result<Vec<Explanation>, String> {
+    let sample = sample(question)?;
+    let mut explanations = Vec::new();
+    for (name, config) in configuration.servers.iter() {
+        if question.server.as_ref().is_some_and(|wanted| *wanted != name.value) {
+            continue;
+        }
+        explanations.push(of_server(&name.value, config, sources, &sample)?);
+    }
+    if explanations.is_empty() {
+        let names: Vec<&str> =
+            configuration.servers.iter().map(|(name, _)| name.value.as_str()).collect();
+        return Err(format!("there is no such server: write one of {}", names.join(", ")));
+    }
+    Ok(explanations)
+}
+
+/// The request as the engine would parse it: what it refuses cannot be explained further.
+fn sample(question: &Question) -> Result<Sample, String> {
+    let after_scheme = question.url.split_once("://").map(|(_, rest)| rest);
+    let (host, target) = match after_scheme {
+        Some(rest) => match rest.find(['/', '?']) {
+            Some(end) => (Some(&rest[..end]), rest[end..].to_owned()),
+            None => (Some(rest), "/".to_owned()),
+        },
+        None => (None, question.url.clone()),
+    };
+    let target = if target.starts_with('?') { format!("/{target}") } else { target };
+    let target = target.split('#').next().unwrap_or_default();
+    let given = question.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+    let host = host.or(given.map(|(_, host)| host.as_str())).unwrap_or("localhost");
+    let text = format!("{} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n", question.method);
+    let (mut head, limits) = (RequestHead::default(), stead_base::Limits::default());
+    let mut decoder = RequestDecoder::new(limits.head(), None);
+    let refused = |reason: stead_base::Reason| {
+        let status = reason.status().unwrap_or(400);
+        format!("refused before routing with {status}: {}", reason.facts().meaning)
+    };
+    decoder.decode(text.as_bytes(), &mut head).map_err(refused)?;
+    let mut path = String::new();
+    canonicalize(head.path(), &mut path).map_err(refused)?;
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Sample {
+        method: question.method.clone(),
+        host: head.host_name().map(lossy),
+        path,
+        query: head.query().map(lossy),
+        headers: question.headers.clone(),
+    })
+}
+
+fn of_server(
+    name: &str,
+    config: &ServerConfig,
+    sources: &Sources,
+    sample: &Sample,
+) -> Result<Explanation, String> {
+    let (router, _) = Router::build(&router_spec(config)).map_err(|problems| {
+        problems.first().map_or_else(String::new, |problem| problem.message.clone())
+    })?;
+    let mut captures = stead_route::Captures::new();
+    let lookup = router.find(sample, &mut captures);
+    let mut lines = vec![format!("server {name}: {} {}", sample.method, sample.path)];
+    if let Some(site) = lookup.site.and_then(|site| config.sites.0.get(site)) {
+        lines.push(format!("  site {} by host {}", site.0.value, host(sample)));
+    }
+    match lookup.found {
+        Found::Route(found) => winner(&mut lines, config, sources, found),
+        Found::NotFound => lines.push("  404 no_route: no route matches".to_owned()),
+        Found::MethodNotAllowed { allow } => {
+            lines.push(format!("  405 method_not_allowed, Allow: {allow}"));
+        }
+        Found::Options { allow } => lines.push(format!("  204 to OPTIONS, Allow: {allow}")),
+    }
+    if let Found::Route(found) = lookup.found
+        && let Some(names) = router.captures_of(found)
+    {
+        for (capture, value) in names.names.iter().zip(captures.iter(&sample.path)) {
+            lines.push(format!("    {capture} = {value:?}"));
+        }
+    }
+    others(&mut lines, &router, config, sources, sample);
+    lines.push(format!("  limits {}", one_line(&crate::status::limits(&config.limits))));
+    lines.push(format!("  timeouts {}", one_line(&crate::status::timeouts(&config.timeouts))));
+    Ok(Explanation { lines })
+}
+
+fn winner(lines: &mut Vec<String>, config: &ServerConfig, sources: &Sources, found: RouteRef) {
+    let Some(route) = route(config, found) else { return };
+    let text = &route.pattern.text();
+    let handler = &route.handler.kind;
+    lines.push(format!("  route {}   {}", text.value, place(sources, text.span)));
+    lines.push(format!("  handler {}   {}", handler.value, place(sources, handler.span)));
+}
+
+fn others(
+    lines: &mut Vec<String>,
+    router: &Router,
+    config: &ServerConfig,
+    sources: &Sources,
+    sample: &Sample,
+) {
+    for considered in router.explain(sample) {
+        let why = match considered.verdict {
+            Verdict::Wins => continue,
+            Verdict::Late => "matches, but a route before it answers".to_owned(),
+            Verdict::PathDiffers => "its regex does not match".to_owned(),
+            Verdict::HeaderDiffers(name) => format!("its header {name} does not match"),
+            Verdict::QueryDiffers(name) => format!("its query parameter {name} does not match"),
+            Verdict::MethodDiffers => "its methods do not include this one".to_owned(),
+        };
+        if let Some(route) = route(config, considered.route) {
+            let text = route.pattern.text();
+            let at = place(sources, text.span);
+            lines.push(format!("  not {}   {at}   {why}", text.value));
+        }
+    }
+}
+
+fn route(config: &ServerConfig, place: RouteRef) -> Option<&RouteConfig> {
+    match place.site {
+        Some(site) => config.sites.0.get(site)?.1.routes.get(place.route),
+        None => config.routes.get(place.route),
+    }
+}
+
+fn host(sample: &Sample) -> &str {
+    sample.host.as_deref().unwrap_or("")
+}
+
+fn place(sources: &Sources, span: Span) -> String {
+    let position = sources.position(span.file, span.start);
+    format!("{}:{}", sources.path(span.file).display(), position.line)
+}
+
+fn one_line(value: &serde_json::Value) -> String {
+    let pairs = value.as_object().into_iter().flatten();
+    let words: Vec<String> = pairs
+        .map(|(key, value)| match value.as_str() {
+            Some(text) => format!("{key}={text}"),
+            None => format!("{key}={value}"),
+        })
+        .collect();
+    words.join(" ")
+}

@@ -1,0 +1,311 @@
+//! A running Stead: everything bound, or all that stood in the way; then served until it drains.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use stead_config::{AccessLog as LogTo, Configuration, LogFormat, Workers};
+use stead_core::{Phase, Process};
+use stead_net::{Bind, Collect, Listening, acquire};
+use stead_serve::access_log::{AccessLog, Destination, Format};
+use stead_serve::{Fleet, FleetOptions, Listener, Snapshot};
+
+use crate::admin::{self, Control};
+use crate::bind::{BindError, Bound, bind_all};
+use crate::check::Checked;
+use crate::compile::Compiled;
+use crate::runtime::{Runtime, RuntimeError};
+use crate::status::Board;
+
+/// What a start needs beside the configuration.
+#[derive(Clone, Debug)]
+pub struct StartOptions {
+    /// The configuration's path, as `status` shows it.
+    pub path: PathBuf,
+    /// Where the admin socket and the lock are; `None` for neither.
+    pub runtime: Option<Runtime>,
+    /// Gives the allocator's free memory back to the system.
+    pub collect: Collect,
+    /// Whether standard output is a terminal, for `format = "auto"`.
+    pub is_terminal: bool,
+}
+
+/// Why nothing was started. Nothing is left bound.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration has errors.
+    Configuration,
+    /// Addresses could not be had, all of them.
+    Bind(Vec<BindError>),
+    /// The runtime directory could not be used.
+    Runtime(RuntimeError),
+    /// Something of the system failed: what was being done, and why.
+    System(String, io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration => f.write_str("the configuration has errors"),
+            Self::Bind(errors) => {
+                for (index, error) in errors.iter().enumerate() {
+                    let end = if index + 1 < errors.len() { "\n" } else { "" };
+                    write!(f, "server {}: {}{end}", error.server, error.source)?;
+                }
+                Ok(())
+            }
+            Self::Runtime(error) => write!(f, "{error}"),
+            Self::System(doing, error) => write!(f, "{doing}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Where one listener really listens.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// The server's position in the configuration.
+    pub server: usize,
+    /// The server's name.
+    pub name: String,
+    /// `http://localhost:8080`, `http://[::1]:80`, `unix:/run/web.sock`.
+    pub url: String,
+}
+
+/// A running Stead.
+pub struct Stead {
+    fleet: Fleet,
+    process: Arc<Process>,
+    addresses: Vec<Address>,
+    workers: usize,
+    listening: Vec<Listening>,
+    log: Option<Arc<AccessLog>>,
+    drain: Duration,
+    control: Option<Receiver<Control>>,
+    /// Held as long as this runs.
+    _lock: Option<File>,
+}
+
+impl Stead {
+    /// Binds every address of a checked configuration, then serves.
+    ///
+    /// # Errors
+    /// All addresses that could not be bound at once, or the first other thing that failed.
+    pub fn start(checked: Checked, options: StartOptions) -> Result<Self, StartError> {
+        let sources = checked.sources;
+        let (Some(configuration), Some(compiled)) = (checked.configuration, checked.compiled)
+        else {
+            return Err(StartError::Configuration);
+        };
+        let workers = worker_count(configuration.process.workers);
+        let bound = bind_all(&configuration, &sources, workers).map_err(StartError::Bind)?;
+        let mut guard = Release(bound.iter().map(|b| b.acquired.listening.clone()).collect());
+        let log = open_log(&configuration, options.is_terminal)?;
+        let started = start(compiled, &configuration, bound, options, workers, log, &mut guard)?;
+        guard.0.clear();
+        Ok(started)
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// How many workers it has.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// How long a drain may take.
+    pub fn drain_limit(&self) -> Duration {
+        self.drain
+    }
+
+    /// What arrives on the admin socket; once.
+    pub fn take_control(&mut self) -> Option<Receiver<Control>> {
+        self.control.take()
+    }
+
+    /// Opens the access log again under its name.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+    }
+
+    /// Stops accepting, lets requests finish for `limit` at most, and ends.
+    pub fn drain(self, limit: Duration) {
+        self.process.enter(Phase::Drain);
+        self.fleet.drain(limit);
+        self.listening.iter().for_each(Listening::release);
+    }
+}
+
+/// Releases unix paths of a start that failed.
+struct Release(Vec<Listening>);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Listening::release);
+    }
+}
+
+fn start(
+    compiled: Compiled,
+    configuration: &Configuration,
+    bound: Vec<Bound>,
+    options: StartOptions,
+    workers: usize,
+    log: Option<Arc<AccessLog>>,
+    guard: &mut Release,
+) -> Result<Stead, StartError> {
+    let Compiled { mut snapshot, process } = compiled;
+    let addresses = addresses(&snapshot, &bound);
+    let listener = |bound: Bound| Listener {
+        server: bound.server as u16,
+        descriptors: bound.acquired.descriptors,
+    };
+    let mut listeners: Vec<Listener> = bound.into_iter().map(listener).collect();
+    let board: Arc<OnceLock<Board>> = Arc::default();
+    let (sender, control) = channel();
+    let mut lock = None;
+    if let Some(runtime) = &options.runtime {
+        lock = Some(runtime.take().map_err(StartError::Runtime)?);
+        let (listener, listening) = add_admin(runtime, &mut snapshot, &board, sender, workers)?;
+        guard.0.push(listening);
+        listeners.push(listener);
+    }
+    let snapshot = Arc::new(snapshot);
+    let fleet = Fleet::start(FleetOptions {
+        snapshot: Arc::clone(&snapshot),
+        process: Arc::clone(&process),
+        workers,
+        log: log.clone(),
+        collect: options.collect,
+        listeners,
+    });
+    let fleet = fleet.map_err(|error| StartError::System("start the workers".into(), error))?;
+    process.enter(Phase::Ready);
+    let known = Board {
+        configuration: options.path,
+        process: Arc::clone(&process),
+        snapshot,
+        counters: fleet.counters().to_vec(),
+        addresses: addresses.clone(),
+        descriptors_max: descriptors_max(),
+        started: stead_sys::clock::now(),
+    };
+    // INVARIANT: set once, here.
+    let _ = board.set(known);
+    Ok(Stead {
+        fleet,
+        process,
+        addresses,
+        workers,
+        listening: guard.0.clone(),
+        log,
+        drain: configuration.process.drain.request,
+        control: Some(control),
+        _lock: lock,
+    })
+}
+
+fn add_admin(
+    runtime: &Runtime,
+    snapshot: &mut Snapshot,
+    board: &Arc<OnceLock<Board>>,
+    control: Sender<Control>,
+    workers: usize,
+) -> Result<(Listener, Listening), StartError> {
+    let path = runtime.socket();
+    let system = |doing: String| move |error| StartError::System(doing, error);
+    let acquired = acquire(&Bind::Unix(path.clone()), workers)
+        .map_err(|error| StartError::System("the admin socket".into(), error.source))?;
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&path, private).map_err(system(path.display().to_string()))?;
+    let server = admin::server(Arc::clone(board), control)
+        .ok_or_else(|| system("the admin server".into())(io::ErrorKind::Other.into()))?;
+    let index = snapshot.servers.len() as u16;
+    snapshot.servers.push(server);
+    let listener = Listener { server: index, descriptors: acquired.descriptors };
+    Ok((listener, acquired.listening))
+}
+
+fn addresses(snapshot: &Snapshot, bound: &[Bound]) -> Vec<Address> {
+    let mut addresses: Vec<Address> = Vec::new();
+    for bound in bound {
+        let name = snapshot.servers[bound.server].name.clone();
+        let address = Address { server: bound.server, name, url: url(&bound.acquired.listening) };
+        // `localhost` is two listeners and one address.
+        let known = |other: &Address| other.server == address.server && other.url == address.url;
+        if !addresses.iter().any(known) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+fn url(listening: &Listening) -> String {
+    match listening {
+        Listening::Unix { path, .. } => format!("unix:{}", path.display()),
+        Listening::Tcp(SocketAddr::V4(address)) if !address.ip().is_unspecified() => {
+            if address.ip().is_loopback() && address.ip().octets() == [127, 0, 0, 1] {
+                return format!("http://localhost:{}", address.port());
+            }
+            format!("http://{address}")
+        }
+        Listening::Tcp(SocketAddr::V6(address))
+            if !address.ip().is_unspecified() && !address.ip().is_loopback() =>
+        {
+            format!("http://{address}")
+        }
+        Listening::Tcp(address) => format!("http://localhost:{}", address.port()),
+    }
+}
+
+fn open_log(
+    configuration: &Configuration,
+    is_terminal: bool,
+) -> Result<Option<Arc<AccessLog>>, StartError> {
+    let destination = match &configuration.log.access {
+        LogTo::Off => return Ok(None),
+        LogTo::Stdout => Destination::Stdout,
+        LogTo::Stderr => Destination::Stderr,
+        LogTo::File { file } => Destination::File(file.clone()),
+    };
+    let format = match configuration.log.format {
+        LogFormat::Auto if is_terminal && destination == Destination::Stdout => Format::Text,
+        LogFormat::Auto | LogFormat::Json => Format::Json,
+        LogFormat::Text => Format::Text,
+        LogFormat::Common => Format::Common,
+        LogFormat::Combined => Format::Combined,
+    };
+    let doing = match &destination {
+        Destination::File(path) => format!("open the access log {}", path.display()),
+        _ => "open the access log".to_owned(),
+    };
+    match AccessLog::open(destination, format) {
+        Ok(log) => Ok(Some(Arc::new(log))),
+        Err(error) => Err(StartError::System(doing, error)),
+    }
+}
+
+/// One worker for each core that we may use, as far as affinity and cgroups tell.
+fn worker_count(workers: Workers) -> usize {
+    match workers {
+        Workers::Count(count) => usize::from(count),
+        Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+/// How many descriptors this process may hold.
+fn descriptors_max() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}

@@ -1,0 +1,118 @@
+//! What `/status` tells: every counter, server, address and limit.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use stead_base::{Limits, Reason, Timeouts, format_duration};
+use stead_core::{Counters, Phase, Process, Worker};
+use stead_serve::{Server, Snapshot};
+
+use crate::start::Address;
+
+/// Everything that status is made of.
+pub(crate) struct Board {
+    pub(crate) configuration: PathBuf,
+    pub(crate) process: Arc<Process>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) counters: Vec<Arc<Counters>>,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) descriptors_max: u64,
+    pub(crate) started: stead_base::Tick,
+}
+
+impl Board {
+    pub(crate) fn to_json(&self, worker: &Worker) -> Value {
+        let public = self.snapshot.servers.iter().filter(|server| !server.private);
+        let servers: Vec<Value> =
+            public.enumerate().map(|(index, server)| self.server(index, server)).collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "configuration": self.configuration,
+            "phase": phase(self.process.phase()),
+            "uptime_s": (worker.now() - self.started).as_secs(),
+            "workers": self.counters.len(),
+            "descriptors_max": self.descriptors_max,
+            "servers": servers,
+            "counters": self.sums(),
+            "outcomes": self.outcomes(),
+        })
+    }
+
+    fn server(&self, index: usize, server: &Server) -> Value {
+        let addresses: Vec<String> = self
+            .addresses
+            .iter()
+            .filter(|address| address.server == index)
+            .map(|address| address.url.clone())
+            .collect();
+        let site_routes: usize = server.sites.iter().map(|(_, routes)| routes.len()).sum();
+        json!({
+            "name": server.name,
+            "addresses": addresses,
+            "routes": server.routes.len() + site_routes,
+            "connections": server.connections.open(),
+            "limits": limits(&server.limits),
+            "timeouts": timeouts(&server.timeouts),
+        })
+    }
+
+    fn sums(&self) -> Value {
+        let mut sums = Map::new();
+        for counters in &self.counters {
+            for (name, _, value) in counters.each() {
+                let sum = sums.get(name).and_then(Value::as_u64).unwrap_or(0);
+                sums.insert(name.to_owned(), json!(sum + value));
+            }
+        }
+        Value::Object(sums)
+    }
+
+    fn outcomes(&self) -> Value {
+        let count = |index: usize| -> u64 {
+            let of_worker = |counters: &Arc<Counters>| counters.outcomes[index].value();
+            self.counters.iter().map(of_worker).sum()
+        };
+        let all = Reason::ALL.iter().enumerate();
+        Value::Object(all.map(|(i, reason)| (reason.code().to_owned(), json!(count(i)))).collect())
+    }
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Ready => "ready",
+        Phase::Drain => "drain",
+    }
+}
+
+pub(crate) fn limits(limits: &Limits) -> Value {
+    json!({
+        "connections": or_off(limits.connections),
+        "connections_per_ip": or_off(limits.connections_per_ip),
+        "header_size": limits.header_size.to_string(),
+        "header_count": limits.header_count,
+        "uri": limits.uri.to_string(),
+        "body": or_off(limits.body.map(|size| size.to_string())),
+    })
+}
+
+pub(crate) fn timeouts(timeouts: &Timeouts) -> Value {
+    let time = |limit: Option<Duration>| or_off(limit.map(format_duration));
+    json!({
+        "first_byte": time(timeouts.first_byte),
+        "header": time(timeouts.header),
+        "body_idle": time(timeouts.body_idle),
+        "body_rate": or_off(timeouts.body_rate.map(|rate| rate.to_string())),
+        "write_idle": time(timeouts.write_idle),
+        "write_rate": or_off(timeouts.write_rate.map(|rate| rate.to_string())),
+        "idle": time(timeouts.idle),
+        "request": time(timeouts.request),
+    })
+}
+
+fn or_off<T: Into<Value>>(limit: Option<T>) -> Value {
+    limit.map_or_else(|| json!("off"), Into::into)
+}
