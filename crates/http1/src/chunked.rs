@@ -1,8 +1,8 @@
 //! The chunked coding, taken apart byte by byte as it arrives.
 //!
 //! From a chunked message's head to its last trailer line. Sizes are 1 to 16 hexadecimal digits
-//! without blanks, line ends are CRLF, extensions are parsed and dropped, at most 64 bytes of them a
-//! chunk and 4 KiB a body. Trailers obey the limits of a head; those that frame, route or
+//! without blanks, line ends are CRLF, extensions are parsed and dropped: at most 64 bytes of them
+//! a chunk and 4 KiB a body. Trailers obey the limits of a head; those that frame, route or
 //! authenticate are dropped. RFC 9112 §7.1, RFC 9110 §6.5.1.
 
 use stead_base::{HeadLimits, Reason};

@@ -179,7 +179,8 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The framing fields of a response. A HEAD or 304 states what a GET would (RFC 9110 §8.6), if known.
+/// The framing fields of a response. To HEAD and in a 304 they say what they would to a GET, if
+/// that is known (RFC 9110 §8.6).
 fn response_framing(out: &mut Vec<u8>, line: &ResponseLine) {
     let status = line.status.as_u16();
     match line.framing {

@@ -101,7 +101,7 @@ impl Fields {
     /// Whether the field is there.
     #[inline]
     pub fn contains(&self, name: Name<'_>) -> bool {
-        self.entries.iter().any(|entry| self.matcher(name)(&entry))
+        self.position(name).is_some()
     }
 
     /// All fields in order.
@@ -125,7 +125,7 @@ impl Fields {
     /// Puts one field in place of all of that name, where the first stood, else at the end.
     pub fn set(&mut self, name: Name<'_>, value: &[u8]) {
         debug_assert!(scan::is_value(value), "CR, LF, NUL or a control in a value of our own");
-        let Some(first) = self.entries.iter().position(|entry| self.matcher(name)(&entry)) else {
+        let Some(first) = self.position(name) else {
             let entry = self.store(name, value);
             return self.entries.push(entry);
         };
@@ -201,6 +201,11 @@ impl Fields {
     #[inline]
     pub(crate) fn push_lines(&mut self, lines: &[u8]) {
         self.bytes.extend_from_slice(lines);
+    }
+
+    fn position(&self, name: Name<'_>) -> Option<usize> {
+        let matches = self.matcher(name);
+        self.entries.iter().position(|entry| matches(&entry))
     }
 
     fn name_of(&self, entry: &Entry) -> Name<'_> {

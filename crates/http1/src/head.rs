@@ -114,7 +114,7 @@ impl RequestHead {
         (self.target.form == Form::Absolute).then(|| self.target.scheme.of(&self.line))
     }
 
-    /// `host[:port]` of the target's authority, else of Host; `None` only for HTTP/1.0 without Host.
+    /// `host[:port]` of the target's authority, else of Host; `None` only for HTTP/1.0 without it.
     #[inline]
     pub fn host(&self) -> Option<&[u8]> {
         self.host.map(|(host, _)| host.of(&self.line))
@@ -173,7 +173,8 @@ impl RequestHead {
             && self.marks.expects_continue().unwrap_or(false)
     }
 
-    /// The protocols that the client offers to switch to, if Connection says so and the version is 1.1.
+    /// The protocols that the client offers to switch to, if Connection says so too and the version
+    /// is 1.1.
     #[inline]
     pub fn upgrade(&self) -> Option<&[u8]> {
         let asked = self.marks.lists_upgrade() && self.version == Version::Http11;

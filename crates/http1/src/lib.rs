@@ -1,9 +1,9 @@
 //! The HTTP/1.1 engine: bytes in, events and bytes out; no sockets, no clock.
 //!
-//! `RequestDecoder` and `ResponseDecoder` take apart what arrives, `encode` writes heads and chunks.
-//! The caller owns buffers and connections. Messages are read strictly (RFC 9112 with every choice
-//! that two programs could make differently refused) and framing is always written anew from what
-//! was parsed. Reused heads keep their memory: nothing is allocated per message once they are warm.
+//! `RequestDecoder` and `ResponseDecoder` take apart what arrives, `encode` writes heads and
+//! chunks. The caller owns buffers and connections. Messages are read strictly (RFC 9112 with every
+//! choice that two programs could make differently refused) and framing is always written anew from
+//! what was parsed. Reused heads keep their memory: nothing is allocated per message once warm.
 
 #![forbid(unsafe_code)]
 

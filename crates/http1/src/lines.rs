@@ -140,7 +140,7 @@ fn parse_line(line: &[u8]) -> Result<Field<'_>, Reason> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(Reason::FoldedHeader);
     }
-    let colon = line.iter().position(|byte| *byte == b':').ok_or(Reason::BadHeaderName)?;
+    let colon = scan::find(b':', line).ok_or(Reason::BadHeaderName)?;
     let (name, rest) = line.split_at(colon);
     let known = Known::from_bytes(name);
     // The names of the table are tokens.

@@ -16,6 +16,20 @@ use crate::scan::{self, LineEnd};
 use crate::{Event, Step};
 
 /// Decodes the requests of one connection.
+///
+/// ```
+/// use stead_http1::{Event, RequestDecoder, RequestHead};
+///
+/// let mut decoder = RequestDecoder::new(stead_base::Limits::default().head(), Some(1 << 20));
+/// let mut head = RequestHead::default();
+/// let input = b"GET /a?b HTTP/1.1\r\nHost: example.com\r\n\r\n";
+/// let step = decoder.decode(input, &mut head)?;
+/// assert_eq!((step.consumed, step.event), (input.len(), Event::Head));
+/// assert_eq!((head.path(), head.query()), (&b"/a"[..], Some(&b"b"[..])));
+/// assert_eq!(decoder.decode(b"", &mut head)?.event, Event::End);
+/// assert!(decoder.is_idle());
+/// # Ok::<(), stead_base::Reason>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RequestDecoder {
     limits: HeadLimits,
@@ -56,8 +70,8 @@ impl RequestDecoder {
         Self { limits, body_bytes_max: body_bytes_max.unwrap_or(u64::MAX), state }
     }
 
-    /// Sets the limit of the body in bytes, from now on; a route may do so between `Event::Head` and
-    /// the next call, and the server's limit must be set again after `Event::End`.
+    /// Sets the limit of bodies in bytes, from now on; a route may do so between `Event::Head` and
+    /// the next call. The server's limit must be set again after `Event::End`.
     pub fn set_body_max(&mut self, body_bytes_max: Option<u64>) {
         self.body_bytes_max = body_bytes_max.unwrap_or(u64::MAX);
     }
@@ -105,8 +119,8 @@ impl RequestDecoder {
 
     /// Decodes up to the next event. `input` is all that was received and not consumed; the caller
     /// drops `consumed` bytes of it before the next call. `head` must be the same from the first
-    /// byte of a message to its end; it is cleared when one begins, and after an error it holds what
-    /// was parsed.
+    /// byte of a message to its end; it is cleared when one begins, and holds what was parsed after
+    /// an error.
     ///
     /// # Errors
     /// The rule or limit that the peer broke. Every later call returns the same.
@@ -227,14 +241,14 @@ fn request_line(
 fn check_line_limits(line: &[u8], limits: &HeadLimits) -> Result<(), Reason> {
     let head_bytes_max = limits.head_bytes_max as usize;
     let within = line.get(..head_bytes_max).unwrap_or(line);
-    let method_end = memchr::memchr(b' ', within.get(..=METHOD_BYTES_MAX).unwrap_or(within));
+    let method_end = scan::find(b' ', within.get(..=METHOD_BYTES_MAX).unwrap_or(within));
     match method_end {
         None if within.len() > METHOD_BYTES_MAX => return Err(Reason::BadMethod),
         None => (),
         Some(end) => {
             let target = within.get(end + 1..).unwrap_or_default();
             let beyond = target.get(..=limits.uri_bytes_max as usize);
-            if beyond.is_some_and(|target| memchr::memchr(b' ', target).is_none()) {
+            if beyond.is_some_and(|target| !target.contains(&b' ')) {
                 return Err(Reason::UriTooLong);
             }
         }
@@ -257,7 +271,7 @@ fn parse_request_line(line: &[u8], head: &mut RequestHead) -> Result<(), Reason>
 
 #[inline]
 fn split_at_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = memchr::memchr(b' ', text)?;
+    let at = scan::find(b' ', text)?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 

@@ -2,7 +2,8 @@
 //!
 //! As strict as the request side and by the same code; whatever an upstream breaks is one reason,
 //! answered with 502, and its connection must not be used again. A message is up to eight interim
-//! `Head`s, one final `Head`, `Data`, `Trailers` if there are some, and `End`. RFC 9112 §4, §6.3, §9.2.
+//! `Head`s, one final `Head`, `Data`, `Trailers` if there are some, and `End`. RFC 9112 §4, §6.3,
+//! §9.2.
 
 use http::{Method, StatusCode};
 use stead_base::{HeadLimits, Reason};
@@ -288,8 +289,8 @@ fn status_line(
     }
 }
 
-/// `VERSION SP STATUS [SP PHRASE]`. The blank before an empty phrase is often forgotten and cannot be
-/// misread, so it may be missing.
+/// `VERSION SP STATUS [SP PHRASE]`. The blank before an empty phrase is often forgotten and cannot
+/// be misread, so it may be missing.
 fn parse_status_line(line: &[u8], head: &mut ResponseHead) -> Result<(), Reason> {
     let (version, rest) = line.split_at_checked(8).ok_or(Reason::BadUpstreamResponse)?;
     head.version = Version::parse(version)?;

@@ -17,7 +17,7 @@ pub(crate) enum LineEnd {
     Bad(usize),
 }
 
-/// Finds the end of the line at the start of `input`, whose first `clean` bytes were searched before.
+/// Finds the end of the line at the start of `input`; its first `clean` bytes were searched before.
 #[inline]
 pub(crate) fn line_end(input: &[u8], clean: usize) -> LineEnd {
     let mut from = clean;
@@ -37,23 +37,69 @@ pub(crate) fn line_end(input: &[u8], clean: usize) -> LineEnd {
 /// The index of the first byte at or after `from` that is below 0x20 or is 0x7F.
 #[inline]
 fn find_control(input: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = ONES * 0x80;
     let rest = input.get(from..)?;
-    let (chunks, tail) = rest.as_chunks::<8>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        let word = u64::from_le_bytes(*chunk);
-        let low = word.wrapping_sub(ONES * 0x20) & !word;
-        let delete = (word ^ (ONES * 0x7F)).wrapping_sub(ONES) & !(word ^ (ONES * 0x7F));
-        // Borrows only spoil bytes above a true hit, so the lowest hit is exact.
-        let hits = (low | delete) & HIGH;
-        if hits != 0 {
-            return Some(from + index * 8 + (hits.trailing_zeros() / 8) as usize);
+    let (pairs, tail) = rest.as_chunks::<16>();
+    for (index, pair) in pairs.iter().enumerate() {
+        let word = u128::from_le_bytes(*pair);
+        let (low, high) = (controls(word as u64), controls((word >> 64) as u64));
+        if low | high != 0 {
+            let at = if low == 0 { 8 + first_byte(high) } else { first_byte(low) };
+            return Some(from + index * 16 + at);
         }
     }
     let at = tail.iter().position(|byte| *byte < 0x20 || *byte == 0x7F)?;
-    Some(from + chunks.len() * 8 + at)
+    Some(from + pairs.len() * 16 + at)
 }
+
+/// The index of the first such byte. For what is mostly found within a few dozen bytes.
+///
+/// PERF: inlined, it takes 15 ns less per head than calls of `memchr` (`examples/cost.rs`).
+#[inline]
+pub(crate) fn find(byte: u8, text: &[u8]) -> Option<usize> {
+    let (chunks, tail) = text.as_chunks::<8>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let hits = equal(u64::from_le_bytes(*chunk), byte);
+        if hits != 0 {
+            return Some(index * 8 + first_byte(hits));
+        }
+    }
+    Some(chunks.len() * 8 + tail.iter().position(|found| *found == byte)?)
+}
+
+/// Whether all bytes may stand in a request target: visible ASCII without `#`.
+#[inline]
+pub(crate) fn is_target(text: &[u8]) -> bool {
+    let (chunks, tail) = text.as_chunks::<8>();
+    let odd = chunks.iter().fold(0, |odd, chunk| {
+        let word = u64::from_le_bytes(*chunk);
+        odd | controls(word) | (word & HIGH) | equal(word, b' ') | equal(word, b'#')
+    });
+    odd == 0 && tail.iter().all(|byte| matches!(byte, 0x21..=0x7E) && *byte != b'#')
+}
+
+/// A high bit for each byte that is below 0x20 or is 0x7F. Borrows only spoil bytes above a true
+/// hit, so the lowest one is exact.
+#[inline]
+const fn controls(word: u64) -> u64 {
+    let below = word.wrapping_sub(ONES * 0x20);
+    let delete = (word & !HIGH) + ONES;
+    (below | delete) & !word & HIGH
+}
+
+/// A high bit for each byte that is this one, exact in its lowest.
+#[inline]
+const fn equal(word: u64, byte: u8) -> u64 {
+    let other = word ^ (ONES * byte as u64);
+    other.wrapping_sub(ONES) & !other & HIGH
+}
+
+#[inline]
+const fn first_byte(hits: u64) -> usize {
+    (hits.trailing_zeros() / 8) as usize
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = ONES * 0x80;
 
 /// Whether the byte may stand in a token (RFC 9110 §5.6.2).
 #[inline]
@@ -151,6 +197,32 @@ mod tests {
                     let plain = bytes.iter().position(|b| *b < 0x20 || *b == 0x7F);
                     assert_eq!(find_control(&bytes, 0), plain, "{bytes:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_is_visible_ascii_without_hash() {
+        for length in 1..20 {
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = vec![b'~'; length];
+                    text[at] = byte;
+                    let plain = (0x21..=0x7E).contains(&byte) && byte != b'#';
+                    assert_eq!(is_target(&text), plain, "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_colon_is_found() {
+        for length in 0..20 {
+            assert_eq!(find(b':', &vec![b'9'; length]), None);
+            for at in 0..length {
+                let mut bytes = vec![b';'; length];
+                bytes[at..].fill(b':');
+                assert_eq!(find(b':', &bytes), Some(at));
             }
         }
     }

@@ -11,6 +11,7 @@ use http::Method;
 use stead_base::Reason;
 
 use crate::fields::Span;
+use crate::scan;
 
 /// The form of a request target (RFC 9112 §3.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Target {
     /// `BadTarget`; `BadHost` if the authority in it is malformed.
     #[inline]
     pub(crate) fn parse(method: &Method, target: &[u8]) -> Result<Self, Reason> {
-        if !target.iter().all(|byte| matches!(byte, 0x21..=0x7E) && *byte != b'#') {
+        if !scan::is_target(target) {
             return Err(Reason::BadTarget);
         }
         if *method == Method::CONNECT {
@@ -98,7 +99,7 @@ impl Target {
     #[inline]
     fn path_at(target: &[u8], start: usize) -> Self {
         let rest = target.get(start..).unwrap_or_default();
-        let mark = memchr::memchr(b'?', rest);
+        let mark = scan::find(b'?', rest);
         Self {
             path: Span::new(start, mark.unwrap_or(rest.len())),
             query: mark.map(|at| Span::new(start + at + 1, rest.len() - at - 1)),
@@ -145,7 +146,7 @@ fn parse_port(digits: &[u8]) -> Result<u16, Reason> {
 }
 
 /// Bytes of a registered name: the unreserved ones (RFC 3986 §2.3). Sub-delims and escapes would be
-/// allowed too, but no name system holds them, while lists, patterns and templates give them meaning.
+/// allowed too, but no name system holds them, and lists, patterns and templates give them meaning.
 const HOST: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0_usize;

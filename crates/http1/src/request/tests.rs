@@ -60,9 +60,11 @@ fn check_fields(fields: &str, expect: Result<&str, Reason>) {
 
 #[test]
 fn messages_follow_one_another() {
-    check(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nPOST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nxyzHEAD /c HTTP/1.0\r\n\r\n",
+    check(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nPOST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n\
+          xyzHEAD /c HTTP/1.0\r\n\r\n",
         Ok("GET /a ;POST /b xyz;HEAD /c ;"));
-    check(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\nx: y\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    check(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\
+          x: y\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
         Ok("POST / abc+1;GET / ;"));
     check(b"", Ok(""));
     check(b"GET /", Ok("..."));
@@ -282,7 +284,8 @@ fn security_35_limits_count_while_the_head_arrives() {
 #[test]
 fn security_35_a_body_over_its_limit_is_refused_when_asked_for() {
     let length = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabcdef";
-    let chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n";
+    let chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n";
     for input in [&length[..], chunked] {
         for piece in [1, 2, 500] {
             let expect = Ok("POST / abcdef;".to_owned());

@@ -43,8 +43,8 @@ pub(crate) fn default_limits() -> HeadLimits {
     Limits::default().head()
 }
 
-/// Feeds a server's decoder with input that grows at each of `cuts`, then ends. Stops where a server
-/// closes: after an error or a request that does not keep the connection.
+/// Feeds a server's decoder with input that grows at each of `cuts`, then ends. Stops where a
+/// server closes: after an error or a request that does not keep the connection.
 pub(crate) fn requests(input: &[u8], cuts: &[usize], limits: HeadLimits) -> Requests {
     let mut decoder = RequestDecoder::new(limits, Some(1 << 20));
     let mut head = RequestHead::default();
