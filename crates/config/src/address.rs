@@ -91,14 +91,13 @@ impl Host {
     fn covers(self, other: Self) -> bool {
         let loopback = |ip: IpAddr| ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
         match (self, other) {
-            (Self::Any, _) => true,
+            (Self::Any, _) | (Self::Localhost, Self::Localhost) => true,
             (_, Self::Any) => false,
             (Self::Ip(ip), Self::Localhost) => ip.is_unspecified() || loopback(ip),
             (Self::Localhost, Self::Ip(ip)) => loopback(ip),
             (Self::Ip(a), Self::Ip(b)) => {
                 a == b || (a.is_unspecified() && a.is_ipv4() == b.is_ipv4())
             }
-            (Self::Localhost, Self::Localhost) => true,
         }
     }
 }

@@ -194,13 +194,17 @@ impl<'a> Decoder<'a> {
     }
 
     /// Whether a value is a string that is no word, where what else counts is no string: reports it.
-    pub fn wrong_word(&mut self, value: &Value, words: &'static [Word], other: &Schema) -> bool {
+    pub fn wrong_word<T: Config>(&mut self, value: &Value, words: &'static [Word]) -> bool {
         let Content::Text(text) = &value.content else { return false };
-        if words.is_empty() || text.expanded || matches!(other, Schema::Text(_)) {
+        if words.is_empty() || text.expanded {
             return false;
         }
-        self.no_variant(value, words, &Schema::OneOf(vec![Schema::Words(words), other.clone()]));
-        true
+        let other = T::schema();
+        let wrong = !matches!(other, Schema::Text(_));
+        if wrong {
+            self.no_variant(value, words, &Schema::OneOf(vec![Schema::Words(words), other]));
+        }
+        wrong
     }
 
     /// Runs `decode` with `key` as the key in messages.
@@ -227,13 +231,13 @@ impl<'a> Decoder<'a> {
 
     /// Whether an integer lies outside of a range; reports it before its type does, whose bounds are
     /// wider. Zero is left to a limit that explains `"off"`.
-    fn outside(&mut self, content: &Content, schema: &Schema, field: &Field, span: Span) -> bool {
+    fn outside<T: Config>(&mut self, content: &Content, field: &Field, span: Span) -> bool {
         let (Content::Integer(number), Some((Literal::Integer(low), Literal::Integer(high)))) =
             (content, field.range)
         else {
             return false;
         };
-        let explained = *number == 0 && matches!(schema, Schema::Off(_));
+        let explained = *number == 0 && matches!(T::schema(), Schema::Off(_));
         let outside = !explained && !(low..=high).contains(number);
         if outside {
             let nearest = Literal::Integer((*number).clamp(low, high));
@@ -270,7 +274,7 @@ enum Source<'v> {
     Shorthand(&'v Value, usize),
 }
 
-impl<'v> Fields<'_, 'v, '_> {
+impl Fields<'_, '_, '_> {
     /// Decodes the field at `index`: its value, else its default. The default also stands in for a
     /// value that is wrong and was reported, so that what surrounds it is still looked at.
     pub fn take<T: Config>(&mut self, index: usize) -> Option<T> {
@@ -291,7 +295,7 @@ impl<'v> Fields<'_, 'v, '_> {
             Source::Table(_) => field.name.to_owned(),
             Source::Shorthand(..) => self.decoder.key.clone(),
         };
-        if self.decoder.outside(&value.content, &T::schema(), field, value.span) {
+        if self.decoder.outside::<T>(&value.content, field, value.span) {
             return None;
         }
         let decoded = self.decoder.within(&key, |decoder| T::decode(value, decoder))?;

@@ -24,7 +24,7 @@ const APPENDED: &str = "route";
 #[derive(Clone, Debug)]
 pub struct Document {
     /// The merged tables, `include` taken out.
-    pub(crate) root: Table,
+    pub(crate) root: Value,
     /// The files.
     pub(crate) sources: Arc<Sources>,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Read {
 
 impl Document {
     /// The merged tables.
-    pub fn root(&self) -> &Table {
+    pub fn root(&self) -> &Value {
         &self.root
     }
 
@@ -70,7 +70,9 @@ impl Document {
                 reader.gaps = true;
             }
         }
-        let document = Self { root: reader.root, sources: Arc::new(reader.sources) };
+        let span = Span::new(FileId(0), 0..0);
+        let root = Value::new(Content::Table(reader.root), span);
+        let document = Self { root, sources: Arc::new(reader.sources) };
         Read { document, diagnostics: reader.diagnostics, broken: reader.broken, gaps: reader.gaps }
     }
 }

@@ -17,7 +17,9 @@ use crate::{Config, Configuration, Document, FieldSchema, Sources, Span, Value, 
 pub fn full(document: &Document, vocabulary: &Vocabulary) -> String {
     let Schema::Table(schema) = Configuration::schema() else { return String::new() };
     let mut printer = Printer { sources: document.sources(), vocabulary, out: String::new() };
-    printer.table("", document.root(), &schema);
+    if let Some(root) = document.root().as_table() {
+        printer.table("", root, &schema);
+    }
     printer.out
 }
 
@@ -120,12 +122,11 @@ impl Printer<'_> {
     fn field(&self, field: &FieldSchema, value: Option<&Value>) -> Option<String> {
         match (value, field.field.default, &field.schema) {
             (Some(value), _, schema) => Some(self.inline(value, schema)),
-            (None, Some(_), Schema::Map(_)) => None,
             (None, Some(_), Schema::Table(schema)) => {
                 Some(braced(&self.inline_entries(&Table::new(), schema)))
             }
+            (None, None, _) | (None, Some(_), Schema::Map(_)) => None,
             (None, Some(default), _) => Some(print::literal(default)),
-            (None, None, _) => None,
         }
     }
 

@@ -20,16 +20,12 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
     extend(&mut root, about);
     let mut definitions = Map::new();
     definitions.insert("variable".to_owned(), json!({ "type": "string", "pattern": VARIABLE }));
-    for (group, kinds) in
-        [("handler", &vocabulary.handlers), ("middleware", &vocabulary.middleware)]
-    {
-        for kind in kinds {
-            let mut schema = writer.schema(&(kind.schema)());
-            if schema.get("description").is_none() {
-                extend(&mut schema, json!({ "description": kind.summary }));
-            }
-            definitions.insert(format!("{group}.{}", kind.name), schema);
+    for kind in &vocabulary.handlers {
+        let mut schema = writer.schema(&(kind.schema)());
+        if schema.get("description").is_none() {
+            extend(&mut schema, json!({ "description": kind.summary }));
         }
+        definitions.insert(format!("handler.{}", kind.name), schema);
     }
     extend(&mut root, json!({ "$defs": definitions }));
     root
@@ -55,6 +51,9 @@ impl Writer<'_> {
             Schema::List(inner) => json!({ "type": "array", "items": self.schema(inner) }),
             Schema::Map(inner) => {
                 json!({ "type": "object", "additionalProperties": self.schema(inner) })
+            }
+            Schema::Table(table) if table.rest == Some(RestSchema::Middleware) => {
+                self.middleware(table)
             }
             Schema::Table(table) => self.short_or_table(table),
             Schema::OneOf(schemas) => any_of(schemas.iter().map(|schema| self.schema(schema))),
@@ -84,7 +83,7 @@ impl Writer<'_> {
         }
         if table.rest == Some(RestSchema::Handler) {
             for kind in &self.vocabulary.handlers {
-                properties.insert(kind.name.to_owned(), reference("handler", kind));
+                properties.insert(kind.name.to_owned(), reference(kind));
             }
             extend(&mut object, json!({ "allOf": self.route_rules() }));
         }
@@ -92,14 +91,29 @@ impl Writer<'_> {
         if !required.is_empty() {
             extend(&mut object, json!({ "required": required }));
         }
-        if table.rest == Some(RestSchema::Middleware) {
-            let rules: Vec<Value> =
-                self.vocabulary.middleware.iter().map(middleware_rule).collect();
-            extend(&mut object, json!({ "allOf": rules }));
-        } else {
-            extend(&mut object, json!({ "additionalProperties": false }));
-        }
+        extend(&mut object, json!({ "additionalProperties": false }));
         object
+    }
+
+    /// One alternative a kind: its name with its settings.
+    fn middleware(&self, table: &TableSchema) -> Value {
+        let kinds = self.vocabulary.middleware.iter().map(|kind| {
+            let mut object = match (kind.schema)() {
+                Schema::Table(settings) => self.table(&settings),
+                _ => json!({ "type": "object", "properties": {} }),
+            };
+            if let Some(Value::Object(properties)) = object.get_mut("properties") {
+                properties.insert("kind".to_owned(), json!({ "const": kind.name }));
+            }
+            let required = object.get("required").and_then(Value::as_array).cloned();
+            let required = required.unwrap_or_default().into_iter().chain([json!("kind")]);
+            let required: Vec<Value> = required.collect();
+            extend(&mut object, json!({ "description": kind.summary, "required": required }));
+            object
+        });
+        let mut schema = any_of(kinds);
+        extend(&mut schema, json!({ "description": flowing(table.docs) }));
+        schema
     }
 
     fn exists(&self, field: &Field) -> bool {
@@ -111,7 +125,7 @@ impl Writer<'_> {
         let mut docs = flowing(field.field.docs);
         if let Some((low, high)) = field.field.range {
             let range = format!("Range {} to {}.", plain(low), plain(high));
-            docs = format!("{docs} {range}").trim_start().to_owned();
+            docs = if docs.is_empty() { range } else { format!("{docs} {range}") };
             if let (Literal::Integer(low), Literal::Integer(high)) = (low, high) {
                 bound(&mut schema, low, high);
             }
@@ -147,19 +161,14 @@ fn bound(schema: &mut Value, low: i64, high: i64) {
         extend(schema, json!({ "minimum": low, "maximum": high }));
     }
     if let Some(Value::Array(schemas)) = schema.get_mut("anyOf") {
-        schemas.iter_mut().for_each(|schema| bound(schema, low, high));
+        for schema in schemas {
+            bound(schema, low, high);
+        }
     }
 }
 
-fn middleware_rule(kind: &KindFacts) -> Value {
-    json!({
-        "if": { "properties": { "kind": { "const": kind.name } }, "required": ["kind"] },
-        "then": { "$comment": kind.summary },
-    })
-}
-
-fn reference(group: &str, kind: &KindFacts) -> Value {
-    json!({ "$ref": format!("#/$defs/{group}.{}", kind.name), "description": kind.summary })
+fn reference(kind: &KindFacts) -> Value {
+    json!({ "$ref": format!("#/$defs/handler.{}", kind.name), "description": kind.summary })
 }
 
 fn variable() -> Value {

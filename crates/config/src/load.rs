@@ -9,10 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::document::{Document, Read};
-use crate::value::Content;
 use crate::{
-    Config, Configuration, Decoder, Diagnostic, Diagnostics, Environment, FileId, Files, Sources,
-    Span, Value, Vocabulary,
+    Config, Configuration, Decoder, Diagnostic, Diagnostics, Environment, Files, Sources, Span,
+    Vocabulary,
 };
 
 /// What loading gave.
@@ -43,15 +42,13 @@ pub fn load(
     if gaps {
         decoder.expect_gaps();
     }
-    let span = Span::new(FileId(0), 0..0);
-    let root = Value::new(Content::Table(document.root.clone()), span);
-    let configuration = Configuration::decode(&root, &mut decoder);
-    if let Some(configuration) = &configuration {
-        crate::check::check(configuration, &document.root, &mut decoder);
+    let configuration = Configuration::decode(&document.root, &mut decoder);
+    if let (Some(configuration), Some(root)) = (&configuration, document.root.as_table()) {
+        crate::check::check(configuration, root, &mut decoder);
     }
-    let mut decoded = decoder.finish();
-    decoded.list.retain(|found| !follows(found, &diagnostics, &broken, &sources));
-    diagnostics.append(decoded);
+    let mut found = decoder.finish();
+    found.list.retain(|found| !follows(found, &diagnostics, &broken, &sources));
+    diagnostics.append(found);
     diagnostics.sort();
     let configuration = configuration.filter(|_| !diagnostics.has_errors());
     Loaded { configuration, document, sources, diagnostics }

@@ -19,8 +19,8 @@ pub use middleware::{MiddlewareConfig, MiddlewareRef, effective_middleware};
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Config)]
 pub struct Configuration {
-    /// Files that are merged in: paths and patterns, relative to the file that names them. Empty
-    /// once they are.
+    // Empty once they are merged: the document knows the files.
+    /// Files that are merged in: paths and patterns, relative to the file that names them.
     #[config(default = [])]
     pub include: Vec<String>,
     /// The process as a whole.
@@ -47,8 +47,7 @@ impl Configuration {
 /// The process as a whole.
 #[derive(Clone, Debug, PartialEq, Config)]
 pub struct Process {
-    /// Event loops, one thread each: `"auto"` for as many as there are usable cores, or 1 to 1024.
-    /// Applies on restart.
+    /// Event loops, one thread each. Applies on restart.
     #[config(default = "auto", range = 1..=1024)]
     pub workers: Workers,
     /// How long work may take to end when Stead stops.
@@ -71,7 +70,7 @@ pub enum Workers {
 /// How long work may take to end when Stead stops.
 #[derive(Clone, Debug, PartialEq, Config)]
 pub struct Drain {
-    /// For requests in flight; what is left then is cut. 0 s to 30 d.
+    /// For requests in flight; what is left then is cut.
     #[config(default = "25s", range = "0s"..="30d")]
     pub request: Duration,
 }
@@ -231,6 +230,7 @@ pub enum Matcher {
     },
 }
 
+/// What matches a request, and the handler that answers it. The order of routes does not matter.
 #[derive(Config)]
 struct RouteTable {
     /// The path, `/` first: `{name}` takes one segment, `{*name}` at the end the rest. Either `path`
@@ -310,7 +310,8 @@ impl Config for Headers {
     }
 }
 
-/// `timeouts` as written; `stead_base` holds the defaults too, a test keeps them equal.
+// `stead_base` holds the defaults too; a test keeps them equal.
+/// How long the server waits for a peer; `"off"` waits for ever.
 #[derive(Config)]
 struct TimeoutsTable {
     /// From accept to the first byte.
@@ -359,7 +360,8 @@ impl Config for stead_base::Timeouts {
     }
 }
 
-/// `limits` as written; `stead_base` holds the defaults too, a test keeps them equal.
+// `stead_base` holds the defaults too; a test keeps them equal.
+/// What one peer and all together may take; `"off"` lifts a limit.
 #[derive(Config)]
 struct LimitsTable {
     /// Connections of the server, all workers together.
@@ -378,7 +380,7 @@ struct LimitsTable {
     #[config(default = "8KiB", range = "256B"..="64KiB")]
     uri: ByteSize,
     /// Bytes of a request body.
-    #[config(default = "off", range = "1B"..="8388607TiB")]
+    #[config(default = "off")]
     body: Off<ByteSize>,
 }
 

@@ -3,6 +3,8 @@
 //! Used where a message says what to write and where a whole configuration is printed. What is
 //! printed is always valid TOML 1.0.
 
+use std::fmt::Write as _;
+
 use crate::Literal;
 use crate::value::{Content, Value};
 
@@ -17,7 +19,9 @@ pub(crate) fn text(value: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
             c => out.push(c),
         }
     }

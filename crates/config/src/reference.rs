@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use crate::json_schema::{flowing, plain};
 use crate::print;
-use crate::schema::{Field, FieldSchema, RestSchema, Schema, TableSchema};
-use crate::{Config, Configuration, KindFacts, Vocabulary};
+use crate::schema::{Field, FieldSchema, RestSchema, Schema, TableSchema, Word};
+use crate::{Config, Configuration, KindFacts, Literal, Vocabulary};
 
 /// One page of the reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +33,10 @@ pub fn reference(vocabulary: &Vocabulary) -> Vec<Page> {
 const GENERATED: &str = "<!-- Written by `cargo xtask gen`; edit the source instead. -->\n";
 
 fn configuration(vocabulary: &Vocabulary) -> Page {
-    let mut writer = Writer { vocabulary, out: format!("{GENERATED}\n# stead.toml\n") };
+    let mut writer = Writer::new(vocabulary, "stead.toml");
     writer.out.push_str(VALUES);
     if let Schema::Table(table) = Configuration::schema() {
-        writer.section("", &table);
+        writer.keys("", &table);
     }
     Page { path: "configuration.md".to_owned(), text: writer.out }
 }
@@ -49,45 +49,65 @@ directory of the file that names them.
 ";
 
 fn kind_page(group: &str, kind: &KindFacts, vocabulary: &Vocabulary) -> Page {
-    let mut writer = Writer { vocabulary, out: format!("{GENERATED}\n# {}\n", kind.name) };
+    let mut writer = Writer::new(vocabulary, kind.name);
     let docs = if kind.docs.is_empty() { kind.summary } else { kind.docs };
     let _ = writeln!(writer.out, "\n{}", docs.trim());
     if !kind.example.is_empty() {
         let _ = writeln!(writer.out, "\n```toml\n{}\n```", kind.example.trim());
     }
     let schema = (kind.schema)();
-    match &schema {
-        Schema::Table(table) if !table.fields.is_empty() => {
-            let short = table.shorthand;
-            writer.section(kind.name, table);
-            if let Some(short) = short {
-                let name = kind.name;
-                let _ = writeln!(
-                    writer.out,
-                    "\n`{name} = VALUE` is short for `{name} = {{ {short} = VALUE }}`."
-                );
-            }
-        }
-        Schema::Table(_) => {}
-        other => {
-            let _ = writeln!(writer.out, "\n`{}` takes {}.", kind.name, other.describe());
-            writer.words(other);
-        }
-    }
+    writer.settings(kind.name, &schema);
     Page { path: format!("{group}/{}.md", kind.name), text: writer.out }
 }
 
 struct Writer<'a> {
     vocabulary: &'a Vocabulary,
     out: String,
+    /// The tables written so far, by their keys.
+    written: Vec<(Vec<&'static str>, String)>,
 }
 
-impl Writer<'_> {
-    /// A table's keys, then the tables in it.
-    fn section(&mut self, path: &str, table: &TableSchema) {
-        if !path.is_empty() {
-            let _ = writeln!(self.out, "\n## {}\n\n{}", heading(path), flowing(table.docs));
+impl<'a> Writer<'a> {
+    fn new(vocabulary: &'a Vocabulary, title: &str) -> Self {
+        Self { vocabulary, out: format!("{GENERATED}\n# {title}\n"), written: Vec::new() }
+    }
+
+    /// What a kind takes.
+    fn settings(&mut self, name: &str, schema: &Schema) {
+        let table = match schema {
+            Schema::Table(table) if table.fields.is_empty() => return,
+            Schema::Table(table) => table,
+            other => {
+                let _ = writeln!(self.out, "\n`{name}` takes {}.", other.describe());
+                return self.words(name, other);
+            }
+        };
+        self.out.push_str("\n## Settings\n");
+        if let Some(short) = table.shorthand {
+            let _ = writeln!(
+                self.out,
+                "\n`{name} = VALUE` is short for `{name} = {{ {short} = VALUE }}`."
+            );
         }
+        self.keys(name, table);
+    }
+
+    /// A table under its heading; one with the keys of an earlier table refers to it.
+    fn section(&mut self, path: &str, table: &TableSchema) {
+        let heading = heading(path);
+        let keys: Vec<&'static str> = table.fields.iter().map(|field| field.field.name).collect();
+        let _ = writeln!(self.out, "\n## {heading}");
+        if let Some((_, earlier)) = self.written.iter().find(|(known, _)| *known == keys) {
+            let _ = writeln!(self.out, "\nThe same keys as {earlier}.");
+            return;
+        }
+        self.written.push((keys, heading));
+        let _ = writeln!(self.out, "\n{}", flowing(table.docs));
+        self.keys(path, table);
+    }
+
+    /// The keys of a table, then the tables in it.
+    fn keys(&mut self, path: &str, table: &TableSchema) {
         let fields: Vec<&FieldSchema> =
             table.fields.iter().filter(|field| self.exists(field.field)).collect();
         if !fields.is_empty() {
@@ -107,8 +127,10 @@ impl Writer<'_> {
         if table.rest == Some(RestSchema::Middleware) {
             self.out.push_str("\nAnd the settings of the kind.\n");
         }
+        for field in &fields {
+            self.words(field.field.name, &field.schema);
+        }
         for field in fields {
-            self.words(&field.schema);
             self.nested(path, field.field.name, &field.schema);
         }
     }
@@ -116,9 +138,9 @@ impl Writer<'_> {
     fn row(&mut self, field: &FieldSchema) {
         let Field { name, docs, default, range, .. } = field.field;
         let default = match (default, field.required) {
-            (Some(default), _) => format!("`{}`", print::literal(*default)),
             (None, true) => "required".to_owned(),
-            (None, false) => String::new(),
+            (Some(Literal::Table), _) | (None, false) => String::new(),
+            (Some(default), _) => format!("`{}`", print::literal(*default)),
         };
         let range =
             range.map_or(String::new(), |(low, high)| format!("{} to {}", plain(low), plain(high)));
@@ -133,11 +155,13 @@ impl Writer<'_> {
     }
 
     /// The meanings of words, where they have any.
-    fn words(&mut self, schema: &Schema) {
-        let words = match schema {
+    fn words(&mut self, name: &str, schema: &Schema) {
+        let words: &[Word] = match schema {
             Schema::Words(words) => words,
             Schema::OneOf(schemas) => {
-                schemas.iter().for_each(|schema| self.words(schema));
+                for schema in schemas {
+                    self.words(name, schema);
+                }
                 return;
             }
             _ => return,
@@ -145,8 +169,8 @@ impl Writer<'_> {
         if words.iter().all(|word| word.docs.is_empty()) {
             return;
         }
-        self.out.push('\n');
-        for word in words.iter() {
+        let _ = writeln!(self.out, "\n`{name}`:\n");
+        for word in words {
             let _ = writeln!(self.out, "- `\"{}\"`: {}", word.name, flowing(word.docs));
         }
     }
@@ -168,9 +192,6 @@ impl Writer<'_> {
 
 /// `server.SERVER.route[]` → `` `[[server.SERVER.route]]` ``.
 fn heading(path: &str) -> String {
-    if !path.contains('.') && path.chars().all(char::is_lowercase) {
-        return format!("`{path}`");
-    }
     match path.strip_suffix("[]") {
         Some(path) => format!("`[[{path}]]`"),
         None => format!("`[{path}]`"),

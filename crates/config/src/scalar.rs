@@ -362,8 +362,8 @@ impl<T: Config> Config for Map<T> {
         };
         let decode = |entry: &crate::Entry| {
             let name = Spanned::new(entry.key.name.clone(), entry.key.span);
-            let decoded = decoder.within(&name.value, |decoder| T::decode(&entry.value, decoder));
-            Some((name, decoded?))
+            let inner = decoder.within(&name.value, |decoder| T::decode(&entry.value, decoder))?;
+            Some((name, inner))
         };
         Some(Self(table.entries().iter().filter_map(decode).collect()))
     }
@@ -394,9 +394,9 @@ impl<T: Config> Config for Off<T> {
             return Some(Self(None));
         }
         let zero = matches!(value.content, Content::Integer(0));
-        let decoded = if zero { None } else { Some(T::decode(value, decoder)?) };
-        match decoded {
-            Some(decoded) if decoded.magnitude() != Some(0) => Some(Self(Some(decoded))),
+        let limit = if zero { None } else { Some(T::decode(value, decoder)?) };
+        match limit {
+            Some(limit) if limit.magnitude() != Some(0) => Some(Self(Some(limit))),
             _ => {
                 let message = format!("`{}` cannot be 0", decoder.key());
                 let help = "write `\"off\"` for no limit";

@@ -65,10 +65,10 @@ impl Settings {
     /// All that is wrong with them, each with its place.
     pub fn decode<T: Config>(&self) -> Result<T, Diagnostics> {
         let mut decoder = Decoder::new(&self.sources, &NO_KINDS, self.name.as_str());
-        let decoded = T::decode(&self.value, &mut decoder);
+        let outcome = T::decode(&self.value, &mut decoder);
         let diagnostics = decoder.finish();
-        match decoded {
-            Some(decoded) if !diagnostics.has_errors() => Ok(decoded),
+        match outcome {
+            Some(value) if !diagnostics.has_errors() => Ok(value),
             _ => Err(diagnostics),
         }
     }

@@ -4,6 +4,7 @@
 //! also load again to the same text. `UPDATE=1 cargo test -p stead-config` writes the files anew.
 //! `=== PATH` in an input begins another file; the first is `stead.toml`. A first line with the word
 //! `middleware` in a comment gives the test kinds of middleware.
+#![allow(clippy::unwrap_used, reason = "a test that fails")]
 
 mod kinds;
 

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Attribute, Expr, ExprLit, ExprRange, Lit, LitStr, Path, RangeLimits, UnOp};
+use syn::{Attribute, Expr, ExprLit, ExprRange, Lit, LitStr, Path, RangeLimits, Token, UnOp};
 
 /// Attributes of a field or a variant.
 #[derive(Default)]
@@ -29,9 +29,10 @@ impl FieldAttributes {
                 if meta.path.is_ident("name") {
                     parsed.name = Some(meta.value()?.parse::<LitStr>()?.value());
                 } else if meta.path.is_ident("default") {
-                    parsed.default = Some(match meta.value() {
-                        Ok(value) => literal(&value.parse()?)?,
-                        Err(_) => quote!(::stead_config::Literal::Table),
+                    parsed.default = Some(if meta.input.peek(Token![=]) {
+                        literal(&meta.value()?.parse()?)?
+                    } else {
+                        quote!(::stead_config::Literal::Table)
                     });
                 } else if meta.path.is_ident("range") {
                     parsed.range = Some(range(&meta.value()?.parse()?)?);

@@ -141,11 +141,10 @@ impl<'a> Table<'a> {
     }
 }
 
+/// `Some(tokens)` or `None`, as an expression.
 pub(crate) fn optional(tokens: Option<&impl quote::ToTokens>) -> TokenStream {
-    match tokens {
-        Some(tokens) => quote!(::core::option::Option::Some(#tokens)),
-        None => quote!(::core::option::Option::None),
-    }
+    let none = || quote!(::core::option::Option::None);
+    tokens.map_or_else(none, |tokens| quote!(::core::option::Option::Some(#tokens)))
 }
 
 /// `BodyIdle` → `body_idle`.

@@ -106,7 +106,7 @@ impl<'a> Variants<'a> {
         let inner = self.inner.iter().map(|(ident, ty)| {
             quote! {
                 if value.as_table().is_none()
-                    && !decoder.wrong_word(value, WORDS, &<#ty as ::stead_config::Config>::schema())
+                    && !decoder.wrong_word::<#ty>(value, WORDS)
                 {
                     return <#ty as ::stead_config::Config>::decode(value, decoder).map(Self::#ident);
                 }
@@ -147,9 +147,9 @@ impl<'a> Variants<'a> {
             quote!({ #statics ::stead_config::Schema::Table(#schema) })
         });
         let parts: Vec<TokenStream> = words.into_iter().chain(inner).chain(tables).collect();
-        match parts.as_slice() {
-            [one] => one.clone(),
-            _ => quote!(::stead_config::Schema::OneOf(::std::vec![#(#parts),*])),
+        if let [one] = parts.as_slice() {
+            return one.clone();
         }
+        quote!(::stead_config::Schema::OneOf(::std::vec![#(#parts),*]))
     }
 }

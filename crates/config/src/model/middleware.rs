@@ -32,7 +32,9 @@ impl Rest for MiddlewareSettings {
         decoder: &mut Decoder<'_>,
     ) -> Option<Self> {
         let mut table = Table::new();
-        rest.iter().for_each(|entry| table.push((*entry).clone()));
+        for entry in rest {
+            table.push((*entry).clone());
+        }
         let name = decoder.key().to_owned();
         let value = Value::new(Content::Table(table), span);
         Some(Self(super::component(&name, value, decoder)))

@@ -2,6 +2,7 @@ use super::*;
 use crate::Settings;
 
 /// Decodes `key = TOML` as a `T`; a failure is `message (help)`.
+#[expect(clippy::needless_pass_by_value, reason = "reads better at the callers")]
 fn check<T: Config + std::fmt::Debug + PartialEq>(toml: &str, expect: Result<T, &str>) {
     let settings = Settings::parse(&format!("key = {toml}")).unwrap();
     let decoded = settings.decode::<T>().map_err(|errors| errors.to_string());
