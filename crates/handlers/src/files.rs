@@ -52,7 +52,6 @@ use stead_sys::file::Lookup;
 use self::cache::{Cache, Limits};
 use self::entry::Entry;
 use self::listing::{Form, Page};
-use self::names::Refusal;
 use self::negotiate::Wish;
 use self::tree::Tree;
 
@@ -143,19 +142,16 @@ impl Handler for Files {
             response.fields.set(name::ALLOW, b"GET, HEAD");
             return Reply::Ready(response);
         }
-        // 2. What may be sent in place of the file as it is.
-        let wish = match self.tree.precompressed {
-            true => Wish::of(exchange.fields()),
-            false => Wish::default(),
-        };
-        // 3. What the path stands for: from the cache, else from what the kernel has at hand.
-        match self.find_now(exchange.worker(), self.key(exchange), wish) {
-            Ok(entry) => match self.answer(exchange, &entry, wish) {
+        // 2. What the path stands for: from the cache, else from what the kernel has at hand.
+        match self.find_now(exchange) {
+            Ok(found) => match self.answer(exchange, &found) {
                 Some(response) => Reply::Ready(response),
                 None => Reply::wait(self.list(exchange)),
             },
-            // 4. What would make the worker wait goes to the blocking pool.
-            Err(error) if would_sleep(&error) => Reply::wait(self.call_cold(exchange, wish)),
+            // 3. What would make the worker wait goes to the blocking pool.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Reply::wait(self.call_cold(exchange))
+            }
             Err(_) => Reply::Ready(exchange.refuse(Reason::FileError)),
         }
     }
@@ -165,16 +161,23 @@ impl Handler for Files {
     }
 }
 
+/// What answers a request.
+struct Found {
+    entry: Arc<Entry>,
+    /// What the client takes in place of the file as it is; nothing where there is nothing.
+    wish: Wish,
+}
+
 impl Files {
     /// The cache's key: the capture as it is, canonical and escaped; one file has one key.
     fn key<'a>(&self, exchange: &'a Exchange) -> &'a str {
         self.wildcard.and_then(|index| exchange.capture(index)).unwrap_or_default()
     }
 
-    /// 5. The answer with what was found; none for a directory that is to be listed.
-    fn answer(&self, exchange: &Exchange, entry: &Entry, wish: Wish) -> Option<Response> {
-        Some(match entry {
-            Entry::File(file) => match file.variant(wish) {
+    /// 4. The answer with what was found; none for a directory that is to be listed.
+    fn answer(&self, exchange: &Exchange, found: &Found) -> Option<Response> {
+        Some(match &*found.entry {
+            Entry::File(file) => match file.variant(found.wish) {
                 Some(variant) => answer::file(exchange, variant, self.boundary),
                 None => exchange.refuse(Reason::FileError),
             },
@@ -185,90 +188,92 @@ impl Files {
         })
     }
 
-    async fn call_cold(&self, exchange: &mut Exchange, wish: Wish) -> Result<Response> {
-        let key = self.key(exchange).to_owned();
-        let worker = Rc::clone(exchange.worker());
-        let entry = self.find(&worker, &key, wish).await?;
-        match self.answer(exchange, &entry, wish) {
+    async fn call_cold(&self, exchange: &mut Exchange) -> Result<Response> {
+        let found = self.find_cold(exchange).await?;
+        match self.answer(exchange, &found) {
             Some(response) => Ok(response),
             None => self.list(exchange).await,
         }
     }
 
-    /// What a key, or else the fallback, stands for, without sleeping.
-    fn find_now(&self, worker: &Worker, key: &str, wish: Wish) -> io::Result<Arc<Entry>> {
-        let entry = self.entry_now(worker, key, wish)?;
-        match (&*entry, &self.fallback) {
-            (Entry::Missing, Some(fallback)) => self.entry_now(worker, fallback, wish),
-            _ => Ok(entry),
+    /// What the path, or else the fallback, stands for, without sleeping.
+    fn find_now(&self, exchange: &Exchange) -> io::Result<Found> {
+        let cache = self.cache(exchange.worker());
+        let found = self.look_up_now(exchange, &cache, self.key(exchange))?;
+        match (&*found.entry, &self.fallback) {
+            (Entry::Missing, Some(fallback)) => self.look_up_now(exchange, &cache, fallback),
+            _ => Ok(found),
         }
     }
 
-    /// The same, with the help of the blocking pool.
-    async fn find(&self, worker: &Worker, key: &str, wish: Wish) -> Result<Arc<Entry>> {
-        let entry = self.entry(worker, key, wish).await?;
-        match (&*entry, &self.fallback) {
-            (Entry::Missing, Some(fallback)) => self.entry(worker, fallback, wish).await,
-            _ => Ok(entry),
-        }
-    }
-
-    fn entry_now(&self, worker: &Worker, key: &str, wish: Wish) -> io::Result<Arc<Entry>> {
-        let (cache, now) = (self.cache(worker), worker.now());
-        let found = cache.find(key, now);
-        if let Some(found) = &found
-            && found.fresh
-            && found.entry.answers(wish)
+    fn look_up_now(&self, exchange: &Exchange, cache: &Cache, key: &str) -> io::Result<Found> {
+        let now = exchange.worker().now();
+        let known = cache.find(key, now);
+        if let Some(known) = &known
+            && known.fresh
         {
-            return Ok(Arc::clone(&found.entry));
+            // PERF: `Accept-Encoding` is read only where it makes a difference.
+            let wish = match known.entry.varies() {
+                true => self.wish(exchange),
+                false => Wish::default(),
+            };
+            if known.entry.answers(wish) {
+                return Ok(Found { entry: Arc::clone(&known.entry), wish });
+            }
         }
         cache.sweep(now);
-        let path = match self.tree.path_of(key) {
-            Ok(path) => path,
-            Err(refusal) => return Ok(Arc::new(refused(refusal))),
-        };
-        let root = match cache.root(now) {
-            Some(root) => root,
-            None => {
-                let root = Arc::new(self.tree.open_root(Lookup::Cached)?);
-                cache.set_root(&root, now);
-                root
-            }
-        };
-        let earlier = found.as_ref().map(|found| &*found.entry);
-        let entry = self.tree.look_up(&root, &path, wish, earlier, Lookup::Cached)?;
-        let entry = Arc::new(entry);
+        let wish = self.wish(exchange);
+        let mut root = cache.root(now);
+        let opens_root = root.is_none();
+        let earlier = known.as_ref().map(|known| &*known.entry);
+        let entry = self.tree.look_up(&mut root, key, wish, earlier, Lookup::Cached);
+        if opens_root && let Some(root) = &root {
+            cache.set_root(root, now);
+        }
+        let entry = Arc::new(entry?);
         cache.insert(key, &entry, now);
-        Ok(entry)
+        Ok(Found { entry, wish })
     }
 
-    async fn entry(&self, worker: &Worker, key: &str, wish: Wish) -> Result<Arc<Entry>> {
-        match self.entry_now(worker, key, wish) {
-            Err(error) if would_sleep(&error) => {}
-            result => return result.map_err(|error| file_error("look a file up", error)),
-        }
-        let (cache, now) = (self.cache(worker), worker.now());
-        let (tree, root) = (Arc::clone(&self.tree), cache.root(now));
-        let earlier = cache.find(key, now).map(|found| found.entry);
-        let key_of_job = key.to_owned();
+    /// What the path, or else the fallback, stands for, looked up on the blocking pool.
+    async fn find_cold(&self, exchange: &Exchange) -> Result<Found> {
+        let worker = exchange.worker();
+        let (cache, now, wish) = (self.cache(worker), worker.now(), self.wish(exchange));
+        let earlier = |key: &str| cache.find(key, now).map(|known| known.entry);
+        let keys = [Some(self.key(exchange)), self.fallback.as_deref()];
+        let asked: Vec<(String, Option<Arc<Entry>>)> =
+            keys.into_iter().flatten().map(|key| (key.to_owned(), earlier(key))).collect();
+        let (tree, mut root) = (Arc::clone(&self.tree), cache.root(now));
+        let opens_root = root.is_none();
         let looked_up = worker.blocking(move || {
-            let root = match root {
-                Some(root) => root,
-                None => Arc::new(tree.open_root(Lookup::MaySleep)?),
-            };
-            let entry = match tree.path_of(&key_of_job) {
-                Ok(path) => {
-                    tree.look_up(&root, &path, wish, earlier.as_deref(), Lookup::MaySleep)?
+            let mut entries = Vec::with_capacity(asked.len());
+            for (key, earlier) in asked {
+                let earlier = earlier.as_deref();
+                let entry = tree.look_up(&mut root, &key, wish, earlier, Lookup::MaySleep)?;
+                let is_missing = matches!(entry, Entry::Missing);
+                entries.push((key, Arc::new(entry)));
+                if !is_missing {
+                    break;
                 }
-                Err(refusal) => refused(refusal),
-            };
-            io::Result::Ok((root, Arc::new(entry)))
+            }
+            io::Result::Ok((root, entries))
         });
-        let (root, entry) =
+        let (root, entries) =
             looked_up.await?.map_err(|error| file_error("look a file up", error))?;
-        cache.set_root(&root, now);
-        cache.insert(key, &entry, now);
-        Ok(entry)
+        if opens_root && let Some(root) = &root {
+            cache.set_root(root, now);
+        }
+        entries.iter().for_each(|(key, entry)| cache.insert(key, entry, now));
+        let last = entries.into_iter().next_back();
+        let (_, entry) = last.ok_or_else(|| Error::internal("nothing was looked up"))?;
+        Ok(Found { entry, wish })
+    }
+
+    fn wish(&self, exchange: &Exchange) -> Wish {
+        match self.tree.precompressed {
+            true => Wish::of(exchange.fields()),
+            false => Wish::default(),
+        }
     }
 
     /// Reads and writes a directory's listing on the blocking pool.
@@ -298,19 +303,6 @@ impl Files {
         let share = || Cache::new(self.limits.share(worker.process.workers()));
         worker.local.value(&self.cache, share)
     }
-}
-
-/// What a path that is no path stands for.
-fn refused(refusal: Refusal) -> Entry {
-    match refusal {
-        Refusal::Bad => Entry::Refused(Reason::BadPath),
-        Refusal::Empty => Entry::Refused(Reason::FileNotFound),
-        Refusal::Hidden => Entry::Missing,
-    }
-}
-
-fn would_sleep(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
 }
 
 fn file_error(context: &str, error: io::Error) -> Error {

@@ -6,7 +6,6 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::pin;
@@ -191,13 +190,6 @@ impl Answer {
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).expect("text")
     }
-}
-
-/// The content of a small file of a test.
-pub(crate) fn read(path: &std::path::Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).expect("a file");
-    bytes
 }
 
 /// Runs jobs at once, and counts them.

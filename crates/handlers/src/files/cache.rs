@@ -290,7 +290,10 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::entry::{Content, FileEntry, Parts, Variant};
     use proptest::prelude::*;
+    use std::os::fd::AsFd;
+    use stead_core::OpenFile;
 
     const LIMITS: Limits = Limits { entries: 8, bytes: 1 << 20, open_files: 2 };
 
@@ -352,6 +355,41 @@ mod tests {
         assert!(cache.0.borrow().index.is_empty() && cache.0.borrow().rings[2].slots.is_empty());
         cache.insert("again", &missing(), at(200_000));
         assert!(is_known(&cache, "again"));
+    }
+
+    /// An entry with an open file, and one with that many bytes in memory.
+    fn file(bytes: Option<usize>) -> Arc<Entry> {
+        let opened = tempfile::tempfile().expect("a file");
+        let facts = stead_sys::file::facts(opened.as_fd()).expect("facts");
+        let content = match bytes {
+            Some(bytes) => Content::Memory(vec![0; bytes].into()),
+            None => Content::Open(Arc::new(OpenFile::new(opened.into(), facts))),
+        };
+        let parts =
+            Parts { facts, looked: 0, media_type: "a/b", coding: None, varies: false, content };
+        let mut entry = FileEntry::default();
+        entry.variants[0] = Some(Arc::new(Variant::new(parts)));
+        Arc::new(Entry::File(entry))
+    }
+
+    #[test]
+    fn memory_and_open_files_are_bounded_apart() {
+        let cache = Cache::new(LIMITS);
+        cache.insert("missing", &missing(), at(0));
+        for n in 0..100 {
+            cache.insert(&format!("small{n}"), &file(Some(200_000)), at(0));
+            cache.insert(&format!("large{n}"), &file(None), at(0));
+        }
+        let held = |ring: usize| cache.0.borrow().rings[ring].held;
+        // Twelve sixteenths of a mebibyte hold three contents of 200,000 bytes.
+        assert_eq!((held(0).entries, held(0).open_files), (3, 0));
+        assert_eq!((held(1).entries, held(1).open_files), (2, 2));
+        assert!(is_known(&cache, "missing") && is_known(&cache, "small99"));
+        cache.insert("huge", &file(Some(1 << 20)), at(0));
+        assert!(!is_known(&cache, "huge") && is_known(&cache, "small99"));
+        // An entry that changes its sort moves, and nothing is counted twice.
+        cache.insert("small99", &missing(), at(0));
+        assert_eq!((held(0).entries, held(2).entries), (2, 2));
     }
 
     #[test]

@@ -78,6 +78,11 @@ impl Entry {
         }
     }
 
+    /// Whether answers depend on `Accept-Encoding`.
+    pub(crate) fn varies(&self) -> bool {
+        matches!(self, Self::File(file) if file.varies())
+    }
+
     /// Bytes of content in memory, and open files.
     pub(crate) fn holds(&self) -> (u64, u64) {
         let Self::File(file) = self else { return (0, 0) };

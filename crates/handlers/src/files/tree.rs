@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stead_core::OpenFile;
+use stead_core::{OpenFile, Reason};
 use stead_sys::clock;
 use stead_sys::file::{self, FileFacts, FileKind, Lookup, Start};
 
@@ -76,26 +76,36 @@ impl Tree {
         }
     }
 
-    /// Looks a path up, and makes ready the variant that answers `wish`. `earlier` is what it stood
-    /// for before.
+    /// Looks a key up, and makes ready the variant that answers `wish`. `root` is opened if it is
+    /// not; `earlier` is what the key stood for before.
     ///
     /// # Errors
     /// `WouldBlock` with [`Lookup::Cached`]; whatever reading fails with.
     pub(crate) fn look_up(
         &self,
-        root: &Root,
-        path: &[u8],
+        root: &mut Option<Arc<Root>>,
+        key: &str,
         wish: Wish,
         earlier: Option<&Entry>,
         lookup: Lookup,
     ) -> io::Result<Entry> {
+        let path = match self.path_of(key) {
+            Ok(path) => path,
+            Err(Refusal::Bad) => return Ok(Entry::Refused(Reason::BadPath)),
+            Err(Refusal::Empty) => return Ok(Entry::Refused(Reason::FileNotFound)),
+            Err(Refusal::Hidden) => return Ok(Entry::Missing),
+        };
+        let looked = i128::try_from(clock::wall().as_nanos()).unwrap_or(i128::MAX);
+        if root.is_none() {
+            *root = absent(self.open_root(lookup))?.map(Arc::new);
+        }
+        let Some(root) = root else { return Ok(Entry::Missing) };
         let earlier = match earlier {
             Some(Entry::File(file)) => Some(file),
             _ => None,
         };
-        let looked = i128::try_from(clock::wall().as_nanos()).unwrap_or(i128::MAX);
         let walk = Walk { tree: self, root, wish, earlier, lookup, looked };
-        absent(walk.any(path)).map(|entry| entry.unwrap_or(Entry::Missing))
+        absent(walk.any(&path)).map(|entry| entry.unwrap_or(Entry::Missing))
     }
 }
 
