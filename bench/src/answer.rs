@@ -37,7 +37,9 @@ pub struct AnswerReader {
 #[derive(Clone, Copy)]
 struct Learned {
     head_bytes: usize,
-    /// Where the value of `Content-Length` begins, and how many digits it has.
+    /// Where the line of `Content-Length` begins.
+    line_at: usize,
+    /// Where its value begins, and how many digits it has.
     length_at: usize,
     length_digits: usize,
 }
@@ -123,6 +125,7 @@ impl Learned {
                     - line[CONTENT_LENGTH.len()..].trim_ascii_start().len();
                 return Ok(Learned {
                     head_bytes: head.len(),
+                    line_at: at,
                     length_at: at + CONTENT_LENGTH.len() + blanks,
                     length_digits: value.len(),
                 });
@@ -138,6 +141,7 @@ impl Learned {
             && bytes.starts_with(STATUS)
             && bytes[..self.head_bytes].ends_with(END_OF_HEAD)
             && bytes[length_end] == b'\r'
+            && bytes[self.line_at..][..CONTENT_LENGTH.len()].eq_ignore_ascii_case(CONTENT_LENGTH)
             && decimal(&bytes[self.length_at..length_end]) == Some(body_bytes)
     }
 }

@@ -84,8 +84,7 @@ fn measure(session: &Session, options: &IdleOptions) -> Result<Record> {
         options.many,
         session.descriptors
     );
-    use Server::{Axum, Caddy, Go, Haproxy, Hyper, Nginx};
-    let servers = session.servers(&[Nginx, Haproxy, Caddy, Go, Hyper, Axum])?;
+    let servers = session.servers(PEERS)?;
     let row = Row {
         group: "idle",
         name: "keep-alive",
@@ -164,6 +163,8 @@ fn with_peak<T>(family: &[u32], work: impl FnOnce() -> T) -> Result<(T, u64)> {
     })
 }
 
+const PEERS: &[Server] =
+    &[Server::Nginx, Server::Haproxy, Server::Caddy, Server::Go, Server::Hyper, Server::Axum];
 const BYTES_MAX: f64 = 128.0;
 const START_SETTLE: Duration = Duration::from_millis(500);
 const SAMPLE_EVERY: Duration = Duration::from_millis(20);

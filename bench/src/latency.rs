@@ -116,6 +116,6 @@ const P99_MS_MAX: f64 = 5.0;
 const FILE_BYTES: u64 = 4 << 20;
 const CONNECTIONS: usize = 32;
 const QUIET_SPAN: Duration = Duration::from_secs(1);
-const FETCH_MAX: Duration = Duration::from_secs(120);
+const FETCH_MAX: Duration = Duration::from_mins(2);
 /// Of the cold bytes, what must have come from the disk.
 const COLD_SHARE_MIN: f64 = 0.95;

@@ -145,6 +145,7 @@ impl Loader {
         let (came, _) = match recv(&connection.socket, &mut self.buffer[..], RecvFlags::DONTWAIT) {
             Ok(came) => came,
             Err(Errno::AGAIN) => return Ok(false),
+            Err(Errno::CONNRESET) => bail!("the server closed a connection by reset"),
             Err(error) => bail!("receive: {error}"),
         };
         if came == 0 {

@@ -13,6 +13,7 @@ use stead_bench::http::{self, HttpOptions};
 use stead_bench::idle::{self, IdleOptions};
 use stead_bench::latency::{self, LatencyOptions};
 use stead_bench::session::{Options, Session};
+use stead_bench::{outside, report};
 
 #[derive(Parser)]
 #[command(about = "Measures Stead beside its peers", version)]
@@ -44,11 +45,14 @@ enum Group {
         #[command(flatten)]
         latency: LatencyOptions,
     },
+    /// Route lookup beside the matchit crate
+    Route(Options),
+    /// Heap allocations per fixed answer
+    Allocations(Options),
+    /// Write docs/benchmarks.md and its plots from the records
+    Report(Options),
     /// Stead alone, once: memory of idle connections against its budget
-    Budgets {
-        #[command(flatten)]
-        options: Options,
-    },
+    Budgets(Options),
 }
 
 fn main() -> Result<()> {
@@ -56,6 +60,9 @@ fn main() -> Result<()> {
         Group::Http { options, http } => http::run(&Session::open(options)?, &http),
         Group::Idle { options, idle } => idle::run(&Session::open(options)?, &idle),
         Group::Latency { options, latency } => latency::run(&Session::open(options)?, &latency),
-        Group::Budgets { options } => idle::check_budget(&Session::open(options.stead_once())?),
+        Group::Route(options) => outside::route(&Session::open(options)?),
+        Group::Allocations(options) => outside::allocations(&Session::open(options)?),
+        Group::Report(options) => report::write(&options.out),
+        Group::Budgets(options) => idle::check_budget(&Session::open(options.stead_once())?),
     }
 }

@@ -193,7 +193,8 @@ impl Verdict {
 pub const SUBJECT: &str = "stead";
 
 #[cfg(test)]
-mod tests {
+#[allow(clippy::float_cmp, reason = "the values are read or chosen, not computed")]
+pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn record(limit: Limit, stead: &[f64], nginx: &[f64]) -> Record {

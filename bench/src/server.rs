@@ -232,10 +232,9 @@ impl Server {
     fn version(self, binaries: &Binaries) -> Result<String> {
         let arguments: &[&str] = match self {
             Server::Nginx | Server::NginxAio | Server::Haproxy => &["-v"],
-            Server::Caddy => &["version"],
+            Server::Caddy | Server::Go => &["version"],
             Server::Stead => &["--version"],
             Server::Hyper | Server::Axum => return locked_version(self.name()),
-            Server::Go => &["version"],
         };
         let program = if self == Server::Go { on_path("go") } else { self.program(binaries) };
         let output = Command::new(&program).args(arguments).output()?;
@@ -369,7 +368,7 @@ fn on_path(program: &str) -> PathBuf {
 }
 
 /// Version of a crate that a peer is built from, read from the workspace's lock file.
-fn locked_version(package: &str) -> Result<String> {
+pub fn locked_version(package: &str) -> Result<String> {
     let lock = procfs::read(Path::new(PEERS).join("../../Cargo.lock"))?;
     let entry = format!("name = \"{package}\"\nversion = \"");
     let (_, rest) = lock.split_once(&entry).context("not in Cargo.lock")?;
