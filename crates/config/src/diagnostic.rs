@@ -127,9 +127,19 @@ impl Diagnostics {
     }
 
     /// Puts them in the order of the files and drops repetitions.
-    pub(crate) fn sort(&mut self) {
+    pub fn sort(&mut self) {
         self.list.sort_by_key(|diagnostic| diagnostic.span);
-        self.list.dedup();
+        let mut first_of_place = 0;
+        let mut kept: Vec<Diagnostic> = Vec::with_capacity(self.list.len());
+        for diagnostic in std::mem::take(&mut self.list) {
+            if kept.last().is_none_or(|last| last.span != diagnostic.span) {
+                first_of_place = kept.len();
+            }
+            if !kept[first_of_place..].contains(&diagnostic) {
+                kept.push(diagnostic);
+            }
+        }
+        self.list = kept;
     }
 }
 

@@ -19,6 +19,9 @@ use crate::{
 pub struct Loaded {
     /// The configuration; `None` if there is an error.
     pub configuration: Option<Configuration>,
+    /// Where there is an error, what could be decoded all the same: only to look for more errors in.
+    /// What is wrong in it was reported, and repeats are dropped by [`Diagnostics::sort`].
+    pub partial: Option<Configuration>,
     /// The merged tree that it was decoded from.
     pub document: Document,
     /// The files that were read.
@@ -50,8 +53,9 @@ pub fn load(
     found.list.retain(|found| !follows(found, &diagnostics, &broken, &sources));
     diagnostics.append(found);
     diagnostics.sort();
-    let configuration = configuration.filter(|_| !diagnostics.has_errors());
-    Loaded { configuration, document, sources, diagnostics }
+    let (configuration, partial) =
+        if diagnostics.has_errors() { (None, configuration) } else { (configuration, None) };
+    Loaded { configuration, partial, document, sources, diagnostics }
 }
 
 /// Whether an error only follows from one of the text: it stands on a line that could not be read,
@@ -64,4 +68,38 @@ fn follows(found: &Diagnostic, earlier: &Diagnostics, broken: &[Span], sources: 
     let unread = || broken.iter().any(|broken| line(*broken) == line(span));
     let unknown = found.message.starts_with("unknown key");
     (!unknown && unread()) || earlier.iter().filter_map(|known| known.span).any(within)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn what_is_right_is_kept_beside_what_is_wrong() {
+        let text =
+            "[server.a]\nlisten = [\":1\"]\ntimeouts = { idle = 3 }\n[server.b]\nlisten = 5\n";
+        let files = BTreeMap::from([(PathBuf::from("stead.toml"), text.to_owned())]);
+        let loaded = load(Path::new("stead.toml"), &files, &|_| None, &Vocabulary::new());
+        assert!(loaded.configuration.is_none());
+        let partial = loaded.partial.expect("decoded");
+        assert_eq!(partial.servers.named("a").map(|server| server.listen.len()), Some(1));
+        let mut diagnostics = loaded.diagnostics;
+        assert_eq!(diagnostics.len(), 4, "{diagnostics}");
+        diagnostics.append(diagnostics.clone());
+        diagnostics.sort();
+        assert_eq!(diagnostics.len(), 4);
+    }
+
+    #[test]
+    fn an_unreadable_file_is_one_error() {
+        let files = BTreeMap::new();
+        let loaded = load(Path::new("x.toml"), &files, &|_| None, &Vocabulary::new());
+        assert_eq!(
+            loaded.diagnostics.to_string(),
+            "error: cannot read x.toml: there is no such file"
+        );
+    }
 }

@@ -51,13 +51,23 @@ directory of the file that names them.
 fn kind_page(group: &str, kind: &KindFacts, vocabulary: &Vocabulary) -> Page {
     let mut writer = Writer::new(vocabulary, kind.name);
     let docs = if kind.docs.is_empty() { kind.summary } else { kind.docs };
-    let _ = writeln!(writer.out, "\n{}", docs.trim());
-    if !kind.example.is_empty() {
+    let _ = writeln!(writer.out, "\n{}", lowered(docs.trim()));
+    if !kind.example.is_empty() && !docs.contains("```toml") {
         let _ = writeln!(writer.out, "\n```toml\n{}\n```", kind.example.trim());
     }
     let schema = (kind.schema)();
     writer.settings(kind.name, &schema);
     Page { path: format!("{group}/{}.md", kind.name), text: writer.out }
+}
+
+/// Markdown with its headings one level further down, below the page's own.
+fn lowered(docs: &str) -> String {
+    let mut code = false;
+    let lines = docs.lines().map(|line| {
+        code ^= line.starts_with("```");
+        if line.starts_with('#') && !code { format!("#{line}") } else { line.to_owned() }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 struct Writer<'a> {

@@ -76,6 +76,7 @@ const HANDLERS: &[Kind<()>] = &[
         .settings::<Files>()
         .example("files = { root = 'public' }"),
     Kind::new("health", ())
+        .docs("Says how Stead is.\n\n# Example\n```toml\n# a comment\nhealth = 'live'\n```\n")
         .summary("say how Stead is")
         .settings::<Health>()
         .example("health = 'live'"),
