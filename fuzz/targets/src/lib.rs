@@ -19,4 +19,4 @@ macro_rules! targets {
 
 mod transcript;
 
-targets! { chunked, path, request, response, route, }
+targets! { chunked, config, path, range, request, response, route, }
