@@ -1,10 +1,10 @@
 //! The one canonical form of a path, written once when a request's head has been parsed.
 //!
-//! Unreserved characters are decoded, other escapes kept with upper-case hex, characters that have no
-//! place in a path (`"<>[]^{|}` and the backquote) escaped, dot segments resolved (RFC 3986 §5.2.4,
-//! §6.2.2); empty segments stay, and `%2F` is never a separator. `%00`, a backslash in either form, a
-//! broken escape and overlong UTF-8 are refused. INVARIANT: the output begins with `/`, is ASCII, holds
-//! no dot segment, and canonicalizing it again changes nothing.
+//! Unreserved characters are decoded, other escapes kept with upper-case hex, characters that have
+//! no place in a path (`"<>[]^{|}` and the backquote) escaped, dot segments resolved (RFC 3986
+//! §5.2.4, §6.2.2); empty segments stay, and `%2F` is never a separator. `%00`, a backslash in
+//! either form, a broken escape and overlong UTF-8 are refused. INVARIANT: the output begins with
+//! `/`, is ASCII, holds no dot segment, and canonicalizing it again changes nothing.
 
 use stead_base::Reason;
 
@@ -191,7 +191,7 @@ const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Whether `byte`, an escape, makes UTF-8 overlong: 0xC0 and 0xC1 always do, others by what follows.
+/// Whether the escape `byte` makes UTF-8 overlong: 0xC0 and 0xC1 always do, others after `before`.
 const fn is_overlong(before: u8, byte: u8) -> bool {
     let least = match before {
         0xE0 => 0xA0,

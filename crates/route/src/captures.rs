@@ -1,8 +1,8 @@
 //! What a lookup found in the path: captures by position, as spans of the canonical path.
 //!
-//! One per exchange, reused: cleared by the next lookup, its memory kept. The names stay in the router
-//! ([`CaptureNames`]); who wants a capture looks its position up once, when it is built. The scratch
-//! memory of lookups lives here too, which is why they allocate nothing when warm.
+//! One per exchange, reused: cleared by the next lookup, its memory kept. The names stay in the
+//! router ([`CaptureNames`]); who wants a capture looks its position up once, when it is built. The
+//! scratch memory of lookups lives here too, which is why they allocate nothing when warm.
 
 use regex_automata::util::primitives::NonMaxUsize;
 
@@ -36,8 +36,8 @@ impl Captures {
         self.visits = 0;
     }
 
-    /// The value of the capture at `index`, a position in [`CaptureNames`], in `path`, the canonical
-    /// path of the lookup. A regex group that took no part in the match is empty.
+    /// The value of the capture at `index`, a position in [`CaptureNames`], in `path`, the
+    /// canonical path of the lookup. A regex group that took no part in the match is empty.
     pub fn get<'p>(&self, path: &'p str, index: usize) -> Option<&'p str> {
         let &(start, end) = self.spans.get(index)?;
         path.get(start as usize..end as usize)

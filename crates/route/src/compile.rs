@@ -1,7 +1,7 @@
 //! From [`RouterSpec`] to [`Router`]: reads every text, collects every problem, builds the tables.
 //!
-//! Runs when a configuration is checked or loaded. A route with a mistake of its own is left out of the
-//! comparison with others, so that one mistake is reported once.
+//! Runs when a configuration is checked or loaded. A route with a mistake of its own is left out of
+//! the comparison with others, so that one mistake is reported once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -402,8 +402,8 @@ fn is_token_byte(byte: u8) -> bool {
 /// Bytes of a method: as many as the engine takes.
 const METHOD_BYTES_MAX: usize = 32;
 
-/// Routes of one server. INVARIANT: all patterns together, each byte escaped, stay below 4 GiB, so that
-/// their offsets fit in 32 bits.
+/// Routes of one server. INVARIANT: all patterns together, each byte escaped, stay below 4 GiB, so
+/// that their offsets fit in 32 bits.
 const ROUTES_MAX: usize = 300_000;
 const _: () = assert!(ROUTES_MAX * PATTERN_BYTES_MAX * 3 < u32::MAX as usize);
 

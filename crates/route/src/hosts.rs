@@ -1,7 +1,7 @@
 //! Which site a host belongs to: the exact name, then the longest `*.name`.
 //!
-//! Asked once per request, before any route. Case and one dot at the end do not matter; a name longer
-//! than DNS allows belongs to no site.
+//! Asked once per request, before any route. Case and one dot at the end do not matter; a name
+//! longer than DNS allows belongs to no site.
 
 use crate::literals::Literals;
 
@@ -105,8 +105,8 @@ impl Hosts {
         if self.below_labels_max == 0 {
             return None;
         }
-        // From the back, no further than any name has labels; the last found is the longest. A dot at
-        // the very front has no label before it.
+        // From the back, no further than any name has labels; the last found is the longest. A dot
+        // at the very front has no label before it.
         let dots = host.iter().enumerate().skip(1).rev().filter(|(_, byte)| **byte == b'.');
         let starts = dots.take(self.below_labels_max).map(|(at, _)| at + 1);
         starts.filter_map(|start| self.find(BELOW, host, start)).last()

@@ -2,7 +2,7 @@
 //!
 //! A shell writes the request's path once with [`canonicalize`]; router, rules, handlers, log and
 //! upstream see that one form. [`Router::build`] compiles the routes of one server, or says what is
-//! wrong with them; [`Router::find`] picks the first route in a total order whose matchers all hold.
+//! wrong with them; [`Router::find`] picks the first route in a total order that matches.
 //!
 //! Pure: no sockets, no clock, no system calls. A lookup allocates nothing once its [`Captures`] is
 //! warm, and its cost does not grow with the number of literal and parameter routes.

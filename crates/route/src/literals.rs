@@ -1,9 +1,9 @@
 //! The table from (fork, literal segment) to what lies behind it; hosts use it too.
 //!
 //! Open addressing, built once from the configuration. Since no key is ever added by a request, the
-//! number of probes is bounded by the configuration alone: the builder tries seeds and sizes until the
-//! longest probe is short, so no choice of paths can make lookups slower. A segment is scanned, hashed
-//! and compared eight bytes at a time.
+//! number of probes is bounded by the configuration alone: the builder tries seeds and sizes until
+//! the longest probe is short, so no choice of paths can make lookups slower. A segment is scanned,
+//! hashed and compared eight bytes at a time.
 
 /// A table with fixed keys.
 #[derive(Clone, Debug)]

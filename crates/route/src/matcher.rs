@@ -1,7 +1,7 @@
 //! Matchers on headers and the query: tried on a route whose path matches.
 //!
-//! One of a field's, or of a parameter's, values must match. Names and values of the query are decoded
-//! (`%41` and `+`) as they are compared; a broken escape there stands for itself.
+//! One of a field's, or of a parameter's, values must match. Names and values of the query are
+//! decoded (`%41` and `+`) as they are compared; a broken escape there stands for itself.
 
 use regex_automata::Input;
 use regex_automata::meta::Regex;

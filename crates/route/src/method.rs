@@ -75,7 +75,7 @@ impl Methods {
         MethodSet(1 << known)
     }
 
-    /// The same, with a bit of its own for a method named the first time; `None` when all are taken.
+    /// The same, with a new bit for a method named the first time; `None` when all are taken.
     pub(crate) fn intern(&mut self, method: &str) -> Option<MethodSet> {
         let set = self.set_of(method);
         if set != MethodSet(1 << OTHER) {
@@ -101,8 +101,8 @@ impl<'r> Allow<'r> {
         Self { set, methods }
     }
 
-    /// The methods, the best known first. OPTIONS is the last, since it is always answered; none at all
-    /// where no route has the path.
+    /// The methods, the best known first. OPTIONS is the last, since it is always answered; none at
+    /// all where no route has the path.
     pub fn methods(&self) -> impl Iterator<Item = &'r str> {
         let set = self.set;
         let known = KNOWN.into_iter().filter(move |(bit, _)| set.0 >> bit & 1 == 1);

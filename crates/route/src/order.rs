@@ -1,7 +1,7 @@
 //! The order of routes that match the same paths, and what is wrong with it.
 //!
-//! More matchers come first, then the earlier in the file. Two routes that cannot be told apart, and a
-//! route that can never win, are errors; where only the file's order decides, a warning.
+//! More matchers come first, then the earlier in the file. Two routes that cannot be told apart,
+//! and a route that can never win, are errors; where only the file's order decides, a warning.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -11,8 +11,8 @@ use crate::method::MethodSet;
 use crate::regexes;
 use crate::spec::{Place, Problem, ProblemKind, ValueMatch};
 
-/// Puts the routes of a site into their order within a leaf. Regexes keep the file's order: each is a
-/// leaf of its own.
+/// Puts the routes of a site into their order within a leaf. Regexes keep the file's order: each is
+/// a leaf of its own.
 pub(crate) fn sort(routes: &mut [Route]) {
     routes.sort_by_key(|route| match route.path {
         Path::Pattern(_) => (Reverse(route.matcher_count()), route.place.route),

@@ -1,8 +1,8 @@
 //! Path patterns: literal segments, `{name}` for one segment, `{*name}` for the rest.
 //!
 //! Read when a configuration is checked. Literals go through the same function as the paths of
-//! requests; raw UTF-8 is escaped. A brace stands only round a whole segment, so that a pattern can be
-//! compared segment by segment and never needs to be searched.
+//! requests; raw UTF-8 is escaped. A brace stands only round a whole segment, so that a pattern can
+//! be compared segment by segment and never needs to be searched.
 
 use std::fmt;
 use std::ops::Range;

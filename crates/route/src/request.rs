@@ -11,8 +11,8 @@ pub trait Request {
     /// The path, as [`canonicalize`](crate::canonicalize) wrote it.
     fn path(&self) -> &str;
 
-    /// Calls `each` with every value of the field `name` (lower case) until one returns true, and says
-    /// whether one did.
+    /// Calls `each` with every value of the field `name` (lower case) until one returns true, and
+    /// says whether one did.
     fn header(&self, name: &str, each: &mut dyn FnMut(&[u8]) -> bool) -> bool;
 
     /// What stands behind `?`, as it came.

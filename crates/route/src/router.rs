@@ -1,8 +1,9 @@
-//! The router of one server: asked once per request, when the head is parsed and the path canonical.
+//! The router of one server: asked once per request, when the head is parsed and the path
+//! canonical.
 //!
 //! The site is found by host; its routes are tried before the server's own. The first route in the
-//! total order whose matchers all hold wins. A method counts last, so that 405 is answered only where
-//! a route failed on nothing else (RFC 9110 §15.5.6). HEAD follows GET.
+//! total order whose matchers all hold wins. A method counts last, so that 405 is answered only
+//! where a route failed on nothing else (RFC 9110 §15.5.6). HEAD follows GET.
 
 use std::ops::ControlFlow;
 
@@ -17,8 +18,8 @@ use crate::table::{Candidate, Table, Visitor};
 
 /// The routes of one server, compiled.
 ///
-/// A clone is cheap and shares the tables. A lookup with regexes borrows search memory that belongs to
-/// the router, so each worker should hold its own clone: then nothing is shared between threads.
+/// A clone is cheap and shares the tables. A lookup with regexes borrows search memory that belongs
+/// to the router, so each worker should hold its own clone: then nothing is shared between threads.
 #[derive(Clone, Debug)]
 pub struct Router {
     pub(crate) hosts: Hosts,
@@ -30,7 +31,7 @@ pub struct Router {
 /// What a lookup found.
 #[derive(Clone, Copy, Debug)]
 pub struct Lookup<'r> {
-    /// The site of the request's host, if it has one; a route of the server itself may win there too.
+    /// The site of the request's host, if it has one; the server's own routes may win there too.
     pub site: Option<usize>,
     /// Who answers.
     pub found: Found<'r>,
@@ -172,7 +173,7 @@ impl Router {
         request.host().and_then(|host| self.hosts.site_of(host))
     }
 
-    /// The tables to try, each with its site. Nothing matches a path that is none, as in `OPTIONS *`.
+    /// The tables to try, each with its site; none if the path is no path, as in `OPTIONS *`.
     fn tables(
         &self,
         site: Option<usize>,

@@ -21,7 +21,7 @@ pub struct RouterSpec {
 /// The routes of some hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SiteSpec {
-    /// Names, or `*.name` for every name with one or more labels in front. Any case, without a port.
+    /// Names, or `*.name` for all with one or more labels in front. Any case, without a port.
     pub hosts: Vec<String>,
     /// The routes, in file order.
     pub routes: Vec<RouteSpec>,

@@ -1,8 +1,8 @@
 //! The routes of one site, or the server's own, ready for lookups, in their total order.
 //!
 //! First the tree of paths, then regexes in file order, then the tree of wildcards; at a leaf the
-//! candidates stand in order of their matchers. A lookup and `stead explain` go the same way through
-//! [`Table::visit`], so that the explanation cannot differ from what happens.
+//! candidates stand in order of their matchers. A lookup and `stead explain` go the same way
+//! through [`Table::visit`], so that the explanation cannot differ from what happens.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Routes and requests as short texts, for the tests of every module; and the router against a
 //! reference that does nothing clever.
 //!
-//! A line is a route: `GET,POST /a/{x} x-canary=1 ?v~^2`, where `~` before the path makes it a regex,
-//! `name=value` is a header, a leading `?` makes it a parameter of the query, and `~` for `=` a regex.
-//! `site HOST…` begins a site, `server` goes back to the server's own routes.
+//! A line is a route: `GET,POST /a/{x} x-canary=1 ?v~^2`, where `~` before the path makes it a
+//! regex, `name=value` is a header, a leading `?` makes it a parameter of the query, and `~` for
+//! `=` a regex. `site HOST…` begins a site, `server` goes back to the server's own routes.
 
 mod reference;
 
@@ -104,7 +104,8 @@ pub(crate) fn line_of(text: &str, wanted: RouteRef) -> &str {
     ""
 }
 
-/// What the routes of `lines` answer to `line`: the winner's line and its captures, or the status and `Allow`.
+/// What the routes of `lines` answer to `line`: the winner's line and its captures, or the status
+/// and `Allow`.
 pub(crate) fn answer(lines: &str, line: &str) -> String {
     let (router, _) = Router::build(&spec(lines)).expect("the routes are valid");
     let request = request(line);

@@ -1,9 +1,10 @@
 //! The tree of patterns: one fork for each prefix of segments, walked depth first.
 //!
-//! At a fork the literal segment is tried before the capture, the capture before a wildcard that ends
-//! here, so routes come out in their total order. Ways not yet tried wait on a stack. INVARIANT: a fork
-//! is reached over one path of segments only, so a lookup visits each at most once, however it was
-//! asked: visits are bounded by the number of forks that can match that many segments.
+//! At a fork the literal segment is tried before the capture, the capture before a wildcard that
+//! ends here, so routes come out in their total order. Ways not yet tried wait on a stack.
+//! INVARIANT: a fork is reached over one path of segments only, so a lookup visits each at most
+//! once, however it was asked: visits are bounded by the number of forks that can match that many
+//! segments.
 
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
@@ -59,8 +60,8 @@ enum TurnKind {
 }
 
 impl Tree {
-    /// Builds a tree of patterns, and says for each pattern which leaf it ends in. Patterns of the same
-    /// shape share a leaf; leaves are numbered from 0 in the order of their first patterns.
+    /// Builds a tree of patterns, and says for each pattern which leaf it ends in. Patterns of the
+    /// same shape share a leaf; leaves are numbered from 0 in the order of their first patterns.
     pub(crate) fn build(patterns: &[&Pattern], ending: Ending) -> (Self, Vec<u32>) {
         let mut forks = vec![Fork::EMPTY];
         let mut literals: HashMap<(u32, &str), u32> = HashMap::new();
@@ -106,7 +107,8 @@ impl Tree {
         }
     }
 
-    /// Calls `enter` with every leaf that matches `path`, in order, its captures set, until it breaks.
+    /// Calls `enter` with every leaf that matches `path`, in order, its captures set, until it
+    /// breaks.
     pub(crate) fn walk(
         &self,
         path: &str,
@@ -138,8 +140,8 @@ impl Tree {
         }
     }
 
-    /// The first way on from `fork`, the others put aside; where it leads and where the next segment
-    /// starts.
+    /// The first way on from `fork`, the others put aside; where it leads and where the next
+    /// segment starts.
     #[inline]
     fn lead_on(
         &self,

@@ -122,7 +122,9 @@ fn every_mistake_is_reported() {
 
 proptest! {
     #[test]
-    fn any_text_is_answered_and_its_errors_can_be_shown(text in "/?([{}*/.%?é\\\\a_1]|\\PC){0,20}") {
+    fn any_text_is_answered_and_its_errors_can_be_shown(
+        text in "/?([{}*/.%?é\\\\a_1]|\\PC){0,20}",
+    ) {
         match Pattern::parse(&text) {
             Ok(pattern) => prop_assert_eq!(Pattern::parse(&pattern.to_string()), Ok(pattern)),
             Err(errors) => for error in errors {

@@ -1,5 +1,5 @@
-//! The total order written down once more, as plainly as it goes: collect the routes that match, sort
-//! them, take the first. Random routes and requests, and the router must agree with it.
+//! The total order written down once more, as plainly as it goes: collect the routes that match,
+//! sort them, take the first. Random routes and requests, and the router must agree with it.
 
 use std::cmp::Ordering;
 
@@ -400,7 +400,8 @@ proptest! {
             query: vec![(name.clone(), ValueMatch::Exact(name.clone()))],
         };
         let routes = vec![one(PathSpec::Path(path.clone())), one(PathSpec::Regex(regex.clone()))];
-        let spec = RouterSpec { sites: vec![SiteSpec { hosts: vec![host], routes }], routes: Vec::new() };
+        let sites = vec![SiteSpec { hosts: vec![host], routes }];
+        let spec = RouterSpec { sites, routes: Vec::new() };
         for problem in Router::build(&spec).err().unwrap_or_default() {
             let text = match problem.at {
                 crate::Place::Path(RouteRef { route: 0, .. }) => &path,
