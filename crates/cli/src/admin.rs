@@ -1,27 +1,18 @@
 //! `stead status` and `stead stop`: requests on the admin socket of a running Stead.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::Value;
-use stead_base::HeadLimits;
-use stead_http1::{Event, Method, ResponseDecoder, ResponseHead};
 
 use crate::check::counted;
 use crate::locate::locate;
 use crate::{SocketArgs, WRONG_USE};
 
-/// An answer larger than this is not ours.
-const ANSWER_BYTES_MAX: u64 = 16 << 20;
-const TIMEOUT: Duration = Duration::from_secs(10);
-
 pub(crate) fn status(args: &SocketArgs, json: bool) -> anyhow::Result<ExitCode> {
     let Some(socket) = socket(args)? else { return Ok(ExitCode::from(WRONG_USE)) };
-    let (_, body) = request(&socket, &Method::GET, "/status")?;
+    let (_, body) = call(&socket, "GET", "/status")?;
     let status: Value = serde_json::from_slice(&body).context("the answer is no JSON")?;
     if json {
         println!("{status:#}");
@@ -35,10 +26,8 @@ pub(crate) fn status(args: &SocketArgs, json: bool) -> anyhow::Result<ExitCode> 
 pub(crate) fn stop(args: &SocketArgs, now: bool) -> anyhow::Result<ExitCode> {
     let Some(socket) = socket(args)? else { return Ok(ExitCode::from(WRONG_USE)) };
     let path = if now { "/stop?now" } else { "/stop" };
-    let (status, _) = request(&socket, &Method::POST, path)?;
-    if status != 202 {
-        bail!("{} answered {status}", socket.display());
-    }
+    let (status, _) = call(&socket, "POST", path)?;
+    anyhow::ensure!(status == 202, "{} answered {status}", socket.display());
     println!("stopping");
     Ok(ExitCode::SUCCESS)
 }
@@ -57,33 +46,9 @@ fn socket(args: &SocketArgs) -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(stead::Runtime::of(configuration, &path).socket()))
 }
 
-fn request(socket: &PathBuf, method: &Method, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
-    let mut stream = UnixStream::connect(socket).with_context(|| {
-        format!("no Stead of this configuration runs ({} does not answer)", socket.display())
-    })?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: stead\r\nConnection: close\r\n\r\n")?;
-    let mut bytes = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).context("the answer broke off")?;
-    parse(&bytes, method)
-}
-
-fn parse(mut bytes: &[u8], method: &Method) -> anyhow::Result<(u16, Vec<u8>)> {
-    let limits = HeadLimits { head_bytes_max: 64 << 10, field_count_max: 100, uri_bytes_max: 8192 };
-    let mut decoder = ResponseDecoder::new(limits, method);
-    let (mut head, mut body) = (ResponseHead::default(), Vec::new());
-    loop {
-        let step = decoder
-            .decode(bytes, &mut head)
-            .map_err(|reason| anyhow::anyhow!("{}", reason.facts().meaning))?;
-        match step.event {
-            Event::Data(range) => body.extend_from_slice(&bytes[range]),
-            Event::End => return Ok((head.status().as_u16(), body)),
-            Event::Pending => bail!("the answer broke off"),
-            Event::Head | Event::Trailers => {}
-        }
-        bytes = &bytes[step.consumed..];
-    }
+fn call(socket: &Path, method: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
+    stead::admin_request(socket, method, path)
+        .with_context(|| format!("no Stead of this configuration answers on {}", socket.display()))
 }
 
 fn show(status: &Value) {

@@ -24,7 +24,7 @@ pub struct Progress {
 const WINDOW: usize = 10;
 
 /// How often a wait is looked at.
-pub const CHECK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a look at a wait found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,7 +40,8 @@ pub fn check_files(path: &Path, files: &dyn Files, environment: &Environment<'_>
     let loaded = load(path, files, environment, &vocabulary());
     let mut diagnostics = loaded.diagnostics;
     let mut compiled = None;
-    if let Some(configuration) = &loaded.configuration {
+    // What decoded is compiled also where something else did not: all errors come in one run.
+    if let Some(configuration) = loaded.configuration.as_ref().or(loaded.partial.as_ref()) {
         match compile(configuration, &loaded.sources, &Arc::new(Process::default())) {
             Ok((done, warnings)) => {
                 diagnostics.append(warnings);
@@ -48,7 +49,9 @@ pub fn check_files(path: &Path, files: &dyn Files, environment: &Environment<'_>
             }
             Err(errors) => diagnostics.append(errors),
         }
+        diagnostics.sort();
     }
+    let compiled = compiled.filter(|_| !diagnostics.has_errors());
     Checked {
         configuration: loaded.configuration,
         compiled,

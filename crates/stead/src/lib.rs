@@ -13,6 +13,7 @@
 mod admin;
 mod bind;
 mod check;
+mod client;
 mod compile;
 mod explain;
 mod registry;
@@ -22,6 +23,7 @@ mod status;
 
 pub use admin::Control;
 pub use check::{Checked, check, check_files};
+pub use client::admin_request;
 pub use explain::{Explanation, Question, explain};
 pub use registry::{handler, vocabulary};
 pub use runtime::{Runtime, RuntimeError, default_name};

@@ -1,0 +1,46 @@
+//! One request on the admin socket of a running Stead, by our own engine.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use stead_base::HeadLimits;
+use stead_http1::{Event, Method, ResponseDecoder, ResponseHead};
+
+/// An answer larger than this is not ours.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+const TIMEOUT: Duration = Duration::from_secs(10);
+const LIMITS: HeadLimits =
+    HeadLimits { head_bytes_max: 64 << 10, field_count_max: 100, uri_bytes_max: 8 << 10 };
+
+/// Sends `method path` to the admin socket; gives status and body.
+///
+/// # Errors
+/// Nobody listens there, or the answer broke off or is no HTTP.
+pub fn admin_request(socket: &Path, method: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: stead\r\nConnection: close\r\n\r\n")?;
+    let mut bytes = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
+    let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
+    parse(&bytes, &method)
+}
+
+fn parse(mut bytes: &[u8], method: &Method) -> io::Result<(u16, Vec<u8>)> {
+    let mut decoder = ResponseDecoder::new(LIMITS, method);
+    let (mut head, mut body) = (ResponseHead::default(), Vec::new());
+    loop {
+        let step = decoder
+            .decode(bytes, &mut head)
+            .map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason.code()))?;
+        match step.event {
+            Event::Data(range) => body.extend_from_slice(&bytes[range]),
+            Event::End => return Ok((head.status().as_u16(), body)),
+            Event::Pending => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Event::Head | Event::Trailers => {}
+        }
+        bytes = &bytes[step.consumed..];
+    }
+}
