@@ -30,8 +30,8 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 /// Path below the root, and content.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// What the binary says of itself: `stead gen-reference FOLDER` writes below `FOLDER` what belongs
-/// below `docs/`.
+/// What the binary says of itself: the pages that `stead gen-reference FOLDER` writes, and what
+/// `stead schema` prints.
 fn reference() -> Result<Files> {
     run::status(&mut run::cargo(["build", "--locked", "--package", "stead-cli"]))?;
     let stead = workspace::build_dir()?.join("debug/stead");
@@ -40,20 +40,26 @@ fn reference() -> Result<Files> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let output = Command::new(&stead).arg("gen-reference").arg(&folder).output()?;
-    if !output.status.success() {
-        let reason = String::from_utf8_lossy(&output.stderr);
-        bail!("stead gen-reference: {}\n{}", output.status, reason.trim_end());
-    }
+    output(Command::new(&stead).arg("gen-reference").arg(&folder))?;
     let mut files = Files::new();
     for path in files_below(&folder)? {
-        let place = Path::new("docs").join(path.strip_prefix(&folder)?);
+        let place = Path::new(REFERENCE).join(path.strip_prefix(&folder)?);
         files.insert(place, fs::read(&path)?);
     }
     if files.is_empty() {
-        println!("the binary has no gen-reference yet: reference and schema are skipped");
+        bail!("stead gen-reference wrote nothing");
     }
+    files.insert(PathBuf::from(SCHEMA), output(Command::new(&stead).arg("schema"))?);
     Ok(files)
+}
+
+fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command.output().context("cannot start the binary")?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        bail!("{command:?}: {}\n{}", output.status, reason.trim_end());
+    }
+    Ok(output.stdout)
 }
 
 fn write(wanted: &Files) -> Result<()> {
@@ -100,8 +106,8 @@ fn compare(wanted: &Files) -> Result<()> {
 /// Files of the generated folder that nothing generates any more.
 fn left_over(wanted: &Files) -> Result<Vec<PathBuf>> {
     let root = workspace::root();
-    let folder = root.join(GENERATED_FOLDER);
-    if !folder.is_dir() || !wanted.keys().any(|path| path.starts_with(GENERATED_FOLDER)) {
+    let folder = root.join(REFERENCE);
+    if !folder.is_dir() {
         return Ok(Vec::new());
     }
     let found = files_below(&folder)?;
@@ -124,4 +130,5 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Everything below it is generated.
-const GENERATED_FOLDER: &str = "docs/reference";
+const REFERENCE: &str = "docs/reference";
+const SCHEMA: &str = "docs/stead.schema.json";

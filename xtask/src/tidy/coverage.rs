@@ -203,6 +203,10 @@ const RULES: &[(u32, &str)] = &[
     ),
     (42, "a listing escapes names and is off unless asked for; devices and pipes: 404"),
     (
+        43,
+        "a `Location` that we build leaves this host only where the configured text names another: leading slashes collapse to one after placeholders are filled; files answer 404 to an empty segment",
+    ),
+    (
         58,
         "a panic in a connection ends that connection, is counted, and poisons nothing; inputs that once reached new code are replayed",
     ),

@@ -51,9 +51,10 @@ fn line_messages(path: &Path, line: &Line) -> Vec<String> {
     messages
 }
 
-/// The word of a comment such as `// SAFETY: …`: capitals at its start, then a colon.
+/// The word of a comment such as `// SAFETY: …`: capitals at its start, then a colon. Documentation
+/// is prose, in which any word may stand before a colon.
 fn tag(comment: &str) -> Option<&str> {
-    let text = comment.trim_start_matches(['/', '!', '*', ' ']);
+    let text = comment.strip_prefix("// ")?;
     let (word, rest) = text.split_once(':')?;
     let is_tag = word.len() >= 3
         && word.chars().all(|c| c.is_ascii_uppercase())

@@ -41,7 +41,11 @@ fn machine_places() -> Vec<String> {
 fn names_path(line: &str, place: &str) -> bool {
     line.match_indices(place).any(|(at, _)| {
         let before = line[..at].chars().next_back();
-        before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '.' | '_' | '-' | '/' | '}'))
+        let starts = before
+            .is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '.' | '_' | '-' | '/' | '}'));
+        // A name of one letter stands for anyone's.
+        let name = line[at + place.len()..].chars().take_while(|c| c.is_alphanumeric()).count();
+        starts && name != 1
     })
 }
 
@@ -85,6 +89,7 @@ mod tests {
         let home = HOMES[0].concat();
         assert_eq!(count("a.md", &format!("see {home}ann/site\n")), 1);
         assert_eq!(count("a.md", &format!("see https://example.com{home}ann\n")), 0);
+        assert_eq!(count("a.md", &format!("see {home}x/site\n")), 0);
         assert_eq!(count("a.md", "see /srv/site\n"), 0);
     }
 
