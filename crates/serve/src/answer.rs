@@ -5,26 +5,23 @@
 //! in by the blocking pool first, so that a cold disk never stalls the worker.
 
 use std::future::poll_fn;
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use stead_base::Reason;
-use stead_core::{Body, BodyStream, Exchange, Frame, Method, OpenFile, Response};
+use stead_core::{Body, BodyStream, Exchange, Fields, Frame, Method, OpenFile, Response};
 use stead_http1::Framing;
 use stead_http1::encode::{self, Promise, ResponseLine};
 use stead_sys::file;
 
 use crate::receive::Receiver;
-use crate::wire::{Direction, Watch, Wire};
+use crate::wire::{TURN_BYTES, Wire};
 
 /// Bodies up to this ride with their head.
 const COPY_MAX: usize = 16 << 10;
 /// Output is sent once it has grown past this, also if more requests are waiting.
 pub(crate) const OUTPUT_MAX: usize = 64 << 10;
-/// Bytes sent, or read in, for one connection in one turn.
-const TURN_BYTES: u64 = 256 << 10;
 
 /// Writes the head of `response` to the output buffer; says how the body must follow.
 pub(crate) fn write_head(
@@ -78,26 +75,7 @@ async fn write_bytes(wire: &mut Wire, bytes: &[u8]) -> Result<u64, Reason> {
         return Ok(bytes.len() as u64);
     }
     // Head and body in one call, without copying the body.
-    let mut watch = Watch::new(Direction::Write);
-    let (head_bytes, mut sent) = (wire.output().len(), 0);
-    poll_fn(|context| {
-        while sent < head_bytes + bytes.len() {
-            let head = &wire.output[sent.min(head_bytes)..];
-            let rest = &bytes[sent.saturating_sub(head_bytes)..];
-            let slices = [IoSlice::new(head), IoSlice::new(rest)];
-            match wire.socket.poll_write_vectored(context, &slices) {
-                Poll::Ready(Ok(count)) => {
-                    sent += count;
-                    wire.bytes_out += count as u64;
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientClosed)),
-                Poll::Pending => return watch.poll(wire, context),
-            }
-        }
-        Poll::Ready(Ok(()))
-    })
-    .await?;
-    wire.output.clear();
+    wire.flush_with(bytes).await?;
     Ok(bytes.len() as u64)
 }
 
@@ -124,9 +102,12 @@ async fn write_file(
     start: u64,
     end: u64,
 ) -> Result<u64, Reason> {
+    if start >= end {
+        // Nothing would follow what `flush` announces.
+        return Ok(0);
+    }
     wire.flush(true).await?;
     let mut offset = start;
-    let mut watch = Watch::new(Direction::Write);
     while offset < end {
         let turn = (end - offset).min(TURN_BYTES);
         read_in(wire, file, offset, turn).await?;
@@ -146,7 +127,7 @@ async fn write_file(
                 match sent {
                     Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
                     Poll::Ready(Err(_)) => Poll::Ready(Err(Reason::ClientClosed)),
-                    Poll::Pending => watch.poll(wire, context),
+                    Poll::Pending => wire.poll_slow(context),
                 }
             })
             .await?;
@@ -155,10 +136,8 @@ async fn write_file(
             }
             offset += sent as u64;
             wire.bytes_out += sent as u64;
-            watch.settle(wire);
-        }
-        if offset < end {
-            tokio::task::yield_now().await;
+            wire.settle();
+            wire.end_turn().await;
         }
     }
     Ok(end - start)
@@ -216,16 +195,22 @@ async fn write_stream(
                 write_piece(wire, &bytes, framing, written).await?;
             }
             Some(Frame::Trailers(trailers)) => {
-                if framing == Framing::Chunked {
-                    encode::last_chunk(wire.output(), Some(&trailers));
-                }
-                return Ok(written);
+                return end_stream(wire, framing, written, Some(&trailers));
             }
-            None => break,
+            None => return end_stream(wire, framing, written, None),
         }
     }
+}
+
+/// The end of a stream's body, if it is all that was announced.
+fn end_stream(
+    wire: &mut Wire,
+    framing: Framing,
+    written: u64,
+    trailers: Option<&Fields>,
+) -> Result<u64, Reason> {
     match framing {
-        Framing::Chunked => encode::last_chunk(wire.output(), None),
+        Framing::Chunked => encode::last_chunk(wire.output(), trailers),
         Framing::Length(length) if written < length => return Err(Reason::ResponseTruncated),
         _ => {}
     }
@@ -251,6 +236,7 @@ async fn write_piece(
     }
     if wire.output.len() > OUTPUT_MAX {
         wire.flush(true).await?;
+        wire.end_turn().await;
     }
     Ok(())
 }
@@ -265,7 +251,10 @@ async fn next_frame(
     poll_fn(|context| {
         loop {
             match stream.poll_frame(context) {
-                Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Ok(Some(frame))),
+                Poll::Ready(Some(Ok(frame))) => {
+                    receiver.settle(wire);
+                    return Poll::Ready(Ok(Some(frame)));
+                }
                 Poll::Ready(None) => return Poll::Ready(Ok(None)),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.reason())),
                 Poll::Pending => {}
@@ -280,7 +269,7 @@ async fn next_frame(
                     return Poll::Ready(Err(Reason::RequestTimeout));
                 }
                 Poll::Pending => {
-                    if wire.request_ends.is_some() {
+                    if !receiver.is_waiting() {
                         wire.arm(context, stead_net::Wait::Task, None);
                     }
                     return Poll::Pending;

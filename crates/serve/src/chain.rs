@@ -4,6 +4,7 @@
 
 use stead_base::{Reason, Result};
 use stead_core::{Exchange, Flow, Method, Reply, Response, StatusCode, name};
+use stead_http1::Form;
 use stead_route::Found;
 
 use crate::snapshot::{Route, Server};
@@ -32,6 +33,11 @@ impl Routed<'_> {
 
 /// Finds what answers the exchange.
 pub(crate) fn route<'a>(server: &'a Server, exchange: &mut Exchange) -> Routed<'a> {
+    if exchange.head().form() == Form::Asterisk {
+        // `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
+        let answer = exchange.respond(StatusCode::NO_CONTENT);
+        return Routed::answered(answer);
+    }
     if let Err(reason) = exchange.canonicalize_path() {
         return refused(exchange, None, reason, None);
     }

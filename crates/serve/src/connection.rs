@@ -9,14 +9,14 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use stead_base::Reason;
 use stead_core::{Body, Connection as Facts, Exchange, Peer, Response, Scheme, StatusCode};
-use stead_http1::{Event, Framing, RequestDecoder, Step};
+use stead_http1::{Event, Form, Framing, RequestDecoder, Step};
 use stead_net::{Socket, Token, Wait};
 use stead_sys::clock;
 
@@ -55,14 +55,20 @@ enum Next {
     Head,
     Quiet,
     Close(Option<Reason>),
+    /// The peer does not take what it asked for.
+    Cut(Reason),
     Refuse(Reason),
 }
 
 /// What follows an exchange.
 enum After {
     Next,
+    /// What is in the output buffer is still sent.
     Close,
+    /// The same, and the peer is given time to read it.
     Linger,
+    /// The peer is gone or too slow: nothing more is sent.
+    Cut,
 }
 
 /// The facts of an exchange that the access log wants and nothing else keeps.
@@ -109,22 +115,31 @@ impl Connection {
                     }
                     break After::Close;
                 }
+                Next::Cut(reason) => {
+                    self.state.worker.counters.outcome(reason);
+                    break After::Cut;
+                }
                 Next::Refuse(reason) => break self.refuse(&mut wire, reason).await,
             }
             match self.exchange(&mut wire).await {
                 After::Next if wire.output.len() > OUTPUT_MAX => {
-                    if wire.flush(false).await.is_err() {
-                        break After::Close;
+                    if let Err(reason) = wire.flush(false).await {
+                        self.state.worker.counters.outcome(reason);
+                        break After::Cut;
                     }
                 }
                 After::Next => {}
                 close => break close,
             }
+            wire.end_turn().await;
         };
-        let flushed = wire.flush(false).await;
-        match close {
-            After::Linger if flushed.is_ok() => linger(wire).await,
-            _ => wire.release_buffers(),
+        if matches!(close, After::Cut) {
+            return wire.release_buffers();
+        }
+        match (wire.flush(false).await, close) {
+            (Ok(()), After::Linger) => linger(wire).await,
+            (Ok(()), _) => wire.release_buffers(),
+            (Err(reason), _) => self.state.worker.counters.outcome(reason),
         }
     }
 
@@ -145,8 +160,8 @@ impl Connection {
                 }
                 Err(reason) => return Next::Refuse(reason),
             }
-            if wire.flush(false).await.is_err() {
-                return Next::Close(Some(Reason::ClientClosed));
+            if let Err(reason) = wire.flush(false).await {
+                return Next::Cut(reason);
             }
             wire.release_output();
             let between = wire.decoder.is_idle() && wire.unread().is_empty();
@@ -163,6 +178,9 @@ impl Connection {
                 Filled::End if between => return Next::Close(None),
                 Filled::End => return Next::Close(Some(Reason::ClientClosedInHead)),
                 Filled::Expired if !between => return Next::Refuse(Reason::HeaderTimeout),
+                Filled::Expired if self.state.draining.get() => {
+                    return Next::Close(Some(Reason::Drained));
+                }
                 Filled::Expired if self.idle_limit() <= Some(QUIET_FOR) => {
                     return Next::Close(Some(Reason::IdleTimeout));
                 }
@@ -197,28 +215,27 @@ impl Connection {
 
     /// Waits for more of a head that has begun; `ends` is when all of it must be there.
     async fn fill_head(&self, wire: &mut Wire, ends: &mut Option<stead_base::Tick>) -> Filled {
-        let limit = wire.timeouts().header;
-        let now = self.state.worker.now();
-        let left = limit.map(|limit| *ends.get_or_insert(now + limit) - now);
-        let mut armed = false;
-        poll_fn(|context| match wire.poll_fill(context) {
-            Poll::Ready(result) => Poll::Ready(result.into()),
-            Poll::Pending if !armed => {
-                armed = true;
-                if let Some(left) = left {
-                    wire.arm(context, Wait::Task, Some(left));
-                }
+        if let Some(limit) = wire.timeouts().header {
+            ends.get_or_insert(self.state.worker.now() + limit);
+        }
+        poll_fn(|context| match (wire.poll_fill(context), *ends) {
+            (Poll::Ready(result), _) => Poll::Ready(result.into()),
+            (Poll::Pending, Some(end)) if self.state.worker.now() >= end => {
+                Poll::Ready(Filled::Expired)
+            }
+            (Poll::Pending, Some(end)) => {
+                wire.arm_until(context, end);
                 Poll::Pending
             }
-            Poll::Pending if left.is_some() && wire.is_expired() => Poll::Ready(Filled::Expired),
-            Poll::Pending => Poll::Pending,
+            (Poll::Pending, None) => Poll::Pending,
         })
         .await
     }
 
     fn park(mut self, mut wire: Wire) {
         wire.release_buffers();
-        let limit = self.state.server(self.server).timeouts.idle;
+        let idle = self.state.server(self.server).timeouts.idle;
+        let limit = idle.map(|idle| idle.saturating_sub(QUIET_FOR));
         let (state, token, socket, _) = wire.into_parts();
         state.park.count_requests(token, self.requests);
         if let Some(descriptor) = socket.into_descriptor() {
@@ -283,11 +300,17 @@ impl Connection {
             },
             (None, None) => Some(self.exchange.refuse(Reason::NoRoute)),
         };
+        let answer = answer.map(|answer| self.checked(answer, &receiver));
         let answer = answer.unwrap_or_else(|| self.exchange.refuse(Reason::HandlerError));
+        // A body that nobody took stays unread.
+        drop(self.exchange.take_body());
+        receiver.expect_reader(wire);
         let (status, reason) = (answer.status, answer.reason);
         let keep = keep_alive
             && !panicked
             && !too_large
+            // What follows a refused CONNECT may be meant for the tunnel.
+            && self.exchange.head().form() != Form::Authority
             && !state.draining.get()
             && !receiver.must_close();
         let sent = self.answer(wire, &mut receiver, answer, keep).await;
@@ -296,12 +319,16 @@ impl Connection {
             Ok(sent) => (reason, sent.body_bytes),
             Err(cut) => (*cut, 0),
         };
+        if matches!(sent, Err(Reason::HandlerPanic)) {
+            state.worker.counters.panics.add(1);
+        }
         self.close_account(wire, account, &routed, status, outcome, body);
         match sent {
+            Err(reason) if is_peers_doing(reason) => After::Cut,
             Err(_) => After::Close,
             Ok(sent) if sent.keep => self.settle_body(wire, &mut receiver).await,
             // The peer asked for the close and sent nothing more: no reset can follow.
-            Ok(_) if !keep_alive && wire.unread().is_empty() && !receiver.must_close() => {
+            Ok(_) if !keep_alive && wire.unread().is_empty() && receiver.is_complete() => {
                 After::Close
             }
             Ok(_) => After::Linger,
@@ -329,11 +356,10 @@ impl Connection {
         let mut chain = pin!(chain::run(route, &mut self.exchange));
         poll_fn(|context| {
             loop {
-                let polled = catch_unwind(AssertUnwindSafe(|| chain.as_mut().poll(context)));
-                match polled {
+                match poll_guarded(chain.as_mut(), context) {
                     Ok(Poll::Ready(())) => return Poll::Ready(Ok(())),
                     Ok(Poll::Pending) => {}
-                    Err(_) => return Poll::Ready(Err(Reason::HandlerPanic)),
+                    Err(reason) => return Poll::Ready(Err(reason)),
                 }
                 match receiver.poll(wire, context) {
                     Poll::Ready(Ok(())) => {}
@@ -342,7 +368,7 @@ impl Connection {
                         return Poll::Ready(Err(Reason::RequestTimeout));
                     }
                     Poll::Pending => {
-                        if wire.request_ends.is_some() {
+                        if !receiver.is_waiting() {
                             wire.arm(context, Wait::Task, None);
                         }
                         return Poll::Pending;
@@ -372,8 +398,23 @@ impl Connection {
         let promise = answer::write_head(wire, &self.exchange, &answer, keep);
         let body = std::mem::take(&mut answer.body);
         self.exchange.reclaim(answer);
-        let body_bytes = answer::write_body(wire, receiver, body, promise.framing).await?;
-        Ok(Sent { body_bytes, keep: promise.keep_alive })
+        let mut write = pin!(answer::write_body(wire, receiver, body, promise.framing));
+        let written = poll_fn(|context| match poll_guarded(write.as_mut(), context) {
+            Ok(polled) => polled,
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        });
+        Ok(Sent { body_bytes: written.await?, keep: promise.keep_alive })
+    }
+
+    /// A tunnel must have been asked for, come with 101, and begin where the request ended; anything
+    /// else is the handler's error.
+    fn checked(&self, answer: Response, receiver: &Receiver) -> Response {
+        let switches = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+        let may_switch = receiver.is_complete() && self.exchange.head().upgrade().is_some();
+        if matches!(answer.body, Body::Tunnel(_)) == switches && (may_switch || !switches) {
+            return answer;
+        }
+        self.exchange.refuse(Reason::HandlerError)
     }
 
     /// Sends the answer that switches protocols and runs the tunnel to its end.
@@ -388,14 +429,12 @@ impl Connection {
         wire.request_ends = None;
         let mut end = TunnelEnd(wire);
         let mut run = tunnel.run(&mut end);
-        let result = poll_fn(|context| {
-            catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context)))
-                .unwrap_or(Poll::Ready(Err(std::io::ErrorKind::Other.into())))
+        let result = poll_fn(|context| match poll_guarded(run.as_mut(), context) {
+            Ok(polled) => polled.map_err(|_| Reason::ClientClosed),
+            Err(panicked) => Poll::Ready(Err(panicked)),
         });
-        match result.await {
-            Ok(()) => Ok(Sent { body_bytes: 0, keep: false }),
-            Err(_) => Err(Reason::ClientClosed),
-        }
+        result.await?;
+        Ok(Sent { body_bytes: 0, keep: false })
     }
 
     fn open_account(&self) -> Account {
@@ -421,19 +460,22 @@ impl Connection {
         counters.bytes_in.add(bytes_in);
         counters.bytes_out.add(bytes_out);
         let server = self.state.server(self.server);
-        let Some(log) = self.state.log.as_ref().filter(|_| server.access_log) else { return };
-        log.write(&Record {
-            exchange: &self.exchange,
-            peer: self.peer,
-            site: server.site_name(routed.site),
-            route: routed.route.map_or("", |route| &route.label),
-            status: status.as_u16(),
-            reason,
-            bytes_in,
-            bytes_out,
-            bytes_body: body_bytes,
-            duration: clock::precise().saturating_sub(account.started),
-        });
+        if let Some(log) = self.state.log.as_ref().filter(|_| server.access_log) {
+            log.write(&Record {
+                exchange: &self.exchange,
+                peer: self.peer,
+                site: server.site_name(routed.site),
+                route: routed.route.map_or("", |route| &route.label),
+                status: status.as_u16(),
+                reason,
+                bytes_in,
+                bytes_out,
+                bytes_body: body_bytes,
+                duration: clock::precise().saturating_sub(account.started),
+            });
+        }
+        // What middleware hold for the exchange ends here, however long the close may take.
+        self.exchange.slots().clear();
     }
 }
 
@@ -466,6 +508,21 @@ impl From<std::io::Result<usize>> for Filled {
             Ok(_) => Self::Bytes,
         }
     }
+}
+
+/// Polls what runs other people's code: a panic there ends the exchange, never the worker.
+fn poll_guarded<F: Future + ?Sized>(
+    future: Pin<&mut F>,
+    context: &mut Context<'_>,
+) -> Result<Poll<F::Output>, Reason> {
+    let polled = catch_unwind(AssertUnwindSafe(|| future.poll(context)));
+    polled.map_err(|_| Reason::HandlerPanic)
+}
+
+/// Whether the answer was cut because the peer is gone or did not keep up.
+fn is_peers_doing(reason: Reason) -> bool {
+    use Reason::{ClientClosed, RequestTimeout, WriteIdleTimeout, WriteTooSlow};
+    matches!(reason, ClientClosed | RequestTimeout | WriteIdleTimeout | WriteTooSlow)
 }
 
 fn exceeds(server: &Server, framing: Framing) -> bool {

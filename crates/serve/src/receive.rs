@@ -70,6 +70,25 @@ impl Receiver {
         self.is_broken || !self.is_complete && (self.owes_continue || left > DISCARD_MAX)
     }
 
+    /// After the handler: whoever still holds the body reads it while the answer is written, and the
+    /// peer must be told to send it before the answer's head.
+    pub(crate) fn expect_reader(&mut self, wire: &mut Wire) {
+        let is_read = self.pipe.as_ref().is_some_and(|pipe| !pipe.is_abandoned());
+        if is_read && std::mem::take(&mut self.owes_continue) {
+            wire.output().extend_from_slice(stead_http1::encode::continue_line());
+        }
+    }
+
+    /// Whether the peer keeps us waiting, under a deadline that must not be replaced.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.watch.waiting && !self.is_complete
+    }
+
+    /// Time does not count until we wait for the body again.
+    pub(crate) fn settle(&mut self, wire: &Wire) {
+        self.watch.settle(wire);
+    }
+
     /// Moves the body on while others wait; ready when the reader has something new.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! which waits holds none.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,6 +19,8 @@ use crate::state::State;
 const READ_BYTES: usize = 4 << 10;
 /// Bytes read ahead of what is being answered.
 const READ_AHEAD_MAX: usize = 16 << 10;
+/// Bytes sent, or read in from disk, for one connection in one turn.
+pub(crate) const TURN_BYTES: u64 = 256 << 10;
 
 /// Socket, buffers, deadline.
 pub(crate) struct Wire {
@@ -40,6 +42,10 @@ pub(crate) struct Wire {
     consumed: u64,
     /// When `timeouts.request` is over.
     pub(crate) request_ends: Option<Tick>,
+    /// Judges how fast the peer takes what is sent.
+    writing: Watch,
+    /// `bytes_out` when this turn began.
+    turn_from: u64,
 }
 
 impl Wire {
@@ -65,6 +71,8 @@ impl Wire {
             bytes_out: 0,
             consumed: 0,
             request_ends: None,
+            writing: Watch::new(Direction::Write),
+            turn_from: 0,
         }
     }
 
@@ -160,12 +168,65 @@ impl Wire {
     /// Sends the output buffer, under the limits for slow peers. `more` says that further bytes
     /// follow at once.
     pub(crate) async fn flush(&mut self, more: bool) -> Result<(), Reason> {
-        let mut watch = Watch::new(Direction::Write);
         poll_fn(|context| match self.poll_flush(context, more) {
-            Poll::Pending => watch.poll(self, context),
+            Poll::Pending => self.poll_slow(context),
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| Reason::ClientClosed)),
         })
-        .await
+        .await?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Sends the output buffer, then `bytes`, which are not copied into it.
+    pub(crate) async fn flush_with(&mut self, bytes: &[u8]) -> Result<(), Reason> {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let count = poll_fn(|context| {
+                let slices =
+                    [IoSlice::new(&self.output[self.written..]), IoSlice::new(&bytes[sent..])];
+                match self.socket.poll_write_vectored(context, &slices) {
+                    Poll::Pending => self.poll_slow(context),
+                    Poll::Ready(result) => Poll::Ready(result.map_err(|_| Reason::ClientClosed)),
+                }
+            });
+            let count = count.await?;
+            self.bytes_out += count as u64;
+            let from_output = count.min(self.output.len() - self.written);
+            self.written += from_output;
+            sent += count - from_output;
+            if self.written == self.output.len() {
+                self.output.clear();
+                self.written = 0;
+            }
+            self.end_turn().await;
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// The peer takes nothing more for now: waits, unless it is too slow.
+    pub(crate) fn poll_slow<T>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Reason>> {
+        let mut watch = std::mem::replace(&mut self.writing, Watch::new(Direction::Write));
+        let polled = watch.poll(self, context);
+        self.writing = watch;
+        polled
+    }
+
+    /// The peer took what was sent: time does not count until it keeps us waiting again.
+    pub(crate) fn settle(&mut self) {
+        if self.writing.waiting {
+            let mut watch = std::mem::replace(&mut self.writing, Watch::new(Direction::Write));
+            watch.settle(self);
+            self.writing = watch;
+        }
+    }
+
+    /// Lets the others run once this connection has sent its share.
+    pub(crate) async fn end_turn(&mut self) {
+        if self.bytes_out - self.turn_from >= TURN_BYTES {
+            self.turn_from = self.bytes_out;
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Gives an empty output buffer back.
@@ -185,13 +246,18 @@ impl Wire {
 
     /// Lets `limit`, or the end of `timeouts.request` if that is sooner, wake this task.
     pub(crate) fn arm(&self, context: &Context<'_>, wait: Wait, limit: Option<Duration>) {
-        let left = self.request_ends.map(|end| end - self.state.worker.now());
+        let left = self.request_ends.map(|end| step_towards(end - self.state.worker.now()));
         let limit = match (limit, left) {
             (Some(limit), Some(left)) => limit.min(left),
             (Some(limit), None) | (None, Some(limit)) => limit,
             (None, None) => return,
         };
         self.state.park.arm(self.token, wait, limit, context.waker());
+    }
+
+    /// Wakes this task at `end` at the latest, perhaps sooner: it looks at the clock and arms again.
+    pub(crate) fn arm_until(&self, context: &Context<'_>, end: Tick) {
+        self.arm(context, Wait::Task, Some(step_towards(end - self.state.worker.now())));
     }
 
     /// Whether the deadline armed last is over.
@@ -223,6 +289,14 @@ impl Wire {
     }
 }
 
+/// The longest step of 0.1 s, 0.2 s, 0.4 s, … that does not go beyond `left`. What is left may be
+/// any length of time, and the park keeps a list for each length that it is given.
+fn step_towards(left: Duration) -> Duration {
+    const STEP: Duration = Duration::from_millis(100);
+    let steps = u32::try_from(left.as_millis() / STEP.as_millis()).unwrap_or(u32::MAX);
+    STEP * steps.checked_ilog2().map_or(1, |log| 1 << log.min(30))
+}
+
 /// Which way the bytes go that we wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -236,7 +310,7 @@ pub(crate) struct Watch {
     progress: Option<Progress>,
     /// Bytes moved at the last look.
     seen: u64,
-    waiting: bool,
+    pub(crate) waiting: bool,
 }
 
 impl Watch {
@@ -266,6 +340,7 @@ impl Watch {
         };
         if !self.waiting {
             progress.resume(now);
+            self.seen = moved(self.direction, wire);
             self.waiting = true;
             wire.arm(context, Wait::Task, progress.check_after());
             return Poll::Pending;
@@ -307,5 +382,21 @@ fn moved(direction: Direction, wire: &Wire) -> u64 {
     match direction {
         Direction::Read => wire.bytes_in,
         Direction::Write => wire.bytes_out.saturating_sub(wire.socket.unacknowledged()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_few_and_never_too_long() {
+        for (left, step) in
+            [(0, 100), (99, 100), (100, 100), (199, 100), (200, 200), (3_999, 3_200)]
+        {
+            let stepped = step_towards(Duration::from_millis(left));
+            assert_eq!(stepped, Duration::from_millis(step), "{left} ms left");
+        }
+        assert!(step_towards(Duration::MAX) > Duration::from_secs(1 << 20));
     }
 }

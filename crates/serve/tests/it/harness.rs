@@ -1,33 +1,72 @@
-//! A fleet of one worker on a free port, with handlers made for tests.
+//! A fleet on free ports of loopback, ended when dropped.
+//!
+//! A [`Recipe`] is one server; [`Kitchen`] is what a fleet of several has beside them. Timeouts are
+//! the defaults unless a test says otherwise.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use stead_base::{Limits, Timeouts};
-use stead_core::{Exchange, Handler, Middleware, Process, Reply, StatusCode};
-use stead_net::{Bind, Listening, acquire};
+use stead_base::{Limits, Reason, Timeouts};
+use stead_core::{Counter, Counters, Handler, Middleware, Process};
+use stead_net::{Bind, Collect, Listening, acquire};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
+use stead_serve::access_log::AccessLog;
 use stead_serve::{Fleet, FleetOptions, Listener, Route, Server, Snapshot};
 
-/// A server under test, ended when dropped.
+use crate::client::Client;
+
+/// Servers under test, drained when dropped.
 pub(crate) struct Harness {
+    /// The first server's address.
     pub(crate) address: SocketAddr,
-    pub(crate) fleet: Option<Fleet>,
+    /// Every server's address, in order.
+    pub(crate) addresses: Vec<SocketAddr>,
+    fleet: Option<Fleet>,
 }
 
-/// What a server under test is made from.
+/// What one server under test is made from.
 #[derive(Default)]
 pub(crate) struct Recipe {
-    pub(crate) limits: Limits,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) routes: Vec<(RouteSpec, Route)>,
+    limits: Limits,
+    timeouts: Timeouts,
+    access_log: bool,
+    routes: Vec<(RouteSpec, Route)>,
+    /// In place of a listener of its own.
+    listener: Option<OwnedFd>,
+}
+
+/// What a fleet is made from, beside its servers.
+pub(crate) struct Kitchen {
+    pub(crate) workers: usize,
+    pub(crate) log: Option<Arc<AccessLog>>,
+    pub(crate) collect: Collect,
+}
+
+impl Default for Kitchen {
+    fn default() -> Self {
+        Self { workers: 1, log: None, collect: || {} }
+    }
 }
 
 impl Recipe {
     pub(crate) fn route(self, path: &str, handler: impl Handler + 'static) -> Self {
         self.route_with(path, handler, Vec::new())
+    }
+
+    /// A route that takes these methods only.
+    pub(crate) fn route_for(
+        mut self,
+        methods: &[&str],
+        path: &str,
+        handler: impl Handler + 'static,
+    ) -> Self {
+        self = self.route(path, handler);
+        if let Some((spec, _)) = self.routes.last_mut() {
+            spec.methods = methods.iter().map(|&method| method.to_owned()).collect();
+        }
+        self
     }
 
     pub(crate) fn route_with(
@@ -52,87 +91,151 @@ impl Recipe {
         self
     }
 
+    pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    pub(crate) fn timeouts(mut self, change: impl FnOnce(&mut Timeouts)) -> Self {
+        change(&mut self.timeouts);
+        self
+    }
+
+    pub(crate) fn logged(mut self) -> Self {
+        self.access_log = true;
+        self
+    }
+
+    /// Serves what `descriptor` accepts, if it accepts anything at all.
+    pub(crate) fn on(mut self, descriptor: OwnedFd) -> Self {
+        self.listener = Some(descriptor);
+        self
+    }
+
+    /// A fleet of this server alone, on one worker.
     pub(crate) fn start(self) -> Harness {
+        Kitchen::default().start(vec![self])
+    }
+
+    fn into_server(self, name: String) -> Server {
         let (specs, routes): (Vec<_>, Vec<_>) = self.routes.into_iter().unzip();
         let spec = RouterSpec { sites: Vec::new(), routes: specs };
         let (router, _) = Router::build(&spec).expect("the routes are right");
-        let server = Server {
-            name: "test".to_owned(),
+        Server {
+            name,
             limits: self.limits,
             timeouts: self.timeouts,
             router,
             routes,
             sites: Vec::new(),
-            access_log: false,
+            access_log: self.access_log,
             private: false,
             connections: Default::default(),
-        };
-        let acquired = acquire(&Bind::Address(([127, 0, 0, 1], 0).into()), 1).expect("a port");
-        let Listening::Tcp(address) = acquired.listening else { panic!("TCP expected") };
-        let fleet = Fleet::start(FleetOptions {
-            snapshot: Arc::new(Snapshot { servers: vec![server] }),
-            process: Arc::new(Process::default()),
-            workers: 1,
-            log: None,
-            collect: || {},
-            listeners: vec![Listener { server: 0, descriptors: acquired.descriptors }],
-        });
-        Harness { address, fleet: Some(fleet.expect("the fleet starts")) }
+        }
     }
 }
 
+impl Kitchen {
+    pub(crate) fn start(self, recipes: Vec<Recipe>) -> Harness {
+        let (mut addresses, mut listeners, mut servers) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, mut recipe) in recipes.into_iter().enumerate() {
+            let (address, descriptors) = match recipe.listener.take() {
+                Some(descriptor) => (SocketAddr::from(([127, 0, 0, 1], 0)), vec![descriptor]),
+                None => bind(self.workers),
+            };
+            addresses.push(address);
+            listeners.push(Listener { server: index as u16, descriptors });
+            servers.push(recipe.into_server(format!("server{index}")));
+        }
+        let fleet = Fleet::start(FleetOptions {
+            snapshot: Arc::new(Snapshot { servers }),
+            process: Arc::new(Process::default()),
+            workers: self.workers,
+            log: self.log,
+            collect: self.collect,
+            listeners,
+        });
+        let fleet = Some(fleet.expect("the fleet starts"));
+        Harness { address: addresses[0], addresses, fleet }
+    }
+}
+
+fn bind(workers: usize) -> (SocketAddr, Vec<OwnedFd>) {
+    let free = Bind::Address(([127, 0, 0, 1], 0).into());
+    let acquired = acquire(&free, workers).expect("a free port");
+    let Listening::Tcp(address) = acquired.listening else { panic!("TCP expected") };
+    (address, acquired.descriptors)
+}
+
 impl Harness {
-    /// Sends `bytes` on a new connection and returns everything until the server closes it or one
-    /// second passes without a byte.
-    pub(crate) fn talk(&self, bytes: &[u8]) -> String {
-        let mut stream = self.connect();
-        stream.write_all(bytes).expect("send");
-        read_all(&mut stream)
+    /// A new connection to the first server.
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address)
     }
 
-    pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("connect");
-        stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout");
-        stream
+    /// Sends `bytes` on a new connection and returns everything until the server closes it.
+    pub(crate) fn talk(&self, bytes: impl AsRef<[u8]>) -> String {
+        let mut client = self.connect();
+        client.send(bytes);
+        client.read_to_close()
+    }
+
+    fn counters(&self) -> &[Arc<Counters>] {
+        self.fleet.as_ref().expect("not drained yet").counters()
+    }
+
+    /// One counter, summed over the workers.
+    pub(crate) fn count(&self, counter: impl Fn(&Counters) -> &Counter) -> u64 {
+        self.counters().iter().map(|counters| counter(counters).value()).sum()
+    }
+
+    /// How often something ended with `reason`.
+    pub(crate) fn outcomes(&self, reason: Reason) -> u64 {
+        self.count(|counters| &counters.outcomes[reason as usize])
+    }
+
+    /// Waits until something has ended with `reason` exactly `times` times.
+    pub(crate) fn expect_outcomes(&self, reason: Reason, times: u64) {
+        let told = eventually(|| self.outcomes(reason) == times);
+        assert!(told, "{}: {} times, not {times}", reason.code(), self.outcomes(reason));
+    }
+
+    /// Waits until so many connections are open.
+    pub(crate) fn expect_open(&self, connections: u64) {
+        let open = || self.count(|counters| &counters.connections_open);
+        assert!(eventually(|| open() == connections), "{} open, not {connections}", open());
+    }
+
+    /// Waits until so many connections are parked.
+    pub(crate) fn expect_parked(&self, connections: u64) {
+        let parked = || self.count(|counters| &counters.connections_parked);
+        assert!(eventually(|| parked() == connections), "{} parked, not {connections}", parked());
+    }
+
+    /// Drains for at most `limit`; says how long it took.
+    pub(crate) fn drain(mut self, limit: Duration) -> Duration {
+        let started = Instant::now();
+        self.fleet.take().expect("not drained yet").drain(limit);
+        started.elapsed()
     }
 }
 
 impl Drop for Harness {
     fn drop(&mut self) {
         if let Some(fleet) = self.fleet.take() {
-            fleet.drain(Duration::from_secs(1));
+            fleet.drain(Duration::ZERO);
         }
     }
 }
 
-/// Reads until the end of input or until nothing comes for the stream's read timeout.
-pub(crate) fn read_all(stream: &mut TcpStream) -> String {
-    let mut text = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = stream.read(&mut buffer) {
-        text.extend_from_slice(&buffer[..count]);
+/// Whether `holds` becomes true within ten seconds.
+pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    let ends = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < ends {
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
-    String::from_utf8_lossy(&text).into_owned()
-}
-
-/// Answers with a fixed text.
-pub(crate) struct Fixed(pub(crate) &'static str);
-
-impl Handler for Fixed {
-    fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
-        let mut body = exchange.worker().buffer();
-        body.extend_from_slice(self.0.as_bytes());
-        Reply::Ready(exchange.respond(StatusCode::OK).with_body(body))
-    }
-}
-
-/// Answers with the request's body, as it comes.
-pub(crate) struct Echo;
-
-impl Handler for Echo {
-    fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
-        let body = exchange.take_body();
-        let response = exchange.respond(StatusCode::OK);
-        Reply::Ready(response.with_body(stead_core::Body::Stream(Box::new(body))))
-    }
+    holds()
 }
