@@ -41,17 +41,30 @@ impl Acceptor {
     pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         loop {
             let mut guard = ready!(self.listener.poll_read_ready(context))?;
-            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            match self.try_accept()? {
+                Some(accepted) => return Poll::Ready(Ok(accepted)),
+                None => guard.clear_ready(),
+            }
+        }
+    }
+
+    /// The next connection, if one waits already.
+    ///
+    /// # Errors
+    /// As [`Self::poll_accept`].
+    pub fn try_accept(&self) -> io::Result<Option<Accepted>> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        loop {
             match acceptfrom_with(&self.listener, flags) {
                 Ok((descriptor, address)) => {
-                    return Poll::Ready(Ok(Accepted::Connection(descriptor, peer(address))));
+                    return Ok(Some(Accepted::Connection(descriptor, peer(address))));
                 }
-                Err(Errno::AGAIN) => guard.clear_ready(),
+                Err(Errno::AGAIN) => return Ok(None),
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                    return Poll::Ready(Ok(Accepted::NoDescriptor));
+                    return Ok(Some(Accepted::NoDescriptor));
                 }
                 Err(error) if concerns_one_connection(error) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
+                Err(error) => return Err(error.into()),
             }
         }
     }

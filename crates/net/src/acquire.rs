@@ -1,7 +1,7 @@
 //! The one place that obtains listening sockets.
 //!
-//! A TCP address is **owned**: each worker gets a socket of its own, siblings by `SO_REUSEPORT`. The
-//! first is bound without that option and set to listen, so that whoever comes second, also a
+//! A TCP address is **owned**: each worker gets a socket of its own, siblings by `SO_REUSEPORT`.
+//! The first is bound without that option and set to listen, so that whoever comes second, also a
 //! second Stead, fails right here. A unix socket is **shared**: every worker watches the same one.
 
 use std::fmt;

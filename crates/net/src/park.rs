@@ -3,7 +3,8 @@
 //! A parked connection is one [`Record`](crate::record::Record): no task, no buffer, no parser, no
 //! timer. Its descriptor is watched by the park's own epoll set, one-shot; the first byte takes the
 //! connection out and the worker makes a task of it. Deadlines of parked and of active connections
-//! are lists in order of expiry, one for each length of time, so that arming and disarming are O(1).
+//! are lists in order of expiry, one for each length of time, so that arming and disarming are
+//! O(1).
 //!
 //! INVARIANT: a record is parked exactly while it holds its descriptor.
 
@@ -219,6 +220,21 @@ impl Park {
         }
     }
 
+    /// Forgets every connection, parked or active; `each` is told of its server and peer.
+    pub fn clear(&self, mut each: impl FnMut(u16, Peer)) {
+        let mut inner = self.inner.borrow_mut();
+        for token in inner.slab.tokens() {
+            inner.unlink(token.index);
+            let Some(record) = inner.slab.find(token) else { continue };
+            each(record.server, record.peer());
+            if record.descriptor.is_some() {
+                inner.parked -= 1;
+                self.worker.counters.connections_parked.subtract(1);
+            }
+            inner.slab.remove(token);
+        }
+    }
+
     /// Runs the park for ever: wakes connections, ends waits, gives memory back.
     pub async fn drive(&self, wake: &impl Wake) -> io::Result<()> {
         let mut events = Vec::with_capacity(WAKES_PER_TURN);
@@ -351,8 +367,7 @@ impl Park {
     }
 
     fn link(&self, inner: &mut Inner, index: u32, limit: Duration) {
-        let deadline = clock::now() + limit;
-        inner.link(index, limit, deadline);
+        let deadline = inner.link(index, limit, clock::now());
         self.check_by(deadline);
     }
 
@@ -370,8 +385,10 @@ impl Park {
 const HANG_UP: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
 
 impl Inner {
-    fn link(&mut self, index: u32, length: Duration, deadline: Tick) {
+    fn link(&mut self, index: u32, length: Duration, now: Tick) -> Tick {
         let list = self.list(length);
+        // The list's own length: deadlines in it stay in order, whoever asked for a longer one.
+        let deadline = now + self.lists[list].length;
         let tail = self.lists[list].tail;
         let record: &mut Record = &mut self.slab[index];
         record.deadline = deadline;
@@ -383,6 +400,7 @@ impl Inner {
             tail => self.slab[tail].next = index,
         }
         self.lists[list].tail = index;
+        deadline
     }
 
     fn unlink(&mut self, index: u32) {

@@ -52,9 +52,14 @@ impl Socket {
         loop {
             let State::Watched(watched) = &self.state else {
                 if !self.drained {
+                    // A peer that always has more must not keep the others waiting.
+                    let turn = ready!(tokio::task::coop::poll_proceed(context));
                     match self.try_read(buffer) {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        result => return Poll::Ready(result),
+                        result => {
+                            turn.made_progress();
+                            return Poll::Ready(result);
+                        }
                     }
                 }
                 self.watch()?;

@@ -5,8 +5,8 @@
 //! start: Snapshot → every address bound → workers accept → ready
 //! ```
 //!
-//! [`check`] touches nothing that runs; [`Stead::start`] binds every address before the first byte is
-//! served, or returns all that stands in the way. Neither sets a signal handler or a logger.
+//! [`check`] touches nothing that runs; [`Stead::start`] binds every address before the first byte
+//! is served, or returns all that stands in the way. Neither sets a signal handler or a logger.
 
 #![forbid(unsafe_code)]
 

@@ -105,8 +105,8 @@ fn make_own(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The name of a configuration that has none: its directory's name and a digest of its path, so that
-/// two files never meet.
+/// The name of a configuration that has none: its directory's name and a digest of its path, so
+/// that two files never meet.
 pub fn default_name(path: &Path) -> String {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = path.parent().and_then(Path::file_name).unwrap_or_default();

@@ -111,8 +111,8 @@ fn walk(start: Start<'_>, path: &Path, flags: OFlags, lookup: Lookup) -> io::Res
     }
 }
 
-/// Whether a failed lookup means that there is nothing to be served: no such file, one that must not
-/// be read, or a path that leaves its root.
+/// Whether a failed lookup means that there is nothing to be served: no such file, one that must
+/// not be read, or a path that leaves its root.
 pub fn means_absent(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
