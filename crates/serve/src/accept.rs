@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use rustix::net::{SendFlags, send};
@@ -20,33 +19,37 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// How long a listener rests when there is no descriptor left.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Accepts for one server on one listener until the listener breaks or the worker drains.
+/// Accepts for one server on one listener until the listener breaks.
 ///
 /// # Errors
 /// The listener is broken; the others go on.
-pub(crate) async fn accept(state: Rc<State>, acceptor: Acceptor, server: u16) -> io::Result<()> {
+pub(crate) async fn accept(
+    state: Rc<State>,
+    acceptor: Rc<Acceptor>,
+    server: u16,
+) -> io::Result<()> {
     let mut spare = spare_descriptor();
     loop {
         for _ in 0..ACCEPTS_PER_TURN {
-            let accepted = poll_fn(|context| {
-                if state.draining.get() {
-                    return Poll::Ready(None);
-                }
-                acceptor.poll_accept(context).map(Some)
-            });
-            let Some(accepted) = accepted.await else { return Ok(()) };
-            match accepted? {
+            match poll_fn(|context| acceptor.poll_accept(context)).await? {
                 Accepted::Connection(descriptor, peer) => admit(&state, descriptor, peer, server),
                 Accepted::NoDescriptor => {
                     state.worker.counters.accepts_without_descriptor.add(1);
                     drop(spare.take());
-                    refuse_one(&state, &acceptor).await;
+                    refuse_one(&state, &acceptor);
                     tokio::time::sleep(BACK_OFF).await;
                     spare = spare_descriptor();
                 }
             }
         }
         tokio::task::yield_now().await;
+    }
+}
+
+/// Takes the connections that wait on a listener which is about to close: they came in time.
+pub(crate) fn accept_waiting(state: &State, acceptor: &Acceptor, server: u16) {
+    while let Ok(Some(Accepted::Connection(descriptor, peer))) = acceptor.try_accept() {
+        admit(state, descriptor, peer, server);
     }
 }
 
@@ -57,12 +60,8 @@ fn spare_descriptor() -> Option<File> {
 
 /// Answers one waiting connection with the descriptor that was held back; the others wait in the
 /// listener's queue.
-async fn refuse_one(state: &State, acceptor: &Acceptor) {
-    let accepted = poll_fn(|context| match acceptor.poll_accept(context) {
-        Poll::Ready(Ok(Accepted::Connection(descriptor, _))) => Poll::Ready(Some(descriptor)),
-        _ => Poll::Ready(None),
-    });
-    if let Some(descriptor) = accepted.await {
+fn refuse_one(state: &State, acceptor: &Acceptor) {
+    if let Ok(Some(Accepted::Connection(descriptor, _))) = acceptor.try_accept() {
         state.worker.counters.outcome(Reason::DescriptorsExhausted);
         // The peer is told if it listens; it is gone in any case.
         let _ = send(&descriptor, NO_DESCRIPTOR, SendFlags::NOSIGNAL);

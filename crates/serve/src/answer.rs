@@ -10,7 +10,9 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use stead_base::Reason;
-use stead_core::{Body, BodyStream, Exchange, Fields, Frame, Method, OpenFile, Response};
+use stead_core::{
+    Body, BodyStream, Exchange, Fields, Frame, Method, OpenFile, Response, StatusCode,
+};
 use stead_http1::Framing;
 use stead_http1::encode::{self, Promise, ResponseLine};
 use stead_sys::file;
@@ -34,11 +36,20 @@ pub(crate) fn write_head(
     let line = ResponseLine {
         version: exchange.version(),
         status: response.status,
-        framing: response.body.len().map_or(Framing::Chunked, Framing::Length),
+        framing: framing_of(response),
         keep_alive,
         to_head: *exchange.method() == Method::HEAD,
     };
     encode::response_head(wire.output(), &line, &response.fields, Some(&date), SERVER)
+}
+
+/// A 304 without body says nothing of the length that a 200 would have: it is not zero
+/// (RFC 9110 §8.6).
+fn framing_of(response: &Response) -> Framing {
+    match response.body.len() {
+        Some(0) if response.status == StatusCode::NOT_MODIFIED => Framing::None,
+        length => length.map_or(Framing::Chunked, Framing::Length),
+    }
 }
 
 /// What `Server` says.

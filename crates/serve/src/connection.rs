@@ -313,7 +313,14 @@ impl Connection {
             && self.exchange.head().form() != Form::Authority
             && !state.draining.get()
             && !receiver.must_close();
-        let sent = self.answer(wire, &mut receiver, answer, keep).await;
+        let sent = {
+            let mut answering = pin!(self.answer(wire, &mut receiver, answer, keep));
+            poll_fn(|context| match poll_guarded(answering.as_mut(), context) {
+                Ok(polled) => polled,
+                Err(panicked) => Poll::Ready(Err(panicked)),
+            })
+            .await
+        };
         state.worker.counters.requests_active.subtract(1);
         let (outcome, body) = match &sent {
             Ok(sent) => (reason, sent.body_bytes),
@@ -398,12 +405,8 @@ impl Connection {
         let promise = answer::write_head(wire, &self.exchange, &answer, keep);
         let body = std::mem::take(&mut answer.body);
         self.exchange.reclaim(answer);
-        let mut write = pin!(answer::write_body(wire, receiver, body, promise.framing));
-        let written = poll_fn(|context| match poll_guarded(write.as_mut(), context) {
-            Ok(polled) => polled,
-            Err(panicked) => Poll::Ready(Err(panicked)),
-        });
-        Ok(Sent { body_bytes: written.await?, keep: promise.keep_alive })
+        let body_bytes = answer::write_body(wire, receiver, body, promise.framing).await?;
+        Ok(Sent { body_bytes, keep: promise.keep_alive })
     }
 
     /// A tunnel must have been asked for, come with 101, and begin where the request ended; anything
@@ -428,12 +431,7 @@ impl Connection {
         wire.flush(false).await?;
         wire.request_ends = None;
         let mut end = TunnelEnd(wire);
-        let mut run = tunnel.run(&mut end);
-        let result = poll_fn(|context| match poll_guarded(run.as_mut(), context) {
-            Ok(polled) => polled.map_err(|_| Reason::ClientClosed),
-            Err(panicked) => Poll::Ready(Err(panicked)),
-        });
-        result.await?;
+        tunnel.run(&mut end).await.map_err(|_| Reason::ClientClosed)?;
         Ok(Sent { body_bytes: 0, keep: false })
     }
 

@@ -72,13 +72,20 @@ impl Fleet {
                 log: options.log.clone(),
                 signals: Arc::clone(&signals),
                 collect: options.collect,
-                listeners,
+                listeners: listeners.into(),
             };
             let name = format!("worker-{index}");
             threads.push(std::thread::Builder::new().name(name).spawn(move || run(&plan))?);
         }
-        signals.wait_until_ready(options.workers)?;
-        Ok(Self { signals, counters, threads })
+        let fleet = Self { signals, counters, threads };
+        match fleet.signals.wait_until_ready(options.workers) {
+            Ok(()) => Ok(fleet),
+            Err(error) => {
+                // All or nothing: those that could start end again.
+                fleet.drain(Duration::ZERO);
+                Err(error)
+            }
+        }
     }
 
     /// What each worker counts.
@@ -119,10 +126,8 @@ fn run(plan: &Plan) {
             Err(_) => {
                 tracing::error!("worker {} panicked and starts again", plan.index);
                 plan.counters.panics.add(1);
-                let open = plan.counters.connections_open.value();
-                plan.counters.connections_open.subtract(open);
-                let parked = plan.counters.connections_parked.value();
-                plan.counters.connections_parked.subtract(parked);
+                let active = plan.counters.requests_active.value();
+                plan.counters.requests_active.subtract(active);
             }
         }
     }

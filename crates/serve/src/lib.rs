@@ -21,5 +21,6 @@ mod tunnel;
 mod wire;
 mod worker;
 
+pub use connection_limits::ConnectionLimits;
 pub use fleet::{Fleet, FleetOptions, Listener};
 pub use snapshot::{Route, Server, Snapshot};

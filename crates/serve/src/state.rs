@@ -46,6 +46,18 @@ impl State {
     }
 }
 
+impl Drop for State {
+    /// Connections that rest when a worker panics or is cut end with it; their server must not go on
+    /// counting them.
+    fn drop(&mut self) {
+        self.park.clear(|server, peer| {
+            let owner = &self.snapshot.servers[usize::from(server)];
+            owner.connections.release(&owner.limits, peer);
+            self.worker.counters.connections_open.subtract(1);
+        });
+    }
+}
+
 impl Wake for State {
     fn wake(&self, token: Token, descriptor: OwnedFd) {
         self.spawn(token, Socket::new(descriptor), self.worker.buffer());

@@ -1,6 +1,6 @@
 //! One worker: a thread with an event loop, its listeners, its park.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use stead_core::{Blocking, Counters, Job, Process, Worker};
 use stead_net::{Acceptor, Collect, Park};
 use tokio::runtime::{Builder, LocalOptions};
 
-use crate::accept::accept;
+use crate::accept::{accept, accept_waiting};
 use crate::access_log::{AccessLog, WorkerLog};
 use crate::fleet::Signals;
 use crate::snapshot::Snapshot;
@@ -33,8 +33,8 @@ pub(crate) struct Plan {
     pub(crate) log: Option<Arc<AccessLog>>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) collect: Collect,
-    /// Descriptor and server of each listener.
-    pub(crate) listeners: Vec<(OwnedFd, u16)>,
+    /// Descriptor and server of each listener; gone once the worker drains.
+    pub(crate) listeners: RefCell<Vec<(OwnedFd, u16)>>,
 }
 
 /// Runs a worker until it has drained.
@@ -68,15 +68,11 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         this: this.clone(),
     });
     let mut accepting = Vec::new();
-    for (listener, server) in &plan.listeners {
-        let acceptor = Acceptor::new(listener.try_clone()?)?;
-        let (state, server) = (Rc::clone(&state), *server);
-        accepting.push(tokio::task::spawn_local(async move {
-            if let Err(error) = accept(Rc::clone(&state), acceptor, server).await {
-                let name = &state.server(server).name;
-                tracing::error!("a listener of server {name} failed: {error}");
-            }
-        }));
+    for (listener, server) in &*plan.listeners.borrow() {
+        let acceptor = Rc::new(Acceptor::new(listener.try_clone()?)?);
+        let task =
+            tokio::task::spawn_local(listen(Rc::clone(&state), Rc::clone(&acceptor), *server));
+        accepting.push((task, acceptor, *server));
     }
     plan.signals.worker_is_ready();
     let logging = tokio::task::spawn_local(flush_log(Rc::clone(&state)));
@@ -85,7 +81,12 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         () = plan.signals.drain() => {}
     }
     state.draining.set(true);
-    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+    for (task, acceptor, server) in accepting {
+        task.abort();
+        accept_waiting(&state, &acceptor, server);
+    }
+    // From here on the kernel refuses new connections.
+    plan.listeners.borrow_mut().clear();
     state.park.drain(&*state);
     tokio::select! {
         result = state.park.drive(&*state) => result?,
@@ -97,6 +98,12 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         log.flush();
     }
     Ok(())
+}
+
+async fn listen(state: Rc<State>, acceptor: Rc<Acceptor>, server: u16) {
+    if let Err(error) = accept(Rc::clone(&state), acceptor, server).await {
+        tracing::error!("a listener of server {} failed: {error}", state.server(server).name);
+    }
 }
 
 async fn flush_log(state: Rc<State>) {

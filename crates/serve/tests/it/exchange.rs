@@ -90,7 +90,7 @@ fn every_script_plays() {
     let mut failures = String::new();
     for path in &paths {
         if let Err(failure) = play(&harness, &read_script(path)) {
-            failures += &format!("\n--- {}\n{failure}\n", path.display());
+            failures.extend(["\n--- ", &path.display().to_string(), "\n", &failure, "\n"]);
         }
     }
     assert!(failures.is_empty(), "{failures}");

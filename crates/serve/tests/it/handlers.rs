@@ -84,7 +84,7 @@ impl Handler for Count {
             let mut told = bytes.to_string();
             for (name, value) in trailers.iter() {
                 let (name, value) = (name.as_bytes().escape_ascii(), value.escape_ascii());
-                told += &format!(" {name}={value}");
+                told.extend([" ", &name.to_string(), "=", &value.to_string()]);
             }
             Ok(text(exchange, told.as_bytes()))
         })

@@ -13,7 +13,7 @@ use stead_core::{Counter, Counters, Handler, Middleware, Process};
 use stead_net::{Bind, Collect, Listening, acquire};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
 use stead_serve::access_log::AccessLog;
-use stead_serve::{Fleet, FleetOptions, Listener, Route, Server, Snapshot};
+use stead_serve::{ConnectionLimits, Fleet, FleetOptions, Listener, Route, Server, Snapshot};
 
 use crate::client::Client;
 
@@ -130,7 +130,7 @@ impl Recipe {
             sites: Vec::new(),
             access_log: self.access_log,
             private: false,
-            connections: Default::default(),
+            connections: ConnectionLimits::default(),
         }
     }
 }
