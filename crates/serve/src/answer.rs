@@ -118,10 +118,10 @@ async fn write_file(
         return Ok(0);
     }
     wire.flush(true).await?;
-    let mut offset = start;
+    let (mut offset, mut was_resident) = (start, true);
     while offset < end {
         let turn = (end - offset).min(TURN_BYTES);
-        read_in(wire, file, offset, turn).await?;
+        was_resident &= read_in(wire, file, offset, turn).await?;
         let turn_end = offset + turn;
         while offset < turn_end {
             let left = turn_end - offset;
@@ -151,27 +151,33 @@ async fn write_file(
             wire.end_turn().await;
         }
     }
+    if was_resident && start == 0 && end == file.facts().size {
+        file.set_resident(wire.state.worker.now());
+    }
     Ok(end - start)
 }
 
-/// Makes sure that the worker does not sleep on the disk when it sends these bytes.
-async fn read_in(wire: &Wire, file: &Arc<OpenFile>, offset: u64, count: u64) -> Result<(), Reason> {
+/// Makes sure that the worker does not sleep on the disk when it sends these bytes. Whether they
+/// were in memory already.
+async fn read_in(
+    wire: &Wire,
+    file: &Arc<OpenFile>,
+    offset: u64,
+    count: u64,
+) -> Result<bool, Reason> {
     let worker = &wire.state.worker;
     if file.is_resident(worker.now()) {
-        return Ok(());
+        return Ok(true);
     }
     // The last page of a chunk tells: the kernel reads ahead in order.
     let last = offset + count - 1;
     if file::is_resident(&**file, last).map_err(|_| Reason::FileError)? {
-        if offset == 0 && count == file.facts().size {
-            file.set_resident(worker.now());
-        }
-        return Ok(());
+        return Ok(true);
     }
     let file = Arc::clone(file);
     let reading = worker.blocking(move || touch(&file, offset, count));
     match reading.await {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => Ok(false),
         _ => Err(Reason::FileError),
     }
 }
