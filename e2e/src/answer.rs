@@ -17,6 +17,11 @@ impl Answer {
         self.fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
+    /// The same, `-` where there is none.
+    pub fn value(&self, name: &str) -> &str {
+        self.field(name).unwrap_or("-")
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()

@@ -10,16 +10,22 @@
 
 pub mod answer;
 pub mod binary;
+pub mod both;
 pub mod client;
+pub mod differences;
+pub mod doc_tree;
 pub mod folder;
 pub mod nginx;
+pub mod pair;
 pub mod ports;
 pub mod process;
 pub mod stead;
 pub mod wait;
 
 pub use answer::Answer;
+pub use both::Both;
 pub use client::Connection;
+pub use doc_tree::DocTree;
 pub use folder::Folder;
 pub use nginx::Nginx;
 pub use process::{Outcome, Running};

@@ -127,6 +127,11 @@ pub fn once(folder: &Folder, arguments: &[&str]) -> Outcome {
     run(&mut command)
 }
 
+/// A path as a string of a configuration.
+pub fn quoted(path: &Path) -> String {
+    Value::from(path.to_str().expect("a path in UTF-8")).to_string()
+}
+
 /// The lines between the first and `ready in`: `web     http://localhost:8080   4 routes`.
 fn served(stderr: &str) -> Vec<Served> {
     let lines = stderr.lines().skip_while(|line| !line.starts_with("stead ")).skip(1);

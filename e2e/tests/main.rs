@@ -2,4 +2,6 @@
 
 #![forbid(unsafe_code)]
 
+mod doc_tree;
+mod ranges;
 mod start;
