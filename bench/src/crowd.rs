@@ -4,17 +4,19 @@
 //! connection that the server closes, or that sends anything, is an error. One thread, one epoll
 //! set, every answer checked.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::answer::{AnswerReader, Expected};
-use crate::loader::{open_socket, request};
+use crate::loader::{open_socket_from, request};
 
 pub struct Crowd {
     epoll: OwnedFd,
@@ -43,8 +45,10 @@ impl Crowd {
             events: Vec::with_capacity(WINDOW),
         };
         for index in 0..count {
-            let socket =
-                open_socket(address).with_context(|| format!("connection {index} of {count}"))?;
+            let socket = open_socket_from(source(index), address)
+                .with_context(|| format!("connection {index} of {count}"))?;
+            // Closing with a reset leaves no TIME_WAIT behind that would take the port.
+            set_socket_linger(&socket, Some(Duration::ZERO))?;
             let token = epoll::EventData::new_u64(index as u64);
             epoll::add(&crowd.epoll, &socket, token, epoll::EventFlags::IN)?;
             crowd.members.push(Member { socket, reader: AnswerReader::default(), waits: false });
@@ -116,6 +120,13 @@ impl Crowd {
     }
 }
 
+/// Loopback address that a connection comes from; one has too few ports for a large crowd.
+fn source(index: usize) -> Ipv4Addr {
+    let last = u8::try_from(2 + index / CONNECTIONS_PER_SOURCE).unwrap_or(u8::MAX);
+    Ipv4Addr::new(127, 0, 0, last)
+}
+
+const CONNECTIONS_PER_SOURCE: usize = 5_000;
 /// Answers outstanding at once: enough to keep a server busy, few enough for its accept queue.
 const WINDOW: usize = 500;
 const ANSWER_BYTES_MAX: usize = 4096;

@@ -6,7 +6,7 @@
 //! A span ends when its time is over or its number of answers is reached, and then waits for the
 //! answers still due, so that answers counted equal requests sent.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_linger, set_tcp_nodelay};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send,
+    socket_with,
 };
 
 use crate::answer::{AnswerReader, Expected};
@@ -139,26 +140,32 @@ impl Loader {
         Ok(())
     }
 
-    /// Reads what came; true when the connection's burst is answered completely.
+    /// Reads what came until a read is not full, as most clients do; true when the connection's
+    /// burst is answered completely.
     fn receive(&mut self, index: usize, totals: &mut Totals) -> Result<bool> {
-        let connection = &mut self.connections[index];
-        let (came, _) = match recv(&connection.socket, &mut self.buffer[..], RecvFlags::DONTWAIT) {
-            Ok(came) => came,
-            Err(Errno::AGAIN) => return Ok(false),
-            Err(Errno::CONNRESET) => bail!("the server closed a connection by reset"),
-            Err(error) => bail!("receive: {error}"),
-        };
-        if came == 0 {
-            return self.end_of_stream(index);
+        loop {
+            let connection = &mut self.connections[index];
+            let outcome = recv(&connection.socket, &mut self.buffer[..], RecvFlags::DONTWAIT);
+            let came = match outcome {
+                Ok((0, _)) => return self.end_of_stream(index),
+                Ok((came, _)) => came,
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(Errno::CONNRESET) => bail!("the server closed a connection by reset"),
+                Err(error) => bail!("receive: {error}"),
+            };
+            let ended = connection.reader.feed(&self.plan.expected, &self.buffer[..came])?;
+            totals.answers += ended;
+            totals.bytes += came as u64;
+            ensure!(ended <= connection.due, "an answer to no request");
+            connection.due -= ended;
+            if connection.due == 0 && self.plan.reuse != Reuse::Never {
+                ensure!(connection.reader.is_between_answers(), "bytes behind the answer");
+                return Ok(true);
+            }
+            if came < self.buffer.len() {
+                return Ok(false);
+            }
         }
-        let ended = connection.reader.feed(&self.plan.expected, &self.buffer[..came])?;
-        totals.answers += ended;
-        totals.bytes += came as u64;
-        ensure!(ended <= connection.due, "an answer to no request");
-        connection.due -= ended;
-        let answered = connection.due == 0 && self.plan.reuse != Reuse::Never;
-        ensure!(!answered || connection.reader.is_between_answers(), "bytes behind the answer");
-        Ok(answered)
     }
 
     /// The server closed: right after the one answer of a connection, else an error.
@@ -202,6 +209,15 @@ pub fn check_once(address: SocketAddr, path: &str, body: &[u8]) -> Result<()> {
 /// A connected socket. Loopback connects at once unless the server's backlog is full.
 pub fn open_socket(address: SocketAddr) -> Result<OwnedFd> {
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    connect(&socket, &address).context("connect")?;
+    set_tcp_nodelay(&socket, true)?;
+    Ok(socket)
+}
+
+/// The same from a given loopback address: each has ports of its own.
+pub fn open_socket_from(source: Ipv4Addr, address: SocketAddr) -> Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    bind(&socket, &SocketAddr::from((source, 0))).with_context(|| format!("bind {source}"))?;
     connect(&socket, &address).context("connect")?;
     set_tcp_nodelay(&socket, true)?;
     Ok(socket)

@@ -91,7 +91,8 @@ impl Pacer {
                     ending = done() || start.elapsed() >= span_max;
                     for _ in 0..expirations(&timer)? {
                         issued += 1;
-                        queue.push_back((start + self.interval * issued, self.free.is_empty()));
+                        let waits = queue.len() >= self.free.len();
+                        queue.push_back((start + self.interval * issued, waits));
                     }
                 }
             }
@@ -122,13 +123,13 @@ impl Pacer {
         latencies: &mut Latencies,
     ) -> Result<()> {
         while let Some(index) = self.free.last().copied() {
-            let Some((due, queued)) = queue.pop_front() else { break };
+            let Some((due, waited)) = queue.pop_front() else { break };
             self.free.pop();
             let client = &mut self.clients[index];
             client.due = due;
             let sent = send(&client.socket, &self.request, SendFlags::NOSIGNAL)?;
             ensure!(sent == self.request.len(), "a request did not fit into the send buffer");
-            if !queued {
+            if !waited {
                 latencies.lateness.push(Instant::now().saturating_duration_since(due));
             }
         }
