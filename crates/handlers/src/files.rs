@@ -26,7 +26,7 @@
 //!   swapped, and an answer is always of one version.
 //! - Symbolic links are followed inside the root. Links that leave it, absolute links, dotfiles and
 //!   editor backups (unless `hidden = true`; `.well-known` is always served), devices and FIFOs are
-//!   404; `%2F` in the path is 400.
+//!   404; `%2F` in the path is 400. `file` follows links wherever the operator let them lead.
 //!
 //! # Limits
 //! Memory and open files are bounded by `cache`, together for all workers. At most 16 ranges a
@@ -111,13 +111,13 @@ struct FilesConfig {
 #[derive(Config)]
 struct CacheConfig {
     /// Files and missing paths remembered; half of them may be missing ones.
-    #[config(default = 16384, range = 16..=1048576)]
+    #[config(default = 16_384, range = 16..=1_048_576)]
     entries: u32,
     /// Contents up to 64 KiB each, with what is remembered of them.
     #[config(default = "64MiB", range = "1MiB"..="64GiB")]
     memory: ByteSize,
     /// Larger files kept open; each takes a descriptor.
-    #[config(default = 512, range = 16..=65536)]
+    #[config(default = 512, range = 16..=65_536)]
     open_files: u32,
 }
 
@@ -213,10 +213,8 @@ impl Files {
             && known.fresh
         {
             // PERF: `Accept-Encoding` is read only where it makes a difference.
-            let wish = match known.entry.varies() {
-                true => self.wish(exchange),
-                false => Wish::default(),
-            };
+            let wish =
+                if known.entry.varies() { self.wish(exchange) } else { Wish::default() };
             if known.entry.answers(wish) {
                 return Ok(Found { entry: Arc::clone(&known.entry), wish });
             }
@@ -263,17 +261,16 @@ impl Files {
         if opens_root && let Some(root) = &root {
             cache.set_root(root, now);
         }
-        entries.iter().for_each(|(key, entry)| cache.insert(key, entry, now));
+        for (key, entry) in &entries {
+            cache.insert(key, entry, now);
+        }
         let last = entries.into_iter().next_back();
         let (_, entry) = last.ok_or_else(|| Error::internal("nothing was looked up"))?;
         Ok(Found { entry, wish })
     }
 
     fn wish(&self, exchange: &Exchange) -> Wish {
-        match self.tree.precompressed {
-            true => Wish::of(exchange.fields()),
-            false => Wish::default(),
-        }
+        if self.tree.precompressed { Wish::of(exchange.fields()) } else { Wish::default() }
     }
 
     /// Reads and writes a directory's listing on the blocking pool.

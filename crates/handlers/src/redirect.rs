@@ -173,7 +173,7 @@ impl Location {
                     let end = host.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
                     let end = end.unwrap_or(host.len());
                     has_host |= end > 0;
-                    if !host[..end].iter().all(is_authority_byte) {
+                    if !host[..end].iter().copied().all(is_authority_byte) {
                         let message = "a host cannot hold these characters";
                         let help = "write it as it stands in an address, in ASCII";
                         return Err(Diagnostic::error(to.span(), message).help(help));
@@ -249,7 +249,7 @@ fn scheme_len(text: &[u8]) -> Option<usize> {
         .map(|scheme| scheme.len())
 }
 
-fn is_authority_byte(byte: &u8) -> bool {
+fn is_authority_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']')
 }
 

@@ -24,7 +24,7 @@ use super::tree::Root;
 pub(crate) const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// How long an entry stays that nobody asks for: an open file keeps a deleted one on the disk.
-const UNUSED_FOR: Duration = Duration::from_secs(60);
+const UNUSED_FOR: Duration = Duration::from_mins(1);
 
 /// Places of each ring looked at in one sweep, once a second.
 const SWEEP_PLACES: usize = 1024;
@@ -163,6 +163,9 @@ impl Cache {
                 index.remove(key);
             });
         }
+        if index.is_empty() {
+            index.shrink_to_fit();
+        }
         if root.as_ref().is_some_and(|(_, opened)| now.since(*opened) >= UNUSED_FOR) {
             *root = None;
         }
@@ -233,16 +236,12 @@ impl Ring {
         self.held.entries += slot.cost.entries;
         self.held.bytes += slot.cost.bytes;
         self.held.open_files += slot.cost.open_files;
-        match self.free.pop() {
-            Some(at) => {
-                self.slots[at] = Some(slot);
-                at
-            }
-            None => {
-                self.slots.push(Some(slot));
-                self.slots.len() - 1
-            }
-        }
+        let Some(at) = self.free.pop() else {
+            self.slots.push(Some(slot));
+            return self.slots.len() - 1;
+        };
+        self.slots[at] = Some(slot);
+        at
     }
 
     fn take(&mut self, at: usize) -> Option<Slot> {
@@ -369,7 +368,7 @@ mod tests {
             Parts { facts, looked: 0, media_type: "a/b", coding: None, varies: false, content };
         let mut entry = FileEntry::default();
         entry.variants[0] = Some(Arc::new(Variant::new(parts)));
-        Arc::new(Entry::File(entry))
+        Arc::new(Entry::File(Box::new(entry)))
     }
 
     #[test]

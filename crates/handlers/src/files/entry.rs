@@ -29,7 +29,7 @@ pub(crate) enum Entry {
     /// A directory without an index file, to be listed.
     Listing,
     /// A file.
-    File(FileEntry),
+    File(Box<FileEntry>),
 }
 
 /// A file with its precompressed siblings, in the order of [`slot_of`].

@@ -29,7 +29,9 @@ impl Site {
     fn new(files: &[(&str, &str)]) -> Self {
         let site = Self { directory: tempfile::tempdir().expect("a directory") };
         fs::create_dir(site.root()).expect("a root");
-        files.iter().for_each(|(path, text)| site.write(path, text.as_bytes()));
+        for (path, text) in files {
+            site.write(path, text.as_bytes());
+        }
         site
     }
 

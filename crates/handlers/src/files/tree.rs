@@ -101,7 +101,7 @@ impl Tree {
         }
         let Some(root) = root else { return Ok(Entry::Missing) };
         let earlier = match earlier {
-            Some(Entry::File(file)) => Some(file),
+            Some(Entry::File(file)) => Some(&**file),
             _ => None,
         };
         let walk = Walk { tree: self, root, wish, earlier, lookup, looked };
@@ -142,14 +142,22 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// A file, or a directory by its slash; devices, FIFOs and sockets are not there.
     fn any(&self, path: &[u8]) -> io::Result<Entry> {
-        let opened = self.open(path)?;
-        let facts = file::facts(opened.as_fd())?;
-        match (facts.kind, &self.tree.origin) {
-            (FileKind::Regular, _) => self.file(path, opened, facts),
-            (FileKind::Directory, Origin::Root(_)) if is_directory_path(path) => {
-                self.directory(path)
+        let may_be_directory = matches!(self.tree.origin, Origin::Root(_));
+        if may_be_directory && (path.is_empty() || path.ends_with(b"/")) {
+            return self.directory(path);
+        }
+        let opened = match self.open(path) {
+            // A directory that may be entered but not read has index files like any other.
+            Err(error) if may_be_directory && error.kind() == io::ErrorKind::PermissionDenied => {
+                let is_directory = self.facts(path)?.kind == FileKind::Directory;
+                return Ok(if is_directory { Entry::Redirect } else { Entry::Missing });
             }
-            (FileKind::Directory, Origin::Root(_)) => Ok(Entry::Redirect),
+            opened => opened?,
+        };
+        let facts = file::facts(opened.as_fd())?;
+        match facts.kind {
+            FileKind::Regular => self.file(path, opened, facts),
+            FileKind::Directory if may_be_directory => Ok(Entry::Redirect),
             _ => Ok(Entry::Missing),
         }
     }
@@ -164,7 +172,8 @@ impl Walk<'_> {
                 return self.file(&path, opened, facts);
             }
         }
-        Ok(if self.tree.listing { Entry::Listing } else { Entry::Missing })
+        let listed = self.tree.listing && self.facts(path)?.kind == FileKind::Directory;
+        Ok(if listed { Entry::Listing } else { Entry::Missing })
     }
 
     /// A file with its siblings.
@@ -180,7 +189,7 @@ impl Walk<'_> {
         if found.variant(self.wish).is_none() {
             self.load(path, opened, &mut found)?;
         }
-        Ok(Entry::File(found))
+        Ok(Entry::File(Box::new(found)))
     }
 
     fn sibling(
@@ -190,7 +199,7 @@ impl Walk<'_> {
         file: &FileFacts,
     ) -> io::Result<Option<FileFacts>> {
         let path = [path, coding.ending().as_bytes()].concat();
-        let facts = absent(file::facts_at(self.root.start(), as_path(&path), self.lookup))?;
+        let facts = absent(self.facts(&path))?;
         let fresh = |facts: &FileFacts| {
             facts.kind == FileKind::Regular && entry::is_as_new(facts, file)
         };
@@ -271,13 +280,13 @@ impl Walk<'_> {
     fn open(&self, path: &[u8]) -> io::Result<OwnedFd> {
         file::open(self.root.start(), as_path(path), self.lookup)
     }
+
+    fn facts(&self, path: &[u8]) -> io::Result<FileFacts> {
+        file::facts_at(self.root.start(), as_path(path), self.lookup)
+    }
 }
 
-/// Whether a path asks for a directory: it ends in a slash, or is the root itself.
-fn is_directory_path(path: &[u8]) -> bool {
-    path.is_empty() || path.ends_with(b"/")
-}
-
+/// The empty path is the root itself.
 fn as_path(path: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(if path.is_empty() { b"." } else { path }))
 }

@@ -61,7 +61,7 @@ fn a_file_rewritten_in_place_is_seen_within_a_second() {
 #[test]
 fn a_large_file_that_grows_is_served_as_long_as_it_is_now() {
     let site = Site::new(&[]);
-    site.write("log", &[b'a'; LARGE]);
+    site.write("log", &vec![b'a'; LARGE]);
     let bench = site.bench("");
     for more in 0..5 {
         assert_eq!(bench.page("/log").body.len(), LARGE + more);
@@ -92,7 +92,7 @@ fn a_tag_is_weak_while_its_file_is_young() {
 #[test]
 fn a_date_in_the_future_is_not_sent() {
     let site = Site::new(&[("a", "x")]);
-    set_modified(&site.path("a"), SystemTime::now() + Duration::from_secs(86_400 * 400));
+    set_modified(&site.path("a"), SystemTime::now() + Duration::from_hours(10_000));
     let answer = site.bench("").page("/a");
     assert!(answer.field("ETag").starts_with("W/"));
     let sent = httpdate::parse_http_date(&answer.field("Last-Modified")).unwrap();

@@ -137,10 +137,15 @@ fn security_43_an_empty_segment_is_404_and_redirects_stay_here() {
 fn files_that_cannot_be_read_are_404() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::new(&[("closed", "")]);
-    fs::set_permissions(site.path("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(site.path("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     let answer = site.bench("").page("/closed");
     // Root may read it all the same.
     assert!(is_missing(&answer) || File::open(site.path("closed")).is_ok());
+    fs::create_dir(site.path("entered")).unwrap();
+    fs::write(site.path("entered/index.html"), "index").unwrap();
+    fs::set_permissions(site.path("entered"), fs::Permissions::from_mode(0o311)).unwrap();
+    assert_eq!(site.bench("").page("/entered/").text(), "index");
+    assert_eq!(site.bench("").page("/entered").status, 308);
     let long = format!("/{}", "x".repeat(300));
     assert!(is_missing(&site.bench("").page(&long)));
     assert!(is_missing(&site.bench("").page(&"/x".repeat(3_000))));
