@@ -5,7 +5,7 @@
 use stead_base::{Reason, Result};
 use stead_core::{Exchange, Flow, Method, Reply, Response, StatusCode, name};
 use stead_http1::Form;
-use stead_route::Found;
+use stead_route::{Found, Router};
 
 use crate::snapshot::{Route, Server};
 
@@ -32,7 +32,11 @@ impl Routed<'_> {
 }
 
 /// Finds what answers the exchange.
-pub(crate) fn route<'a>(server: &'a Server, exchange: &mut Exchange) -> Routed<'a> {
+pub(crate) fn route<'a>(
+    server: &'a Server,
+    router: &Router,
+    exchange: &mut Exchange,
+) -> Routed<'a> {
     if exchange.head().form() == Form::Asterisk {
         // `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
         let answer = exchange.respond(StatusCode::NO_CONTENT);
@@ -42,7 +46,7 @@ pub(crate) fn route<'a>(server: &'a Server, exchange: &mut Exchange) -> Routed<'
         return refused(exchange, None, reason, None);
     }
     let (head, path, captures) = exchange.route_parts();
-    let lookup = server.router.find(&Request { head, path }, captures);
+    let lookup = router.find(&Request { head, path }, captures);
     let site = lookup.site;
     match lookup.found {
         Found::Route(found) => {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use stead_base::Reason;
 use stead_core::{Peer, Worker};
 use stead_net::{Closed, Park, Socket, Token, Wait, Wake};
+use stead_route::Router;
 
 use crate::access_log::WorkerLog;
 use crate::connection::Connection;
@@ -18,6 +19,8 @@ pub(crate) struct State {
     pub(crate) worker: Rc<Worker>,
     pub(crate) park: Park,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// The servers' routers: tables shared, search memory this worker's own.
+    pub(crate) routers: Vec<Router>,
     /// The servers' names, for exchanges to hold without touching a shared counter.
     pub(crate) names: Vec<Rc<str>>,
     pub(crate) log: Option<WorkerLog>,
@@ -26,6 +29,10 @@ pub(crate) struct State {
 }
 
 impl State {
+    pub(crate) fn router(&self, server: u16) -> &Router {
+        &self.routers[usize::from(server)]
+    }
+
     pub(crate) fn server(&self, index: u16) -> &Server {
         &self.snapshot.servers[usize::from(index)]
     }

@@ -60,6 +60,7 @@ async fn serve(plan: &Plan) -> io::Result<()> {
     let park = Park::new(Rc::clone(&worker), plan.collect)?;
     let state = Rc::new_cyclic(|this| State {
         log: plan.log.as_ref().map(|log| WorkerLog::new(Rc::clone(&worker), log)),
+        routers: plan.snapshot.servers.iter().map(|server| server.router.clone()).collect(),
         names: plan.snapshot.servers.iter().map(|server| Rc::from(&*server.name)).collect(),
         worker,
         park,

@@ -58,11 +58,12 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn server(&self, name: &str, diagnostics: &mut Diagnostics) -> Option<Server> {
-        let router = self.router(diagnostics);
-        let routes = self.routes(None, &self.config.routes, router.as_ref(), diagnostics);
+        let spec = router_spec(self.config);
+        let router = self.router(&spec, diagnostics);
+        let routes = self.routes(&self.config.routes, &spec.routes, diagnostics);
         let mut sites = Vec::new();
-        for (index, (name, site)) in self.config.sites.iter().enumerate() {
-            let routes = self.routes(Some(index), &site.routes, router.as_ref(), diagnostics);
+        for ((name, site), spec) in self.config.sites.iter().zip(&spec.sites) {
+            let routes = self.routes(&site.routes, &spec.routes, diagnostics);
             sites.push((name.value.clone(), routes));
         }
         Some(Server {
@@ -78,8 +79,8 @@ impl Compiler<'_> {
         })
     }
 
-    fn router(&self, diagnostics: &mut Diagnostics) -> Option<Router> {
-        let (router, problems) = match Router::build(&router_spec(self.config)) {
+    fn router(&self, spec: &RouterSpec, diagnostics: &mut Diagnostics) -> Option<Router> {
+        let (router, problems) = match Router::build(spec) {
             Ok((router, warnings)) => (Some(router), warnings),
             Err(problems) => (None, problems),
         };
@@ -141,20 +142,18 @@ impl Compiler<'_> {
         }
     }
 
+    /// Builds handlers also where the router was not built: all errors belong to the same run.
     fn routes(
         &self,
-        site: Option<usize>,
         routes: &[RouteConfig],
-        router: Option<&Router>,
+        specs: &[RouteSpec],
         diagnostics: &mut Diagnostics,
     ) -> Vec<Route> {
-        let build = |(index, config): (usize, &RouteConfig)| {
-            let place = RouteRef { site, route: index };
-            let names = router.and_then(|router| router.captures_of(place));
-            // Without a router no capture is known, and what a handler said of them would mislead.
-            self.build(config, names?, diagnostics)
+        let build = |(config, spec): (&RouteConfig, &RouteSpec)| {
+            // What a malformed pattern captures is not known, and is an error already.
+            self.build(config, &spec.path.captures()?, diagnostics)
         };
-        routes.iter().enumerate().filter_map(build).collect()
+        routes.iter().zip(specs).filter_map(build).collect()
     }
 
     fn build(
