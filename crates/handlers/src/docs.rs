@@ -1,5 +1,5 @@
-//! A kind's page in the reference: the module documentation of its own file, taken out of the source
-//! while the crate is compiled, so that there is one text.
+//! A kind's page in the reference: the module documentation of its own file, taken out of the
+//! source while the crate is compiled, so that there is one text.
 
 /// Bytes of the documentation at the start of `source`.
 pub(crate) const fn len(source: &str) -> usize {

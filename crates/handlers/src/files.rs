@@ -1,9 +1,9 @@
 //! Serves files of a directory, or one file.
 //!
 //! # What
-//! `root = "public"` serves what the route's wildcard captured beneath that directory: with the path
-//! `/img/{*f}` and `root = "pics"`, `/img/a.png` is `pics/a.png`. `file = "robots.txt"` answers a
-//! route without wildcard with that one file. Takes GET and HEAD.
+//! `root = "public"` serves what the route's wildcard captured beneath that directory: with the
+//! path `/img/{*f}` and `root = "pics"`, `/img/a.png` is `pics/a.png`. `file = "robots.txt"`
+//! answers a route without wildcard with that one file. Takes GET and HEAD.
 //!
 //! # Why
 //! Answers carry what browsers and caches need (`ETag`, `Last-Modified`, ranges, conditions,
@@ -17,11 +17,11 @@
 //!
 //! # Behaviour
 //! - A directory is answered with the first file of `index`, else with a listing where `listing` is
-//!   on (a page, or JSON where `Accept` says so), else as if it were not there. Without its slash it
-//!   is redirected (308) to the form with it.
-//! - `name.br`, `name.zst` and `name.gz` answer in place of `name` where `Accept-Encoding` takes them
-//!   and they are not older than it. On unless `precompressed = false`: an answer without them is the
-//!   same for a client that cannot read them.
+//!   on (a page, or JSON where `Accept` says so), else as if it were not there. Without its slash
+//!   it is redirected (308) to the form with it.
+//! - `name.br`, `name.zst` and `name.gz` answer in place of `name` where `Accept-Encoding` takes
+//!   them and they are not older than it. On unless `precompressed = false`: who names no coding
+//!   never notices.
 //! - A file that was replaced, removed or rewritten is seen within a second, as is a root that was
 //!   swapped, and an answer is always of one version.
 //! - Symbolic links are followed inside the root. Links that leave it, absolute links, dotfiles and

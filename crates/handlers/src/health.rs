@@ -1,8 +1,8 @@
 //! Says whether this process is alive, or ready for traffic.
 //!
 //! # What
-//! `health = "live"` answers 200 as long as the process serves at all. `health = "ready"` answers 200
-//! while every listener accepts, and 503 while Stead starts or drains.
+//! `health = "live"` answers 200 as long as the process serves at all. `health = "ready"` answers
+//! 200 while every listener accepts, and 503 while Stead starts or drains.
 //!
 //! # Why
 //! A balancer or an orchestrator restarts what is not live, and sends no new traffic to what is not

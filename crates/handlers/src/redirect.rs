@@ -168,7 +168,8 @@ impl Location {
             }
             match part {
                 Part::Text(text) => {
-                    let skip = if std::mem::replace(&mut in_scheme, false) { scheme_bytes } else { 0 };
+                    let first = std::mem::replace(&mut in_scheme, false);
+                    let skip = if first { scheme_bytes } else { 0 };
                     let host = &text[skip..];
                     let end = host.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
                     let end = end.unwrap_or(host.len());

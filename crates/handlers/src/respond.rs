@@ -13,8 +13,8 @@
 //!
 //! # Limits
 //! `text/plain; charset=utf-8` unless `headers` says otherwise. Takes no placeholders. Headers that
-//! frame a message (`Content-Length`, `Connection` and their like) and `Date` are Stead's own. Takes
-//! every method; an answer to HEAD has no body.
+//! frame a message (`Content-Length`, `Connection` and their like) and `Date` are Stead's own.
+//! Takes every method; an answer to HEAD has no body.
 //!
 //! # RFC
 //! RFC 9110 §6.4 (content), §8.3 (`Content-Type`), §15 (status codes).

@@ -1,8 +1,8 @@
 //! What the tests of all kinds share: a handler on a route, and requests for it.
 //!
-//! A [`Bench`] builds a handler from settings as the configuration would, on a worker whose blocking
-//! pool is the calling thread, and calls it with requests that went through the engine's and the
-//! router's own code.
+//! A [`Bench`] builds a handler from settings as the configuration would, on a worker whose
+//! blocking pool is the calling thread, and calls it with requests that went through the engine's
+//! and the router's own code.
 
 use std::cell::Cell;
 use std::future::Future;

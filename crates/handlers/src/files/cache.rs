@@ -1,13 +1,13 @@
 //! What one worker remembers of one handler's files: entries by key, each looked at again after a
 //! second.
 //!
-//! Three rings, so that none can push another out: contents in memory, open files, and paths without
-//! a file. Each evicts by CLOCK (Corbató, "A Paging Experiment with the Multics System", 1968): a hand
-//! goes round, takes what was not used since it last passed, and spares the rest once. Nobody else
-//! touches it, so a hit is a hash lookup and no lock.
+//! Three rings, so that none can push another out: contents in memory, open files, and paths
+//! without a file. Each evicts by CLOCK (Corbató, "A Paging Experiment with the Multics System",
+//! 1968): a hand goes round, takes what was not used since it last passed, and spares the rest
+//! once. Nobody else touches it, so a hit is a hash lookup and no lock.
 //!
-//! INVARIANT: a ring never holds more than its limits say; an entry is in one ring and in the index,
-//! or in neither.
+//! INVARIANT: a ring never holds more than its limits say; an entry is in one ring and in the
+//! index, or in neither.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -411,7 +411,8 @@ mod tests {
                 let inner = cache.0.borrow();
                 let held: u64 = inner.rings.iter().map(|ring| ring.held.entries).sum();
                 prop_assert_eq!(held, inner.index.len() as u64);
-                prop_assert!(inner.rings.iter().all(|ring| ring.held.entries <= ring.limits.entries));
+                let bounded = |ring: &Ring| ring.held.entries <= ring.limits.entries;
+                prop_assert!(inner.rings.iter().all(bounded));
                 for (key, place) in &inner.index {
                     let slot = inner.rings[place.ring].slots[place.at].as_ref();
                     prop_assert!(slot.is_some_and(|slot| slot.key == *key));

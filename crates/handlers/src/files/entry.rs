@@ -1,11 +1,11 @@
 //! What a path stood for when it was looked up: the value that the cache keeps for a second.
 //!
-//! A file is known by one version per coding (the file as it is, and its precompressed siblings); of
-//! those that were asked for, a [`Variant`] holds everything that an answer needs: fields ready to be
-//! copied, and the content in memory or an open file.
+//! A file is known by one version per coding (the file as it is, and its precompressed siblings);
+//! of those that were asked for, a [`Variant`] holds everything that an answer needs: fields ready
+//! to be copied, and the content in memory or an open file.
 //!
-//! INVARIANT: a variant never changes, and its content is that of one version: small content is read
-//! whole between two equal looks at the file.
+//! INVARIANT: a variant never changes, and its content is that of one version: small content is
+//! read whole between two equal looks at the file.
 
 use std::sync::Arc;
 

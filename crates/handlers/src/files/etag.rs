@@ -1,8 +1,8 @@
 //! Entity tags: what a file's are, and lists of them in a request.
 //!
 //! A tag is made from inode, size and modification time in nanoseconds, so that a file that was
-//! replaced, rewritten or moved has another one; a coded sibling adds the name of its coding. Source:
-//! RFC 9110 §8.8.3.
+//! replaced, rewritten or moved has another one; a coded sibling adds the name of its coding.
+//! Source: RFC 9110 §8.8.3.
 
 use std::fmt::Write;
 

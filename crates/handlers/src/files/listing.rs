@@ -1,8 +1,8 @@
 //! A directory as a page or as JSON.
 //!
-//! Read and written on the blocking pool: a directory may be large and cold. Only what a request for
-//! it would be answered with is listed: no hidden names, no devices, no links that leave the root.
-//! At most [`ENTRIES_MAX`] names; the listing says when there are more.
+//! Read and written on the blocking pool: a directory may be large and cold. Only what a request
+//! for it would be answered with is listed: no hidden names, no devices, no links that leave the
+//! root. At most [`ENTRIES_MAX`] names; the listing says when there are more.
 //!
 //! SECURITY: names come from whoever may write files. They are escaped for HTML and JSON, and links
 //! begin with `./` and keep only unreserved characters unescaped, so that no name becomes a scheme,
@@ -90,7 +90,8 @@ fn read(tree: &Tree, root: &Root, path: &[u8]) -> io::Result<Listing> {
             listing.cut = true;
             return false;
         }
-        // Looked at from the root, so that a link that leaves it is as absent as it is to a request.
+        // Looked at from the root, so that a link that leaves it is as absent as it is to a
+        // request.
         if let Ok(facts) = root.facts_of(&[path, name].concat())
             && facts.kind != FileKind::Other
         {

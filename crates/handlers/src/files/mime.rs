@@ -3,8 +3,8 @@
 //! Looked up when a file is opened, not on each request. Text types carry `charset=utf-8`; XML and
 //! JSON do not, because they say or fix their encoding themselves (RFC 7303 §3, RFC 8259 §11), but
 //! SVG does, as browsers show it like a page. A name without a known ending is
-//! `application/octet-stream`, so that nothing unknown runs in a browser. Source: the IANA media type
-//! registry, RFC 9239 for `text/javascript`.
+//! `application/octet-stream`, so that nothing unknown runs in a browser. Source: the IANA media
+//! type registry, RFC 9239 for `text/javascript`.
 
 /// What a file is whose ending says nothing.
 pub(crate) const UNKNOWN: &str = "application/octet-stream";
@@ -56,7 +56,8 @@ pub(crate) fn is_media_type(text: &str) -> bool {
 }
 
 const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'#' | b'$' | b'&' | b'-' | b'^' | b'_' | b'.' | b'+')
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#' | b'$' | b'&' | b'-' | b'^' | b'_' | b'.' | b'+')
 }
 
 /// No ending in use is longer.

@@ -1,8 +1,8 @@
 //! Which precompressed sibling of a file a request may have, and in what form it wants a listing.
 //!
 //! `Accept-Encoding` is read once a request into a [`Wish`] of one byte: codings in the order of
-//! their weights, equal ones as we prefer them (brotli, zstd, gzip: smallest first), up to where the
-//! client would rather have the file as it is. Source: RFC 9110 §12.4.2, §12.5.1, §12.5.3.
+//! their weights, equal ones as we prefer them (brotli, zstd, gzip: smallest first), up to where
+//! the client would rather have the file as it is. Source: RFC 9110 §12.4.2, §12.5.1, §12.5.3.
 
 use stead_core::{Fields, name};
 
@@ -127,8 +127,8 @@ pub(crate) fn wants_json(fields: &Fields) -> bool {
     json > 0 && json >= html
 }
 
-/// The elements of a weighted list: what each names, and its weight in thousandths. An element whose
-/// weight cannot be read is left out.
+/// The elements of a weighted list: what each names, and its weight in thousandths. An element
+/// whose weight cannot be read is left out.
 fn elements(value: &[u8]) -> impl Iterator<Item = (&[u8], u16)> {
     value.split(|byte| *byte == b',').filter_map(|element| {
         let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);

@@ -1,4 +1,5 @@
-//! From settings to a handler: everything that can be wrong with them, found before anything serves.
+//! From settings to a handler: everything that can be wrong with them, found before anything
+//! serves.
 //!
 //! SECURITY: `root` goes with a wildcard and `file` without one, so that a prefix and a directory
 //! that disagree about a slash cannot be written (SECURITY.md 40).

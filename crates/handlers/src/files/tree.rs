@@ -1,8 +1,9 @@
 //! The files that one handler serves: from a path to an [`Entry`].
 //!
 //! Runs on a miss of the cache and when an entry is a second old: first on the worker with
-//! [`Lookup::Cached`], which fails with `WouldBlock` rather than read from disk, then on the blocking
-//! pool with [`Lookup::MaySleep`]. What is unchanged since the last lookup is carried over.
+//! [`Lookup::Cached`], which fails with `WouldBlock` rather than read from disk, then on the
+//! blocking pool with [`Lookup::MaySleep`]. What is unchanged since the last lookup is carried
+//! over.
 //!
 //! SECURITY: every lookup for a request begins at [`Start::Beneath`] (SECURITY.md 39).
 
@@ -241,8 +242,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The content, with the facts that it belongs to: read whole between two equal looks. What does
-    /// not hold still is sent from the file, where a change cuts the answer.
+    /// The content, with the facts that it belongs to: read whole between two equal looks. What
+    /// does not hold still is sent from the file, where a change cuts the answer.
     fn read(&self, opened: OwnedFd, facts: FileFacts) -> io::Result<(FileFacts, Content)> {
         let mut facts = facts;
         for _ in 0..READS_MAX {
