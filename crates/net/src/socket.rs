@@ -6,10 +6,11 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 use stead_sys::event::{self, Watched};
 use tokio::io::Interest;
 
@@ -168,6 +169,13 @@ impl Socket {
     /// Says that nothing more will be sent.
     pub fn shutdown_write(&self) -> io::Result<()> {
         Ok(shutdown(self, Shutdown::Write)?)
+    }
+
+    /// From now on closing means a reset: the kernel throws away what it holds for the peer, who
+    /// cannot take the end for a proper one.
+    pub fn reset_on_close(&self) {
+        // A socket that refuses is closed the plain way.
+        let _ = sockopt::set_socket_linger(self, Some(Duration::ZERO));
     }
 
     /// Bytes that the peer has not acknowledged.

@@ -134,11 +134,15 @@ impl Connection {
             wire.end_turn().await;
         };
         if matches!(close, After::Cut) {
+            // The kernel may hold megabytes for a peer that does not take them.
+            wire.socket.reset_on_close();
             return wire.release_buffers();
         }
         match (wire.flush(false).await, close) {
             (Ok(()), After::Linger) => linger(wire).await,
             (Ok(()), _) => wire.release_buffers(),
+            // That a peer went away without its last answer is no outcome of its own.
+            (Err(Reason::ClientClosed), _) => {}
             (Err(reason), _) => self.state.worker.counters.outcome(reason),
         }
     }
@@ -276,7 +280,7 @@ impl Connection {
         let mut routed = if too_large {
             Routed::answered(self.exchange.refuse(Reason::BodyTooLarge))
         } else {
-            chain::route(server, &mut self.exchange)
+            chain::route(server, state.router(self.server), &mut self.exchange)
         };
         if let Some(pipe) = receiver.pipe() {
             self.exchange.set_body(pipe);
@@ -405,8 +409,12 @@ impl Connection {
         let promise = answer::write_head(wire, &self.exchange, &answer, keep);
         let body = std::mem::take(&mut answer.body);
         self.exchange.reclaim(answer);
-        let body_bytes = answer::write_body(wire, receiver, body, promise.framing).await?;
-        Ok(Sent { body_bytes, keep: promise.keep_alive })
+        let written = answer::write_body(wire, receiver, body, promise.framing).await;
+        if written.is_err() && promise.framing == Framing::Close {
+            // An orderly end would say that the body is complete.
+            wire.socket.reset_on_close();
+        }
+        Ok(Sent { body_bytes: written?, keep: promise.keep_alive })
     }
 
     /// A tunnel must have been asked for, come with 101, and begin where the request ended; anything

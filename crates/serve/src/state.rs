@@ -41,7 +41,7 @@ impl State {
     pub(crate) fn spawn(&self, token: Token, socket: Socket, input: Vec<u8>) {
         if let Some(state) = self.this.upgrade() {
             let connection = Connection::new(state, token, socket, input);
-            tokio::task::spawn_local(connection.run());
+            let f = connection.run(); eprintln!("SIZE {} conn {} wire {} exchange {}", size_of_val(&f), size_of::<Connection>(), size_of::<crate::wire::Wire>(), size_of::<stead_core::Exchange>()); tokio::task::spawn_local(f);
         }
     }
 

@@ -325,29 +325,22 @@ impl Watch {
         context: &mut Context<'_>,
     ) -> Poll<Result<T, Reason>> {
         let now = wire.state.worker.now();
-        let Some(progress) = &mut self.progress else {
+        let progress = self.progress.get_or_insert_with(|| {
             let timeouts = wire.timeouts();
             let (idle, rate) = match self.direction {
                 Direction::Read => (timeouts.body_idle, timeouts.body_rate),
                 Direction::Write => (timeouts.write_idle, timeouts.write_rate),
             };
-            let progress = Progress::new(idle, rate, now);
-            self.seen = moved(self.direction, wire);
-            wire.arm(context, Wait::Task, progress.check_after());
-            self.progress = Some(progress);
-            self.waiting = true;
-            return Poll::Pending;
-        };
+            Progress::new(idle, rate, now)
+        });
         if !self.waiting {
             progress.resume(now);
             self.seen = moved(self.direction, wire);
             self.waiting = true;
-            wire.arm(context, Wait::Task, progress.check_after());
+        } else if !wire.is_expired() {
             return Poll::Pending;
         }
-        if !wire.is_expired() {
-            return Poll::Pending;
-        }
+        // Also where a wait begins: a peer that moves a little at a time never lets one expire.
         let moved = moved(self.direction, wire);
         let pace = progress.observe(moved.saturating_sub(self.seen), now);
         self.seen = moved;

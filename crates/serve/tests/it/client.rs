@@ -55,7 +55,7 @@ impl Client {
         Self::from(TcpStream::from(socket))
     }
 
-    fn from(stream: TcpStream) -> Self {
+    pub(crate) fn from(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         stream.set_nodelay(true).expect("no delay");

@@ -276,3 +276,12 @@ impl Tunnel for Capitals {
 pub(crate) async fn sleep(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }
+
+/// Tells when it is dropped.
+pub(crate) struct Told(pub(crate) Calls);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.add();
+    }
+}

@@ -3,13 +3,25 @@
 //! One behaviour a file. `harness` starts fleets, `client` speaks to them, `handlers` answers, and
 //! `witness` watches over the honest.
 
+mod admission;
+mod average_rates;
 mod basics;
+mod bodies_in;
+mod bodies_out;
 mod client;
+mod descriptors;
 mod exchange;
 mod expectations;
+mod fairness;
 mod framing_rules;
 mod handlers;
 mod harness;
 mod head_rules;
+mod lingering;
+mod middleware;
+mod panics;
+mod silent_peers;
+mod sizes;
+mod slow_peers;
 mod switches;
 mod witness;

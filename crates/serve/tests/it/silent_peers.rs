@@ -1,0 +1,42 @@
+//! Connections without a byte: SECURITY.md 34.
+
+use std::time::{Duration, Instant};
+
+use stead_base::Reason;
+
+use crate::harness::Recipe;
+use crate::witness::Witness;
+
+#[test]
+fn security_34_a_connection_without_a_byte_is_closed_in_place() {
+    let limit = Duration::from_millis(300);
+    let mut witness = Witness::of(Recipe::default().timeouts(|t| t.first_byte = Some(limit)));
+    let started = Instant::now();
+    let mut clients: Vec<_> = (0..50).map(|_| witness.harness.connect()).collect();
+    for client in &mut clients {
+        client.expect_closed();
+    }
+    assert!(started.elapsed() >= Duration::from_millis(295), "after {:?}", started.elapsed());
+    witness.harness.expect_outcomes(Reason::FirstByteTimeout, 50);
+    witness.harness.expect_open(1);
+    // No request was made of it.
+    let served = witness.harness.count(|counters| &counters.requests);
+    witness.is_content();
+    assert_eq!(witness.harness.count(|counters| &counters.requests), served + 1);
+}
+
+#[test]
+fn a_first_byte_in_time_begins_the_time_of_the_head() {
+    let recipe = Recipe::default().timeouts(|t| {
+        (t.first_byte, t.header) =
+            (Some(Duration::from_millis(250)), Some(Duration::from_millis(700)));
+    });
+    let witness = Witness::of(recipe);
+    let mut client = witness.harness.connect();
+    std::thread::sleep(Duration::from_millis(100));
+    client.send("GET /hello");
+    std::thread::sleep(Duration::from_millis(400));
+    client.send(" HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().text(), "hello");
+    assert_eq!(witness.harness.outcomes(Reason::FirstByteTimeout), 0);
+}
