@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod binary;
 pub mod both;
+pub mod chromium;
 pub mod client;
 pub mod differences;
 pub mod doc_tree;

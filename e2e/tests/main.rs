@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod browser;
 mod doc_tree;
 mod ranges;
 mod start;
+mod wget;
