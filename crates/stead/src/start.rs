@@ -167,6 +167,7 @@ fn start(
     guard: &mut Release,
 ) -> Result<Stead, StartError> {
     let Compiled { mut snapshot, process } = compiled;
+    process.set_workers(workers);
     let addresses = addresses(&snapshot, &bound);
     let listener = |bound: Bound| Listener {
         server: bound.server as u16,
