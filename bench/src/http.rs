@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::answer::Expected;
 use crate::loader::{Loader, Plan, Reuse, Totals, check_once};
@@ -17,7 +17,7 @@ use crate::procfs::{self, CoreTicks, CpuMark};
 use crate::record::{Limit, Record, Run};
 use crate::server::{Running, Scene, Server};
 use crate::session::{FOREIGN_PERCENT, Row, STEAL_PERCENT, Session};
-use crate::table;
+use crate::{table, wrk};
 
 #[derive(Args, Clone, Debug)]
 pub struct HttpOptions {
@@ -31,9 +31,20 @@ pub struct HttpOptions {
     /// Connections held open by the load generator, 1 to 1000
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: u16,
-    /// KiB that the load generator reads at once, 1 to 1024
+    /// What loads fixed and static answers; the other rows always use our own generator
+    #[arg(long, value_enum, default_value_t = Generator::Wrk)]
+    generator: Generator,
+    /// KiB that our own generator reads at once, 1 to 1024
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     read_kib: u16,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Generator {
+    /// The generator that the limits were found with
+    Wrk,
+    /// Our own, which compares every answer
+    Own,
 }
 
 pub fn run(session: &Session, options: &HttpOptions) -> Result<()> {
@@ -147,7 +158,7 @@ impl Work {
             method: [
                 ("load".into(), format!("{seconds} s after a warm-up, fresh process per run")),
                 ("connections".into(), options.connections.to_string()),
-                ("client".into(), format!("reads {} KiB at once", options.read_kib)),
+                ("generator".into(), self.generator(options).describe(options.read_kib)),
             ]
             .into(),
         };
@@ -166,7 +177,7 @@ impl Work {
         let body = self.body(&scene.root)?;
         let mut running = Running::start(server, &scene)?;
         check_once(scene.address, self.path, &body)?;
-        let mut loader = Loader::open(Plan {
+        let mut load = self.generator(options).open(Plan {
             address: scene.address,
             path: self.path.to_owned(),
             expected: if body.len() <= COMPARED_BYTES_MAX {
@@ -178,9 +189,9 @@ impl Work {
             reuse: self.reuse(),
             read_bytes: usize::from(options.read_kib) * 1024,
         })?;
-        let warm = loader.run(WARM_UP.min(span), self.answers_max())?;
-        let (run, totals) = self.load(&mut loader, running.pid(), span)?;
-        drop(loader);
+        let warm = load.run(WARM_UP.min(span), self.answers_max())?;
+        let (run, totals) = self.load(&mut load, running.pid(), span)?;
+        drop(load);
         running.end();
         if let Some(log) = &scene.access_log {
             let answers = 1 + warm.answers + totals.answers;
@@ -190,12 +201,12 @@ impl Work {
     }
 
     /// The measured span: the server's CPU time over the answers it gave.
-    fn load(&self, loader: &mut Loader, pid: u32, span: Duration) -> Result<(Run, Totals)> {
+    fn load(&self, load: &mut Load, pid: u32, span: Duration) -> Result<(Run, Totals)> {
         sleep(SETTLE);
         let opened = procfs::passive_opens()?;
         let mark = CpuMark::now(pid)?;
         let (server_core, load_core) = (CoreTicks::now(SERVER_CORE)?, CoreTicks::now(LOAD_CORE)?);
-        let totals = loader.run(span, self.answers_max())?;
+        let totals = load.run(span, self.answers_max())?;
         let server_use = server_core.until(&CoreTicks::now(SERVER_CORE)?);
         let load_use = load_core.until(&CoreTicks::now(LOAD_CORE)?);
         // What the server still does for these requests, the flush of its log for one, counts.
@@ -231,6 +242,10 @@ impl Work {
         }
     }
 
+    fn generator(&self, options: &HttpOptions) -> Generator {
+        if self.shape == Shape::KeepAlive { options.generator } else { Generator::Own }
+    }
+
     fn answers_max(&self) -> u64 {
         if self.shape == Shape::ConnectionEach { CONNECTIONS_MAX } else { ANSWERS_MAX }
     }
@@ -244,6 +259,37 @@ impl Work {
         let body = content(*bytes);
         ensure!(root.join(name).metadata()?.len() == body.len() as u64, "{name} has changed");
         Ok(body)
+    }
+}
+
+/// A generator with its connections.
+enum Load {
+    Own(Box<Loader>),
+    Wrk(Plan),
+}
+
+impl Generator {
+    fn open(self, plan: Plan) -> Result<Load> {
+        Ok(match self {
+            Generator::Own => Load::Own(Box::new(Loader::open(plan)?)),
+            Generator::Wrk => Load::Wrk(plan),
+        })
+    }
+
+    fn describe(self, read_kib: u16) -> String {
+        match self {
+            Generator::Own => format!("our own, reads {read_kib} KiB at once"),
+            Generator::Wrk => "wrk, one thread".to_owned(),
+        }
+    }
+}
+
+impl Load {
+    fn run(&mut self, span: Duration, answers_max: u64) -> Result<Totals> {
+        match self {
+            Load::Own(loader) => loader.run(span, answers_max),
+            Load::Wrk(plan) => wrk::run(plan, span),
+        }
     }
 }
 

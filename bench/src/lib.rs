@@ -23,3 +23,4 @@ pub mod report;
 pub mod server;
 pub mod session;
 pub mod table;
+pub mod wrk;

@@ -63,8 +63,11 @@ const GROUPS: &[Group] = &[
         method: "The server's CPU time over the requests it answered: nanoseconds on a core \
                  (`/proc/PID/task/*/schedstat`) of all threads and child processes. A fresh \
                  process in every run, answers compared before the load, a warm-up, then the \
-                 measured span; a run ends when every request sent is answered. The load \
-                 generator checks status and length of every answer, and its bytes up to 1 KB. \
+                 measured span. Our own generator checks status and length of every answer, and \
+                 its bytes up to 1 KB, and a run of it ends when every request sent is answered; \
+                 wrk refuses statuses other than 2xx and 3xx. How large answers are written, and \
+                 so what they cost, depends on how the client reads: the limits were found with \
+                 wrk. \
                  Where each request has its own connection, the kernel's count of accepted \
                  connections must not be below the number of answers. The JSON logs must hold a \
                  line for every answer. Requests per second are given only where the load \
