@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::check::counted;
 use crate::locate::locate;
+use crate::output::print;
 use crate::{SocketArgs, WRONG_USE};
 
 pub(crate) fn status(args: &SocketArgs, json: bool) -> anyhow::Result<ExitCode> {
@@ -15,9 +16,9 @@ pub(crate) fn status(args: &SocketArgs, json: bool) -> anyhow::Result<ExitCode> 
     let (_, body) = call(&socket, "GET", "/status")?;
     let status: Value = serde_json::from_slice(&body).context("the answer is no JSON")?;
     if json {
-        println!("{status:#}");
+        print(format_args!("{status:#}"))?;
     } else {
-        show(&status);
+        print(shown(&status))?;
     }
     let is_ready = status["phase"] == "ready";
     Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -28,7 +29,7 @@ pub(crate) fn stop(args: &SocketArgs, now: bool) -> anyhow::Result<ExitCode> {
     let path = if now { "/stop?now" } else { "/stop" };
     let (status, _) = call(&socket, "POST", path)?;
     anyhow::ensure!(status == 202, "{} answered {status}", socket.display());
-    println!("stopping");
+    print("stopping")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -51,30 +52,31 @@ fn call(socket: &Path, method: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>
         .with_context(|| format!("no Stead of this configuration answers on {}", socket.display()))
 }
 
-fn show(status: &Value) {
+/// The status as people read it.
+fn shown(status: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let number = |value: &Value| value.as_u64().unwrap_or(0);
-    println!(
+    let mut lines = vec![format!(
         "stead {}   {}   pid {}   up {} s   {}",
         text(&status["version"]),
         text(&status["phase"]),
         number(&status["pid"]),
         number(&status["uptime_s"]),
         text(&status["configuration"]),
-    );
+    )];
     for server in status["servers"].as_array().into_iter().flatten() {
         let addresses = server["addresses"].as_array().into_iter().flatten();
         let addresses: Vec<String> = addresses.map(text).collect();
-        println!(
+        lines.push(format!(
             "{}   {}   {}   {}",
             text(&server["name"]),
             addresses.join("   "),
             counted(number(&server["routes"]) as usize, "route"),
             counted(number(&server["connections"]) as usize, "connection"),
-        );
+        ));
     }
     let counters = &status["counters"];
-    println!(
+    lines.push(format!(
         "requests {}   active {}   connections {}   parked {}   in {} B   out {} B",
         number(&counters["requests"]),
         number(&counters["requests_active"]),
@@ -82,10 +84,9 @@ fn show(status: &Value) {
         number(&counters["connections_parked"]),
         number(&counters["bytes_in"]),
         number(&counters["bytes_out"]),
-    );
-    for (reason, count) in status["outcomes"].as_object().into_iter().flatten() {
-        if number(count) > 0 {
-            println!("  {reason} {}", number(count));
-        }
-    }
+    ));
+    let outcomes = status["outcomes"].as_object().into_iter().flatten();
+    let some = outcomes.filter(|(_, count)| number(count) > 0);
+    lines.extend(some.map(|(reason, count)| format!("  {reason} {}", number(count))));
+    lines.join("\n")
 }

@@ -8,6 +8,7 @@ use stead::Checked;
 use stead_config::Color;
 
 use crate::locate::locate;
+use crate::output;
 use crate::{ConfigArgs, WRONG_USE};
 
 pub(crate) fn check(args: &ConfigArgs, full: bool, json: bool) -> anyhow::Result<ExitCode> {
@@ -15,20 +16,21 @@ pub(crate) fn check(args: &ConfigArgs, full: bool, json: bool) -> anyhow::Result
     let checked = stead::check(&path);
     let code = if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(WRONG_USE) };
     if json {
-        println!("{:#}", checked.diagnostics.to_json(&checked.sources));
+        output::print(format_args!("{:#}", checked.diagnostics.to_json(&checked.sources)))?;
         return Ok(code);
     }
     print(&checked);
     match &checked.configuration {
         Some(_) if full && checked.is_ok() => {
-            print!("{}", stead_config::full(&checked.document, &stead::vocabulary()));
+            output::print(stead_config::full(&checked.document, &stead::vocabulary()).trim_end())?;
         }
         Some(configuration) if checked.is_ok() => {
             let servers = counted(configuration.servers.iter().count(), "server");
             let routes = counted(configuration.route_count(), "route");
-            println!("{}: {servers}, {routes}, no errors", path.display());
+            let path = path.display();
+            output::print(format_args!("{path}: {servers}, {routes}, no errors"))?;
         }
-        _ => eprintln!("{}", summary(&checked, &path)),
+        _ => output::tell(summary(&checked, &path)),
     }
     Ok(code)
 }
@@ -38,7 +40,9 @@ pub(crate) fn print(checked: &Checked) {
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let color =
         if std::io::stderr().is_terminal() && !is_plain { Color::Always } else { Color::Never };
-    eprint!("{}", checked.diagnostics.render(&checked.sources, color));
+    let text = checked.diagnostics.render(&checked.sources, color);
+    // The blank line after the last one stays.
+    text.strip_suffix('\n').into_iter().for_each(output::tell);
 }
 
 /// The last line after errors.

@@ -7,6 +7,7 @@ use stead::Question;
 
 use crate::check::{print, summary};
 use crate::locate::locate;
+use crate::output::{self, tell};
 use crate::{ConfigArgs, WRONG_USE};
 
 #[derive(Args)]
@@ -31,13 +32,13 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let checked = stead::check(&path);
     print(&checked);
     let Some(configuration) = checked.configuration.as_ref().filter(|_| checked.is_ok()) else {
-        eprintln!("{}", summary(&checked, &path));
+        tell(summary(&checked, &path));
         return Ok(ExitCode::from(WRONG_USE));
     };
     let mut headers = Vec::new();
     for field in &args.headers {
         let Some((name, value)) = field.split_once(':') else {
-            eprintln!("error: a header field is written `Name: value`, not `{field}`");
+            tell(format_args!("error: a header field is written `Name: value`, not `{field}`"));
             return Ok(ExitCode::from(WRONG_USE));
         };
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
@@ -51,12 +52,12 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     match stead::explain(configuration, &checked.sources, &question) {
         Ok(explanations) => {
             for line in explanations.iter().flat_map(|explanation| &explanation.lines) {
-                println!("{line}");
+                output::print(line)?;
             }
             Ok(ExitCode::SUCCESS)
         }
         Err(message) => {
-            eprintln!("error: {message}");
+            tell(format_args!("error: {message}"));
             Ok(ExitCode::from(WRONG_USE))
         }
     }

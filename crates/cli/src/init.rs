@@ -6,12 +6,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use crate::output::print;
+
 const CONFIGURATION: &str = include_str!("init/stead.toml");
 const PAGE: &str = include_str!("init/index.html");
 
 pub(crate) fn init() -> anyhow::Result<ExitCode> {
     match create("stead.toml", CONFIGURATION) {
-        Ok(()) => println!("wrote stead.toml"),
+        Ok(()) => print("wrote stead.toml")?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             anyhow::bail!("stead.toml exists already; nothing was changed");
         }
@@ -19,11 +21,11 @@ pub(crate) fn init() -> anyhow::Result<ExitCode> {
     }
     fs::create_dir_all("public").context("cannot make the folder public")?;
     match create("public/index.html", PAGE) {
-        Ok(()) => println!("wrote public/index.html"),
+        Ok(()) => print("wrote public/index.html")?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error).context("cannot write public/index.html"),
     }
-    println!("now: stead run");
+    print("now: stead run")?;
     Ok(ExitCode::SUCCESS)
 }
 

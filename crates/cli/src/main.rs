@@ -11,6 +11,7 @@ mod explain;
 mod files;
 mod init;
 mod locate;
+mod output;
 mod reference;
 mod run;
 
@@ -109,16 +110,23 @@ fn main() -> ExitCode {
         Some(Command::Init) => init::init(),
         Some(Command::Status { socket, json }) => admin::status(&socket, json),
         Some(Command::Stop { socket, now }) => admin::stop(&socket, now),
-        Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "stead", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
-        }
+        Some(Command::Completions { shell }) => completions(shell),
         Some(Command::GenReference { directory }) => reference::write(&directory),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        if output::reader_left(&error) {
+            return ExitCode::SUCCESS;
+        }
+        output::tell(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "stead", &mut script);
+    output::print(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `stead` alone runs what is here, or says what it can do.

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use crate::output::print;
+
 pub(crate) fn schema() -> anyhow::Result<ExitCode> {
-    println!("{:#}", stead_config::schema(&stead::vocabulary()));
+    print(format_args!("{:#}", stead_config::schema(&stead::vocabulary())))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::check::{counted, print, summary};
 use crate::locate::locate;
+use crate::output::tell;
 use crate::{ConfigArgs, WRONG_USE};
 
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
@@ -25,12 +26,12 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
     let began = Instant::now();
     print(&checked);
     let Some(configuration) = checked.configuration.as_ref().filter(|_| checked.is_ok()) else {
-        eprintln!("{}", summary(&checked, path));
+        tell(summary(&checked, path));
         return Ok(ExitCode::from(WRONG_USE));
     };
     log_to_stderr(configuration.log.level);
     if rustix::process::geteuid().is_root() {
-        eprintln!("warning: running as root: every handler has root's rights");
+        tell("warning: running as root: every handler has root's rights");
     }
     let descriptors = raise_descriptor_limit();
     let routes: Vec<usize> =
@@ -46,16 +47,16 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
         Err(error) => return Ok(report(&error)),
     };
     banner(&stead, title, descriptors, &routes);
-    eprintln!("ready in {} ms", began.elapsed().as_millis());
+    tell(format_args!("ready in {} ms", began.elapsed().as_millis()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(until_stopped(stead))
 }
 
 fn report(error: &StartError) -> ExitCode {
     for line in error.to_string().lines() {
-        eprintln!("error: {line}");
+        tell(format_args!("error: {line}"));
     }
-    eprintln!("nothing started");
+    tell("nothing started");
     ExitCode::FAILURE
 }
 
@@ -63,13 +64,16 @@ fn banner(stead: &Stead, title: &str, descriptors: u64, routes: &[usize]) {
     let connections = grouped(descriptors.saturating_sub(RESERVED_DESCRIPTORS));
     let workers = counted(stead.workers(), "worker");
     let version = env!("CARGO_PKG_VERSION");
-    eprintln!("stead {version}   {title}   {workers}   {connections} connections (descriptors)");
+    tell(format_args!(
+        "stead {version}   {title}   {workers}   {connections} connections (descriptors)"
+    ));
     let width = stead.addresses().iter().map(|address| address.name.len()).max().unwrap_or(0);
     for (index, count) in routes.iter().enumerate() {
         let of_server = stead.addresses().iter().filter(|address| address.server == index);
         let urls: Vec<&str> = of_server.clone().map(|address| address.url.as_str()).collect();
         let name = of_server.clone().next().map_or("", |address| &address.name);
-        eprintln!("{name:width$}   {}   {}", urls.join("   "), counted(*count, "route"));
+        let (urls, routes) = (urls.join("   "), counted(*count, "route"));
+        tell(format_args!("{name:width$}   {urls}   {routes}"));
     }
 }
 
@@ -122,7 +126,7 @@ async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
             },
         }
     }
-    eprintln!("draining; once more to end at once");
+    tell("draining; once more to end at once");
     let limit = stead.drain_limit();
     let draining = tokio::task::spawn_blocking(move || stead.drain(limit));
     tokio::select! {
@@ -163,7 +167,9 @@ fn log_to_stderr(level: stead_config::Level) {
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
+        .with_target(false)
+        // It would say so on standard error, which is what failed.
+        .log_internal_errors(false);
     // Set once in a process; a second try changes nothing.
     let _ = subscriber.try_init();
 }
