@@ -11,7 +11,9 @@ use std::path::Path;
 use crate::print;
 use crate::schema::{PathPart, RestSchema, Schema, TableSchema, TextForm};
 use crate::value::{Content, Table, Text};
-use crate::{Config, Configuration, Document, FieldSchema, Sources, Span, Value, Vocabulary};
+use crate::{
+    Config, Configuration, Document, FieldSchema, Literal, Sources, Span, Value, Vocabulary,
+};
 
 /// Prints a configuration that was loaded without errors.
 pub fn full(document: &Document, vocabulary: &Vocabulary) -> String {
@@ -120,7 +122,11 @@ impl Printer<'_> {
     /// The value of a field, or its default; nothing where it has neither, or where there is only an
     /// empty map.
     fn field(&self, field: &FieldSchema, value: Option<&Value>) -> Option<String> {
-        match (value, field.field.default, &field.schema) {
+        let schema = match (&field.schema, field.field.default) {
+            (Schema::Off(inner), Some(Literal::Table)) => inner,
+            (schema, _) => schema,
+        };
+        match (value, field.field.default, schema) {
             (Some(value), _, schema) => Some(self.inline(value, schema)),
             (None, Some(_), Schema::Table(schema)) => {
                 Some(braced(&self.inline_entries(&Table::new(), schema)))
