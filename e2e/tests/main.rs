@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod browser;
+mod check;
 mod doc_tree;
 mod ranges;
 mod start;
