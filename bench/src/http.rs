@@ -17,7 +17,7 @@ use crate::procfs::{self, CoreTicks, CpuMark};
 use crate::record::{Limit, Record, Run};
 use crate::server::{Running, Scene, Server};
 use crate::session::{FOREIGN_PERCENT, Row, STEAL_PERCENT, Session};
-use crate::{table, wrk};
+use crate::wrk;
 
 #[derive(Args, Clone, Debug)]
 pub struct HttpOptions {
@@ -56,8 +56,7 @@ pub fn run(session: &Session, options: &HttpOptions) -> Result<()> {
     for (order, work) in WORKS.iter().enumerate() {
         if options.rows.as_ref().is_none_or(|rows| rows.iter().any(|row| row == work.name)) {
             let record = work.record(session, options, order as u32)?;
-            record.write(&session.options.out)?;
-            table::print(&record);
+            session.finish(&record)?;
         }
     }
     Ok(())

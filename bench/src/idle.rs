@@ -46,8 +46,7 @@ impl Default for IdleOptions {
 
 pub fn run(session: &Session, options: &IdleOptions) -> Result<()> {
     let record = measure(session, options)?;
-    record.write(&session.options.out)?;
-    table::print(&record);
+    session.finish(&record)?;
     for series in &record.series {
         let amount = |name| series.detail(name).map_or(f64::NAN, |spread| spread.median);
         println!(

@@ -50,8 +50,7 @@ pub fn run(session: &Session, options: &LatencyOptions) -> Result<()> {
     };
     let record =
         session.rounds(&row, &servers, |server| measure(session, server, &files, options.rate))?;
-    record.write(&session.options.out)?;
-    table::print(&record);
+    session.finish(&record)?;
     for series in &record.series {
         let amount = |name| series.detail(name).map_or(f64::NAN, |spread| spread.median);
         println!(

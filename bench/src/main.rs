@@ -49,6 +49,17 @@ enum Group {
     Route(Options),
     /// Heap allocations per fixed answer
     Allocations(Options),
+    /// Every group in turn, then the report: half an hour
+    All {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        http: HttpOptions,
+        #[command(flatten)]
+        idle: IdleOptions,
+        #[command(flatten)]
+        latency: LatencyOptions,
+    },
     /// Write docs/benchmarks.md and its plots from the records
     Report(Options),
     /// Stead alone, once: memory of idle connections against its budget
@@ -62,6 +73,15 @@ fn main() -> Result<()> {
         Group::Latency { options, latency } => latency::run(&Session::open(options)?, &latency),
         Group::Route(options) => outside::route(&Session::open(options)?),
         Group::Allocations(options) => outside::allocations(&Session::open(options)?),
+        Group::All { options, http, idle, latency } => {
+            let session = Session::open(options)?;
+            http::run(&session, &http)?;
+            idle::run(&session, &idle)?;
+            latency::run(&session, &latency)?;
+            outside::route(&session)?;
+            outside::allocations(&session)?;
+            report::write(&session.options.out)
+        }
         Group::Report(options) => report::write(&options.out),
         Group::Budgets(options) => idle::check_budget(&Session::open(options.stead_once())?),
     }

@@ -30,7 +30,7 @@ pub fn route(session: &Session) -> Result<()> {
         let mut record = session.record(&row);
         record.versions = [("matchit".into(), locked_version("matchit")?)].into();
         record.series = vec![lookup.stead, lookup.matchit];
-        finish(session, &record)?;
+        session.finish(&record)?;
     }
     Ok(())
 }
@@ -51,13 +51,7 @@ pub fn allocations(session: &Session) -> Result<()> {
     };
     let mut record = session.record(&row);
     record.series = vec![Series { server: "stead".into(), runs: vec![Run::new(count)] }];
-    finish(session, &record)
-}
-
-fn finish(session: &Session, record: &Record) -> Result<()> {
-    record.write(&session.options.out)?;
-    table::print(record);
-    Ok(())
+    session.finish(&record)
 }
 
 /// Runs cargo in the workspace and returns what the program printed on stdout.

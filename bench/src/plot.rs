@@ -88,10 +88,10 @@ fn bar(svg: &mut String, record: &Record, series: &Series, y: f64, scale: f64) {
         .ratio(&series.server)
         .filter(|_| series.server != record.reference())
         .map_or_else(String::new, |ratio| {
-            format!("   {} × {}", number(ratio.median), record.reference())
+            format!(", {} × {}", number(ratio.median), record.reference())
         });
     let label = format!("{}{ratio}", number(spread.median));
-    text(svg, (BARS_START + spread.max * scale + 8.0, middle + 4.5), "", &label);
+    text(svg, (BARS_START + spread.max * scale + 8.0, middle + 4.5), LABEL, &label);
 }
 
 /// The limit on the scale of the values.
@@ -109,6 +109,8 @@ fn text(svg: &mut String, (x, y): (f64, f64), style: &str, words: &str) {
     let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" {style}>{words}</text>");
 }
 
+/// A white edge keeps a label readable on the line of the limit.
+const LABEL: &str = "stroke=\"#ffffff\" stroke-width=\"4\" paint-order=\"stroke\"";
 const WIDTH: f64 = 860.0;
 const LEFT_EDGE: f64 = 24.0;
 const BARS_START: f64 = 110.0;

@@ -371,7 +371,8 @@ fn on_path(program: &str) -> PathBuf {
 pub fn locked_version(package: &str) -> Result<String> {
     let lock = procfs::read(Path::new(PEERS).join("../../Cargo.lock"))?;
     let entry = format!("name = \"{package}\"\nversion = \"");
-    let (_, rest) = lock.split_once(&entry).context("not in Cargo.lock")?;
+    // Of several versions the newest stands last, and that is ours.
+    let (_, rest) = lock.rsplit_once(&entry).context("not in Cargo.lock")?;
     Ok(format!("{package} {}", rest.split('"').next().unwrap_or_default()))
 }
 

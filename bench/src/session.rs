@@ -9,6 +9,7 @@ use clap::Args;
 use crate::machine::{self, Machine};
 use crate::record::{Limit, Record, Run, Series};
 use crate::server::{Place, Server};
+use crate::table;
 
 /// Options that every group takes.
 #[derive(Args, Clone, Debug)]
@@ -16,7 +17,7 @@ pub struct Options {
     /// Peers to run beside Stead, separated by commas; default: those that fit the row
     #[arg(long, value_delimiter = ',')]
     pub peers: Option<Vec<Server>>,
-    /// Only nginx, three short runs: a look, not a measurement
+    /// Only nginx, three short runs: a look that leaves no record
     #[arg(long)]
     pub quick: bool,
     /// Interleaved runs of every server, 1 to 50 [default: 5, quick: 3]
@@ -129,6 +130,12 @@ impl Session {
         record.versions = servers.iter().map(|it| (name(it), self.place.version(*it))).collect();
         record.method.insert("runs".into(), format!("{} interleaved", self.runs()));
         Ok(record)
+    }
+
+    /// Prints a finished record and keeps it; a quick look must not replace a measurement.
+    pub fn finish(&self, record: &Record) -> Result<()> {
+        table::print(record);
+        if self.options.quick { Ok(()) } else { record.write(&self.options.out) }
     }
 
     /// A record of this row without series.
