@@ -1,8 +1,8 @@
 //! An answer on its way to the peer.
 //!
 //! Small bodies ride in the output buffer with their head, so that one write carries both, and
-//! several pipelined answers if there are. Files go by `sendfile`, and what is not in memory is read
-//! in by the blocking pool first, so that a cold disk never stalls the worker.
+//! several pipelined answers if there are. Files go by `sendfile`, and what is not in memory is
+//! read in by the blocking pool first, so that a cold disk never stalls the worker.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -74,9 +74,10 @@ pub(crate) async fn write_body(
             result
         }
         Body::Bytes(bytes) => write_bytes(wire, &bytes).await,
-        Body::File { file, start, end } => write_file(wire, &file, start, end).await,
-        Body::Chain(bodies) => write_chain(wire, bodies).await,
-        Body::Stream(stream) => write_stream(wire, receiver, stream, framing).await,
+        // PERF: boxed, so that every connection's task is not as large as the rarest of these.
+        Body::File { file, start, end } => Box::pin(write_file(wire, &file, start, end)).await,
+        Body::Chain(bodies) => Box::pin(write_chain(wire, bodies)).await,
+        Body::Stream(stream) => Box::pin(write_stream(wire, receiver, stream, framing)).await,
     }
 }
 

@@ -40,8 +40,6 @@ pub(crate) struct Connection {
     token: Token,
     peer: Peer,
     server: u16,
-    /// Taken out when the connection parks or lingers.
-    wire: Option<Wire>,
     exchange: Exchange,
     requests: u32,
     /// Bytes in and out that earlier exchanges account for.
@@ -60,6 +58,13 @@ enum Next {
     Refuse(Reason),
 }
 
+/// What becomes of the connection when its task ends.
+enum End {
+    Park,
+    Linger,
+    Close,
+}
+
 /// What follows an exchange.
 enum After {
     Next,
@@ -72,12 +77,19 @@ enum After {
 }
 
 /// The facts of an exchange that the access log wants and nothing else keeps.
+#[derive(Clone, Copy)]
 struct Account {
     started: Duration,
 }
 
 impl Connection {
-    pub(crate) fn new(state: Rc<State>, token: Token, socket: Socket, input: Vec<u8>) -> Self {
+    /// The connection as a task: runs until it is quiet or closed.
+    pub(crate) fn task(
+        state: Rc<State>,
+        token: Token,
+        socket: Socket,
+        input: Vec<u8>,
+    ) -> impl Future<Output = ()> {
         let (peer, server, _) = state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
         let facts = Facts {
             peer,
@@ -87,28 +99,34 @@ impl Connection {
         };
         let limits = &state.server(server).limits;
         let decoder = RequestDecoder::new(limits.head(), limits.body.map(|size| size.0));
-        let wire = Wire::new(Rc::clone(&state), token, socket, input, decoder);
+        let mut wire = Wire::new(Rc::clone(&state), token, socket, input, decoder);
         let exchange = Exchange::new(Rc::clone(&state.worker), facts);
-        Self {
+        let mut connection = Self {
             state,
             token,
             peer,
             server,
-            wire: Some(wire),
             exchange,
             requests: 0,
             traffic: (0, 0),
             is_parked: false,
+        };
+        // PERF: captured and used in place; an `async fn` would hold its arguments twice.
+        async move {
+            match connection.run(&mut wire).await {
+                End::Park => connection.park(wire),
+                End::Linger => Box::pin(linger(wire)).await,
+                End::Close => wire.release_buffers(),
+            }
         }
     }
 
-    /// Serves until the connection is quiet or closed.
-    pub(crate) async fn run(mut self) {
-        let Some(mut wire) = self.wire.take() else { return };
+    /// Serves until the connection is quiet or is to be closed.
+    async fn run(&mut self, wire: &mut Wire) -> End {
         let close = loop {
-            match self.next_head(&mut wire).await {
+            match self.next_head(wire).await {
                 Next::Head => {}
-                Next::Quiet => return self.park(wire),
+                Next::Quiet => return End::Park,
                 Next::Close(reason) => {
                     if let Some(reason) = reason {
                         self.state.worker.counters.outcome(reason);
@@ -119,9 +137,9 @@ impl Connection {
                     self.state.worker.counters.outcome(reason);
                     break After::Cut;
                 }
-                Next::Refuse(reason) => break self.refuse(&mut wire, reason).await,
+                Next::Refuse(reason) => break Box::pin(self.refuse(wire, reason)).await,
             }
-            match self.exchange(&mut wire).await {
+            match self.exchange(wire).await {
                 After::Next if wire.output.len() > OUTPUT_MAX => {
                     if let Err(reason) = wire.flush(false).await {
                         self.state.worker.counters.outcome(reason);
@@ -136,15 +154,15 @@ impl Connection {
         if matches!(close, After::Cut) {
             // The kernel may hold megabytes for a peer that does not take them.
             wire.socket.reset_on_close();
-            return wire.release_buffers();
+            return End::Close;
         }
         match (wire.flush(false).await, close) {
-            (Ok(()), After::Linger) => linger(wire).await,
-            (Ok(()), _) => wire.release_buffers(),
+            (Ok(()), After::Linger) => return End::Linger,
             // That a peer went away without its last answer is no outcome of its own.
-            (Err(Reason::ClientClosed), _) => {}
+            (Ok(()) | Err(Reason::ClientClosed), _) => {}
             (Err(reason), _) => self.state.worker.counters.outcome(reason),
         }
+        End::Close
     }
 
     /// Reads until a request's head is complete.
@@ -236,7 +254,7 @@ impl Connection {
         .await
     }
 
-    fn park(mut self, mut wire: Wire) {
+    fn park(&mut self, mut wire: Wire) {
         wire.release_buffers();
         let idle = self.state.server(self.server).timeouts.idle;
         let limit = idle.map(|idle| idle.saturating_sub(QUIET_FOR));
@@ -337,24 +355,14 @@ impl Connection {
         match sent {
             Err(reason) if is_peers_doing(reason) => After::Cut,
             Err(_) => After::Close,
-            Ok(sent) if sent.keep => self.settle_body(wire, &mut receiver).await,
+            Ok(sent) if sent.keep && receiver.is_complete() => After::Next,
+            Ok(sent) if sent.keep => Box::pin(settle_body(wire, &mut receiver)).await,
             // The peer asked for the close and sent nothing more: no reset can follow.
             Ok(_) if !keep_alive && wire.unread().is_empty() && receiver.is_complete() => {
                 After::Close
             }
             Ok(_) => After::Linger,
         }
-    }
-
-    async fn settle_body(&mut self, wire: &mut Wire, receiver: &mut Receiver) -> After {
-        if receiver.is_complete() {
-            return After::Next;
-        }
-        // The peer may wait for this answer before it sends the rest.
-        if wire.flush(false).await.is_err() {
-            return After::Close;
-        }
-        if receiver.discard(wire).await { After::Next } else { After::Linger }
     }
 
     /// Runs middleware and handler, moving the request's body on meanwhile.
@@ -403,7 +411,7 @@ impl Connection {
     ) -> Result<Sent, Reason> {
         let body = std::mem::take(&mut answer.body);
         if let Body::Tunnel(tunnel) = body {
-            return self.switch(wire, answer, tunnel).await;
+            return Box::pin(self.switch(wire, answer, tunnel)).await;
         }
         answer.body = body;
         let promise = answer::write_head(wire, &self.exchange, &answer, keep);
@@ -417,8 +425,8 @@ impl Connection {
         Ok(Sent { body_bytes: written?, keep: promise.keep_alive })
     }
 
-    /// A tunnel must have been asked for, come with 101, and begin where the request ended; anything
-    /// else is the handler's error.
+    /// A tunnel must have been asked for, come with 101, and begin where the request ended;
+    /// anything else is the handler's error.
     fn checked(&self, answer: Response, receiver: &Receiver) -> Response {
         let switches = answer.status == StatusCode::SWITCHING_PROTOCOLS;
         let may_switch = receiver.is_complete() && self.exchange.head().upgrade().is_some();
@@ -494,6 +502,15 @@ impl Drop for Connection {
     }
 }
 
+/// Reads away what nobody read of a body, so that the connection can be kept.
+async fn settle_body(wire: &mut Wire, receiver: &mut Receiver) -> After {
+    // The peer may wait for this answer before it sends the rest.
+    if wire.flush(false).await.is_err() {
+        return After::Close;
+    }
+    if receiver.discard(wire).await { After::Next } else { After::Linger }
+}
+
 /// An answer that was written whole.
 struct Sent {
     body_bytes: u64,
@@ -535,5 +552,21 @@ fn exceeds(server: &Server, framing: Framing) -> bool {
     match (framing, server.limits.body) {
         (Framing::Length(length), Some(limit)) => length > limit.0,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_size<F: Future>(_: &impl Fn(Rc<State>, Token, Socket, Vec<u8>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What a burst of new connections holds for each until it parks.
+    #[test]
+    fn a_task_keeps_its_budget() {
+        let size = future_size(&Connection::task);
+        assert!(size <= 2048, "{size} bytes");
     }
 }

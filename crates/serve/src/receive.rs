@@ -27,8 +27,8 @@ pub(crate) struct Receiver {
     is_broken: bool,
     /// The peer waits for `100 Continue`.
     owes_continue: bool,
-    /// Holds trailers only.
-    scratch: RequestHead,
+    /// Holds trailers only; made with the first look at a body.
+    scratch: Option<Box<RequestHead>>,
     watch: Watch,
     /// Bytes of body so far.
     pub(crate) bytes: u64,
@@ -44,7 +44,7 @@ impl Receiver {
             is_complete: !has_body,
             is_broken: false,
             owes_continue: expects && has_body,
-            scratch: RequestHead::default(),
+            scratch: None,
             watch: Watch::new(Direction::Read),
             bytes: 0,
             length: match framing {
@@ -70,8 +70,8 @@ impl Receiver {
         self.is_broken || !self.is_complete && (self.owes_continue || left > DISCARD_MAX)
     }
 
-    /// After the handler: whoever still holds the body reads it while the answer is written, and the
-    /// peer must be told to send it before the answer's head.
+    /// After the handler: whoever still holds the body reads it while the answer is written, and
+    /// the peer must be told to send it before the answer's head.
     pub(crate) fn expect_reader(&mut self, wire: &mut Wire) {
         let is_read = self.pipe.as_ref().is_some_and(|pipe| !pipe.is_abandoned());
         if is_read && std::mem::take(&mut self.owes_continue) {
@@ -139,7 +139,8 @@ impl Receiver {
     ) -> Poll<Result<Option<Frame>, Reason>> {
         loop {
             let (decoder, unread) = wire.decoder_and_unread();
-            let Step { consumed, event } = match decoder.decode(unread, &mut self.scratch) {
+            let scratch = self.scratch.get_or_insert_default();
+            let Step { consumed, event } = match decoder.decode(unread, scratch) {
                 Ok(step) => step,
                 Err(reason) => return Poll::Ready(Err(reason)),
             };
@@ -148,7 +149,7 @@ impl Receiver {
                     self.bytes += range.len() as u64;
                     Some(Some(Frame::Bytes(Bytes::copy_from_slice(&unread[range]))))
                 }
-                Event::Trailers => Some(Some(Frame::Trailers(self.scratch.trailers().clone()))),
+                Event::Trailers => Some(Some(Frame::Trailers(scratch.trailers().clone()))),
                 Event::End => {
                     self.is_complete = true;
                     Some(None)

@@ -40,8 +40,7 @@ impl State {
     /// Makes a task of a connection that has something to read.
     pub(crate) fn spawn(&self, token: Token, socket: Socket, input: Vec<u8>) {
         if let Some(state) = self.this.upgrade() {
-            let connection = Connection::new(state, token, socket, input);
-            let f = connection.run(); eprintln!("SIZE {} conn {} wire {} exchange {}", size_of_val(&f), size_of::<Connection>(), size_of::<crate::wire::Wire>(), size_of::<stead_core::Exchange>()); tokio::task::spawn_local(f);
+            tokio::task::spawn_local(Connection::task(state, token, socket, input));
         }
     }
 
@@ -54,8 +53,8 @@ impl State {
 }
 
 impl Drop for State {
-    /// Connections that rest when a worker panics or is cut end with it; their server must not go on
-    /// counting them.
+    /// Connections that rest when a worker panics or is cut end with it; their server must not go
+    /// on counting them.
     fn drop(&mut self) {
         self.park.clear(|server, peer| {
             let owner = &self.snapshot.servers[usize::from(server)];

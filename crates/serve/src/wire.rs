@@ -255,7 +255,7 @@ impl Wire {
         self.state.park.arm(self.token, wait, limit, context.waker());
     }
 
-    /// Wakes this task at `end` at the latest, perhaps sooner: it looks at the clock and arms again.
+    /// Wakes this task at `end` at the latest, perhaps sooner: it looks at the clock then.
     pub(crate) fn arm_until(&self, context: &Context<'_>, end: Tick) {
         self.arm(context, Wait::Task, Some(step_towards(end - self.state.worker.now())));
     }
@@ -307,7 +307,7 @@ pub(crate) enum Direction {
 /// Judges the pace of a peer while we wait for it. Costs nothing until the first wait.
 pub(crate) struct Watch {
     direction: Direction,
-    progress: Option<Progress>,
+    progress: Option<Box<Progress>>,
     /// Bytes moved at the last look.
     seen: u64,
     pub(crate) waiting: bool,
@@ -331,7 +331,7 @@ impl Watch {
                 Direction::Read => (timeouts.body_idle, timeouts.body_rate),
                 Direction::Write => (timeouts.write_idle, timeouts.write_rate),
             };
-            Progress::new(idle, rate, now)
+            Box::new(Progress::new(idle, rate, now))
         });
         if !self.waiting {
             progress.resume(now);
