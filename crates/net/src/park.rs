@@ -313,7 +313,7 @@ impl Park {
         for list in 0..inner.lists.len() {
             while let Some((token, deadline)) = inner.first(list) {
                 if deadline > now {
-                    earliest = min_tick(earliest, deadline);
+                    earliest = Some(earlier(earliest, deadline));
                     break;
                 }
                 inner.unlink(token.index);
@@ -331,7 +331,7 @@ impl Park {
             }
         }
         let trim_at = self.trim_when_quiet(&mut inner, now);
-        let next = trim_at.map_or(earliest, |tick| min_tick(earliest, tick));
+        let next = trim_at.map(|tick| earlier(earliest, tick)).or(earliest);
         self.check_at.set(next.map(|tick| tick.max(now + DEADLINE_STEP)));
     }
 
@@ -450,6 +450,6 @@ fn has_input(descriptor: &OwnedFd) -> bool {
     matches!(recv(descriptor, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((_, 1..)))
 }
 
-fn min_tick(one: Option<Tick>, other: Tick) -> Option<Tick> {
-    Some(one.map_or(other, |tick| tick.min(other)))
+fn earlier(one: Option<Tick>, other: Tick) -> Tick {
+    one.map_or(other, |tick| tick.min(other))
 }

@@ -1,7 +1,8 @@
 //! The access log: one record for each exchange, written without ever stopping a worker.
 //!
-//! Each worker formats into a buffer of its own; full buffers, and once a second the rest, go to one
-//! writer thread through a bounded queue. Where the queue is full, records are dropped and counted.
+//! Each worker formats into a buffer of its own; full buffers, and once a second the rest, go to
+//! one writer thread through a bounded queue. Where the queue is full, records are dropped and
+//! counted.
 
 mod format;
 mod writer;

@@ -222,7 +222,10 @@ fn quoted(out: &mut Vec<u8>, text: &[u8]) {
 /// Control characters, and those that turn the direction or break the line of a reader's terminal.
 fn is_control(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 /// For a quoted field of `common` and `combined`: quotes, backslashes and all that is not printable

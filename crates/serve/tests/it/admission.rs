@@ -45,7 +45,7 @@ fn connect_from(ip: [u8; 4], to: SocketAddr) -> Client {
 }
 
 #[test]
-fn security_36_an_address_has_its_own_share() {
+fn an_address_has_its_own_share() {
     let harness = Recipe::default()
         .limits(|limits| limits.connections_per_ip = Some(2))
         .route("/", Fixed("hello"))

@@ -3,14 +3,18 @@
 //! A script is a file of `tests/exchange/`. Its lines, but for empty ones and `# …`:
 //!
 //! ```text
-//! > GET / HTTP/1.1      sends the line and CRLF        >| abc\r\n     sends exactly this
-//! < HTTP/1.1 200 OK     expects the line and CRLF      <| hello       expects exactly this
-//! pause                 lets the server run            finish         ends the client's side
-//! closed                expects the end                open           expects that a GET is answered
+//! > GET / HTTP/1.1     sends the line and CRLF
+//! < HTTP/1.1 200 OK    expects the line and CRLF
+//! >| abc\r\n           sends exactly this
+//! <| hello             expects exactly this
+//! pause                lets the server run
+//! finish               ends the client's side
+//! closed               expects the end of the connection
+//! open                 expects that a GET is answered
 //! ```
 //!
-//! `\r`, `\n`, `\0`, `\t`, `\\` and `\xHH` mean bytes; `\{80*a}` is `a` 80 times. A `Date` must be a
-//! date of 29 bytes, written `Date: *`. A script ends with `closed` or `open`.
+//! `\r`, `\n`, `\0`, `\t`, `\\` and `\xHH` mean bytes; `\{80*a}` is `a` 80 times. A `Date` must be
+//! a date of 29 bytes, written `Date: *`. A script ends with `closed` or `open`.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,7 +22,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use stead_base::Reason;
-use stead_core::{Body, Error, Exchange, Reply, StatusCode, name};
+use stead_core::{Body, Error, Exchange, StatusCode, name};
 
 use crate::client::Client;
 use crate::handlers::{Count, Echo, Fixed, Make, Play, Step, Switch, Tell, text, wait};

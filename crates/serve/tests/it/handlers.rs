@@ -172,12 +172,6 @@ impl Script {
     pub(crate) fn new(steps: Vec<Step>) -> Self {
         Self { steps: steps.into(), length: None }
     }
-
-    /// The same with a stated length, true or not.
-    pub(crate) fn of_length(mut self, length: u64) -> Self {
-        self.length = Some(length);
-        self
-    }
 }
 
 impl BodyStream for Script {

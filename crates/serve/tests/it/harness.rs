@@ -118,15 +118,15 @@ impl Recipe {
     }
 
     fn into_server(self, name: String) -> Server {
-        let (specs, routes): (Vec<_>, Vec<_>) = self.routes.into_iter().unzip();
-        let spec = RouterSpec { sites: Vec::new(), routes: specs };
-        let (router, _) = Router::build(&spec).expect("the routes are right");
+        let (matches, answers): (Vec<_>, Vec<_>) = self.routes.into_iter().unzip();
+        let all = RouterSpec { sites: Vec::new(), routes: matches };
+        let (router, _) = Router::build(&all).expect("the routes are right");
         Server {
             name,
             limits: self.limits,
             timeouts: self.timeouts,
             router,
-            routes,
+            routes: answers,
             sites: Vec::new(),
             access_log: self.access_log,
             private: false,
@@ -182,6 +182,11 @@ impl Harness {
 
     fn counters(&self) -> &[Arc<Counters>] {
         self.fleet.as_ref().expect("not drained yet").counters()
+    }
+
+    /// The counters, to be read after the fleet has ended.
+    pub(crate) fn shared_counters(&self) -> Vec<Arc<Counters>> {
+        self.counters().to_vec()
     }
 
     /// One counter, summed over the workers.

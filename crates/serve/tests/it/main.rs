@@ -3,6 +3,7 @@
 //! One behaviour a file. `harness` starts fleets, `client` speaks to them, `handlers` answers, and
 //! `witness` watches over the honest.
 
+mod access_log;
 mod admission;
 mod average_rates;
 mod basics;
@@ -10,9 +11,11 @@ mod bodies_in;
 mod bodies_out;
 mod client;
 mod descriptors;
+mod drain;
 mod exchange;
 mod expectations;
 mod fairness;
+mod files;
 mod framing_rules;
 mod handlers;
 mod harness;
@@ -20,8 +23,11 @@ mod head_rules;
 mod lingering;
 mod middleware;
 mod panics;
+mod park;
 mod silent_peers;
 mod sizes;
 mod slow_peers;
 mod switches;
+mod two_servers;
 mod witness;
+mod worker_restart;

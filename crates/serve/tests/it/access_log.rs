@@ -1,0 +1,281 @@
+//! The access log: what a line says, that nobody can forge one, and that no worker waits for it.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
+use serde_json::Value;
+use stead_core::Error;
+use stead_serve::access_log::{AccessLog, Destination, Format};
+use tempfile::TempDir;
+
+use crate::handlers::{Count, Fixed, wait};
+use crate::harness::{Harness, Kitchen, Recipe, eventually};
+
+/// A logged server and where its log is.
+struct Logged {
+    harness: Option<Harness>,
+    log: Arc<AccessLog>,
+    folder: TempDir,
+}
+
+impl Logged {
+    fn new(format: Format) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::at(format, &folder.path().join("access.log"), folder)
+    }
+
+    fn at(format: Format, path: &Path, folder: TempDir) -> Self {
+        let destination = Destination::File(path.to_owned());
+        let log = Arc::new(AccessLog::open(destination, format).expect("the log opens"));
+        let fails = wait(|_| Box::pin(async { Err(Error::internal("as asked")) }));
+        let recipe = Recipe::default()
+            .logged()
+            .route("/", Fixed("hello"))
+            .route("/count", Count)
+            .route("/users/{id}", Fixed("one"))
+            .route("/fails", fails);
+        let silent = Recipe::default().route("/", Fixed("unheard"));
+        let kitchen = Kitchen { log: Some(Arc::clone(&log)), ..Kitchen::default() };
+        Self { harness: Some(kitchen.start(vec![recipe, silent])), log, folder }
+    }
+
+    fn harness(&self) -> &Harness {
+        self.harness.as_ref().expect("still running")
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("access.log")
+    }
+
+    /// Ends the fleet and the log; gives the lines.
+    fn lines(mut self) -> Vec<String> {
+        self.harness.take().expect("still running").drain(Duration::from_secs(5));
+        let path = self.path();
+        drop(self.log);
+        read(&path).lines().map(str::to_owned).collect()
+    }
+}
+
+fn read(path: &Path) -> String {
+    let mut text = String::new();
+    File::open(path).and_then(|mut file| file.read_to_string(&mut text)).expect("the log");
+    text
+}
+
+const REQUEST: &str = "GET /users/%7e7?q=\"a\\b\"&c=%0A HTTP/1.1\r\nHost: a.example:80\r\n\
+    Referer: https://b.example/?\"x\"\r\nUser-Agent: agent/1 (\"x\"; \\y\\)\tz\r\n\r\n";
+
+#[test]
+fn a_json_line_has_every_field_in_order() {
+    let logged = Logged::new(Format::Json);
+    let mut client = logged.harness().connect();
+    client.send(REQUEST);
+    client.answer();
+    client.send("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
+    client.send("x".repeat(100));
+    client.answer();
+    let lines = logged.lines();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    let first: Value = serde_json::from_str(&lines[0]).expect("JSON");
+    let keys: Vec<_> = first.as_object().expect("an object").keys().map(String::as_str).collect();
+    let fields = "time server site route client method host path query protocol status reason \
+        bytes_in bytes_out bytes_body duration_ms referer user_agent";
+    assert_eq!(keys, fields.split_whitespace().collect::<Vec<_>>());
+    let time = first["time"].as_str().expect("a time");
+    assert!(time.len() == 24 && time.starts_with("20") && time.ends_with('Z'), "{time}");
+    for (key, expect) in [
+        ("server", "server0"),
+        ("site", ""),
+        ("route", "/users/{id}"),
+        ("client", "127.0.0.1"),
+        ("method", "GET"),
+        ("host", "a.example:80"),
+        ("path", "/users/~7"),
+        ("query", "q=\"a\\b\"&c=%0A"),
+        ("protocol", "HTTP/1.1"),
+        ("reason", "ok"),
+        ("referer", "https://b.example/?\"x\""),
+        ("user_agent", "agent/1 (\"x\"; \\y\\)\tz"),
+    ] {
+        assert_eq!(first[key], expect, "{key}");
+    }
+    assert_eq!((&first["status"], &first["bytes_body"]), (&Value::from(200), &Value::from(3)));
+    assert_eq!(first["bytes_in"], REQUEST.len());
+    let (out, took) = (first["bytes_out"].as_u64(), first["duration_ms"].as_f64());
+    assert!(out.is_some_and(|out| (90..200).contains(&out)), "{out:?}");
+    assert!(took.is_some_and(|took| (0.0..5_000.0).contains(&took)), "{took:?}");
+    let second: Value = serde_json::from_str(&lines[1]).expect("JSON");
+    assert_eq!((&second["method"], &second["query"]), (&Value::from("POST"), &Value::from("")));
+    assert!(second["bytes_in"].as_u64().is_some_and(|bytes| bytes > 150));
+}
+
+/// Digits as 9, letters as a and A: what a date or a number looks like.
+fn shape(text: &str) -> String {
+    let shape = |c: char| match c {
+        '0'..='9' => '9',
+        'a'..='z' => 'a',
+        'A'..='Z' => 'A',
+        other => other,
+    };
+    text.chars().map(shape).collect()
+}
+
+/// The one line that `REQUEST` makes in a format.
+fn line_in(format: Format) -> String {
+    let logged = Logged::new(format);
+    let mut client = logged.harness().connect();
+    client.send(REQUEST);
+    client.answer();
+    let mut lines = logged.lines();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    lines.remove(0)
+}
+
+#[test]
+fn common_and_combined_are_those_of_other_servers() {
+    let request = r#""GET /users/~7?q=\x22a\x5Cb\x22&c=%0A HTTP/1.1" 200 3"#;
+    let more = r#" "https://b.example/?\x22x\x22" "agent/1 (\x22x\x22; \x5Cy\x5C)\x09z""#;
+    for (format, expect) in
+        [(Format::Common, request.to_owned()), (Format::Combined, request.to_owned() + more)]
+    {
+        let line = line_in(format);
+        let (head, rest) = line.split_once("] ").expect("a date");
+        let (client, date) = head.split_once('[').expect("a date");
+        assert_eq!((client, rest), ("127.0.0.1 - - ", expect.as_str()));
+        assert_eq!(shape(date), "99/Aaa/9999:99:99:99 +9999");
+    }
+}
+
+#[test]
+fn text_is_for_people() {
+    let line = line_in(Format::Text);
+    let (time, rest) = line.split_once(' ').expect("a time");
+    assert_eq!(shape(time), "9999-99-99A99:99:99.999A");
+    let (told, took) = rest.rsplit_once(' ').expect("a duration");
+    assert_eq!(told, r#"server0 127.0.0.1 GET /users/~7?q="a\x5Cb"&c=%0A 200 ok 3B"#);
+    assert!(shape(took).trim_start_matches('9').starts_with(".999aa"), "{took}");
+}
+
+#[test]
+fn errors_are_recorded_with_their_reason_and_silent_servers_not() {
+    let logged = Logged::new(Format::Json);
+    let harness = logged.harness();
+    let mut client = harness.connect();
+    assert_eq!(client.get("/fails").status, 500);
+    assert_eq!(client.get("/nothing").status, 404);
+    client.send("GET / HTTP/1.1\r\nHost : a\r\n\r\n");
+    assert_eq!(client.answer().status, 400);
+    assert_eq!(crate::client::Client::connect(harness.addresses[1]).get("/").status, 200);
+    drop(client);
+    let lines = logged.lines();
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .map(|line| format!("{} {} {}", line["status"], line["reason"], line["route"]))
+        .collect();
+    let expect =
+        [r#"500 "handler_error" "/fails""#, r#"404 "no_route" """#, r#"400 "bad_header_name" """#];
+    assert_eq!(told, expect);
+}
+
+/// Whatever a client sends, it gets one line for a request, and no control character into it.
+#[test]
+fn no_line_can_be_forged() {
+    let bad = [
+        "GET /%0d%0aforged HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /?\x7f HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /a\nforged HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: a\rforged\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: \x1b[2J\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: \u{9b}2J\u{202e}\u{2028}\u{61c}\u{85}\"}\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nReferer: \" 200 1\\\" \r\n\r\n",
+        "GET /\"%20200%201%22 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "FORGED\0 / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\"\\\r\n\r\n",
+    ];
+    for format in [Format::Json, Format::Text, Format::Common, Format::Combined] {
+        let logged = Logged::new(format);
+        for request in bad {
+            let mut client = logged.harness().connect();
+            client.send(request);
+            client.answer();
+        }
+        let lines = logged.lines();
+        assert_eq!(lines.len(), bad.len(), "{lines:#?}");
+        for line in &lines {
+            let is_clean = |c: char| !c.is_control() && !"\u{202e}\u{2028}\u{61c}".contains(c);
+            assert!(line.chars().all(is_clean), "{format:?}: {}", line.escape_debug());
+            assert!(!line.starts_with("forged"), "{line}");
+            if format == Format::Json {
+                serde_json::from_str::<Value>(line).expect("JSON");
+            } else if format == Format::Combined {
+                assert_eq!(line.matches('"').count(), 6, "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_log_that_was_moved_away_is_opened_again() {
+    let logged = Logged::new(Format::Text);
+    let (path, moved) = (logged.path(), logged.folder.path().join("access.log.1"));
+    let mut client = logged.harness().connect();
+    client.get("/users/first");
+    // A worker sends its lines on once a second.
+    assert!(eventually(|| read(&path).contains("/users/first")));
+    fs::rename(&path, &moved).expect("rename");
+    logged.log.reopen();
+    assert!(eventually(|| path.exists()));
+    client.get("/users/second");
+    let first = read(&moved);
+    let lines = logged.lines();
+    assert!(first.contains("/users/first") && !first.contains("/users/second"));
+    assert!(lines.len() == 1 && lines[0].contains("/users/second"), "{lines:#?}");
+}
+
+/// A writer that is stuck costs lines, which are counted, and no worker's time.
+#[test]
+fn a_stuck_writer_stops_no_worker() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("fifo");
+    mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a FIFO");
+    let reader: OwnedFd =
+        open(&path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).expect("its reading end");
+    let mut logged = Logged::at(Format::Json, &path, folder);
+    let mut client = logged.harness().connect();
+    let agent = "x".repeat(16 << 10);
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: {agent}\r\n\r\n");
+    let dropped = |harness: &Harness| harness.count(|counters| &counters.access_records_dropped);
+    let mut requests = 0_u64;
+    while dropped(logged.harness()) == 0 {
+        assert!(requests < 2_000, "nothing was dropped");
+        client.send(&request);
+        assert_eq!(client.answer().text(), "hello");
+        requests += 1;
+    }
+    // What was not dropped comes once somebody reads.
+    let counting = std::thread::spawn(move || {
+        rustix::fs::fcntl_setfl(&reader, OFlags::empty()).expect("blocking from now on");
+        let mut text = Vec::new();
+        File::from(reader).read_to_end(&mut text).expect("to the end");
+        text.split_inclusive(|byte| *byte == b'\n').count() as u64
+    });
+    for _ in 0..20 {
+        assert_eq!(client.get("/").text(), "hello");
+        requests += 1;
+    }
+    let harness = logged.harness.take().expect("still running");
+    let counters = harness.shared_counters();
+    drop(client);
+    harness.drain(Duration::from_secs(5));
+    drop(logged);
+    let written = counting.join().expect("the reader");
+    let dropped = counters[0].access_records_dropped.value();
+    assert_eq!(written + dropped, requests, "{dropped} dropped");
+    assert!(dropped < requests / 2, "{dropped} of {requests} dropped");
+}

@@ -1,0 +1,135 @@
+//! A drain: what rests ends, what runs finishes, what is new is refused, what hangs is cut.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stead_base::Reason;
+use stead_core::{Counters, Exchange};
+
+use crate::client::is_refused;
+use crate::handlers::{Echo, Fixed, sleep, text, wait};
+use crate::harness::{Harness, Recipe, eventually};
+
+const LONG: Duration = Duration::from_secs(15);
+
+fn kitchen() -> Harness {
+    let slow = wait(|exchange: &mut Exchange| {
+        Box::pin(async {
+            sleep(600).await;
+            Ok(text(exchange, b"done"))
+        })
+    });
+    let hang = wait(|exchange: &mut Exchange| {
+        Box::pin(async {
+            sleep(600_000).await;
+            Ok(text(exchange, b"never"))
+        })
+    });
+    Recipe::default()
+        .route("/", Fixed("hello"))
+        .route("/slow", slow)
+        .route("/hang", hang)
+        .route("/echo", Echo)
+        .start()
+}
+
+#[test]
+fn idle_connections_end_at_once_parked_or_not() {
+    let harness = kitchen();
+    let mut parked = harness.connect();
+    assert_eq!(parked.get("/").text(), "hello");
+    let mut silent = harness.connect();
+    harness.expect_parked(2);
+    // This one was served a moment ago and is still a task.
+    let mut quiet = harness.connect();
+    assert_eq!(quiet.get("/").text(), "hello");
+    let counters = harness.shared_counters();
+    let took = harness.drain(LONG);
+    assert!(took < Duration::from_secs(2), "the drain took {took:?}");
+    for client in [&mut parked, &mut silent, &mut quiet] {
+        client.expect_closed();
+    }
+    assert_eq!(outcomes(&counters, Reason::Drained), 3);
+}
+
+fn outcomes(counters: &[std::sync::Arc<Counters>], reason: Reason) -> u64 {
+    counters.iter().map(|counters| counters.outcomes[reason as usize].value()).sum()
+}
+
+#[test]
+fn requests_finish_and_new_connections_are_refused() {
+    let harness = kitchen();
+    let address = harness.address;
+    let mut slow = harness.connect();
+    slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut head = harness.connect();
+    head.send("GET / HTTP/1.1\r\n");
+    let mut body = harness.connect();
+    body.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
+    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == 2));
+    let started = Instant::now();
+    let draining = thread::spawn(move || harness.drain(LONG));
+    assert!(eventually(|| is_refused(address)));
+    assert!(started.elapsed() < Duration::from_millis(500), "refused at once");
+    head.send("Host: a\r\n\r\n");
+    body.send("cd");
+    for (client, expect) in [(&mut head, "hello"), (&mut body, "abcd"), (&mut slow, "done")] {
+        let answer = client.answer();
+        assert_eq!(answer.text(), expect);
+        client.expect_closed();
+    }
+    drop((head, body, slow));
+    let took = draining.join().expect("the drain ends");
+    assert!(took < Duration::from_secs(5), "the drain took {took:?}");
+    assert!(is_refused(address));
+}
+
+#[test]
+fn an_answer_during_a_drain_says_close() {
+    let harness = kitchen();
+    let mut slow = harness.connect();
+    slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == 1));
+    let draining = thread::spawn(move || harness.drain(LONG));
+    let answer = slow.answer();
+    assert_eq!((answer.text(), answer.field("connection")), ("done", Some("close")));
+    slow.expect_closed();
+    drop(slow);
+    draining.join().expect("the drain ends");
+}
+
+#[test]
+fn what_hangs_is_cut_when_the_time_is_over() {
+    let harness = kitchen();
+    let mut hanging = harness.connect();
+    hanging.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == 1));
+    let took = harness.drain(Duration::from_millis(300));
+    assert!((290..3_000).contains(&took.as_millis()), "the drain took {took:?}");
+    hanging.expect_closed();
+}
+
+/// What the kernel had accepted before the drain is still served.
+#[test]
+fn connections_that_wait_to_be_accepted_are_not_reset() {
+    let block = crate::handlers::Make(|exchange: &mut Exchange| {
+        thread::sleep(Duration::from_millis(400));
+        text(exchange, b"woke")
+    });
+    let harness = Recipe::default().route("/block", block).route("/", Fixed("hello")).start();
+    let mut blocking = harness.connect();
+    blocking.send("GET /block HTTP/1.1\r\nHost: a\r\n\r\n");
+    thread::sleep(Duration::from_millis(50));
+    // The worker is busy: these stay in the kernel's queue.
+    let mut waiting: Vec<_> = (0..20).map(|_| harness.connect()).collect();
+    for client in &mut waiting {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let draining = thread::spawn(move || harness.drain(LONG));
+    assert_eq!(blocking.answer().text(), "woke");
+    for client in &mut waiting {
+        assert_eq!(client.answer().text(), "hello");
+    }
+    drop((blocking, waiting));
+    draining.join().expect("the drain ends");
+}
