@@ -27,7 +27,7 @@ pub struct LatencyOptions {
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(64..=16_384))]
     cold_mib: u64,
     /// Small requests per second, sent at fixed times
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..=20_000))]
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..20_000))]
     rate: u32,
 }
 

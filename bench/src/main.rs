@@ -75,12 +75,16 @@ fn main() -> Result<()> {
         Group::Allocations(options) => outside::allocations(&Session::open(options)?),
         Group::All { options, http, idle, latency } => {
             let session = Session::open(options)?;
-            http::run(&session, &http)?;
-            idle::run(&session, &idle)?;
-            latency::run(&session, &latency)?;
-            outside::route(&session)?;
-            outside::allocations(&session)?;
-            report::write(&session.options.out)
+            // One group that fails must not cost the records of the others.
+            let outcomes = [
+                http::run(&session, &http),
+                idle::run(&session, &idle),
+                latency::run(&session, &latency),
+                outside::route(&session),
+                outside::allocations(&session),
+                report::write(&session.options.out),
+            ];
+            outcomes.into_iter().collect()
         }
         Group::Report(options) => report::write(&options.out),
         Group::Budgets(options) => idle::check_budget(&Session::open(options.stead_once())?),

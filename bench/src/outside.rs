@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::record::{Limit, Record, Run, Series};
+use crate::record::{Limit, Run, Series};
 use crate::server::locked_version;
 use crate::session::{Row, Session};
 use crate::table;

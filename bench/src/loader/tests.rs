@@ -1,3 +1,6 @@
+//! Tests of the load generator against small servers of their own: what it counts is what they
+//! answered, and whatever is wrong fails the run.
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
