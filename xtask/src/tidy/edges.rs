@@ -105,7 +105,7 @@ const CRATES: &[Allowed] = &[
         &["stead-base", "stead-core", "stead-http1", "stead-net", "stead-route", "stead-sys"],
         &["bytes", "http", "itoa", "jiff", "rustix", "tokio", "tracing"],
     )
-    .in_tests(&["allocation-counter", "serde_json", "stead-config", "stead-handlers"]),
+    .in_tests(&["serde_json", "stead-config", "stead-handlers"]),
     // Tier 3: features know no listener.
     shipped(
         "stead-handlers",
