@@ -283,8 +283,8 @@ async fn next_frame(
             match receiver.poll(wire, context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
-                Poll::Pending if wire.is_request_over() => {
-                    return Poll::Ready(Err(Reason::RequestTimeout));
+                Poll::Pending if let Some(reason) = wire.is_over() => {
+                    return Poll::Ready(Err(reason));
                 }
                 Poll::Pending => {
                     if !receiver.is_waiting() {

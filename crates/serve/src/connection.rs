@@ -383,8 +383,8 @@ impl Connection {
                 match receiver.poll(wire, context) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
-                    Poll::Pending if wire.is_request_over() => {
-                        return Poll::Ready(Err(Reason::RequestTimeout));
+                    Poll::Pending if let Some(reason) = wire.is_over() => {
+                        return Poll::Ready(Err(reason));
                     }
                     Poll::Pending => {
                         if !receiver.is_waiting() {
@@ -544,8 +544,8 @@ fn poll_guarded<F: Future + ?Sized>(
 
 /// Whether the answer was cut because the peer is gone or did not keep up.
 fn is_peers_doing(reason: Reason) -> bool {
-    use Reason::{ClientClosed, RequestTimeout, WriteIdleTimeout, WriteTooSlow};
-    matches!(reason, ClientClosed | RequestTimeout | WriteIdleTimeout | WriteTooSlow)
+    use Reason::{ClientClosed, Drained, RequestTimeout, WriteIdleTimeout, WriteTooSlow};
+    matches!(reason, ClientClosed | Drained | RequestTimeout | WriteIdleTimeout | WriteTooSlow)
 }
 
 fn exceeds(server: &Server, framing: Framing) -> bool {

@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) names: Vec<Rc<str>>,
     pub(crate) log: Option<WorkerLog>,
     pub(crate) draining: Cell<bool>,
+    /// The drain took too long: exchanges end where they are.
+    pub(crate) cut: Cell<bool>,
     pub(crate) this: Weak<State>,
 }
 

@@ -265,9 +265,13 @@ impl Wire {
         self.state.park.is_expired(self.token)
     }
 
-    /// Whether `timeouts.request` is over.
-    pub(crate) fn is_request_over(&self) -> bool {
-        self.request_ends.is_some_and(|end| self.state.worker.now() >= end)
+    /// Why the exchange must not wait on: `timeouts.request` is over, or the drain.
+    pub(crate) fn is_over(&self) -> Option<Reason> {
+        if self.state.cut.get() {
+            return Some(Reason::Drained);
+        }
+        let ends = self.request_ends?;
+        (self.state.worker.now() >= ends).then_some(Reason::RequestTimeout)
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
@@ -324,6 +328,9 @@ impl Watch {
         wire: &Wire,
         context: &mut Context<'_>,
     ) -> Poll<Result<T, Reason>> {
+        if let Some(reason) = wire.is_over() {
+            return Poll::Ready(Err(reason));
+        }
         let now = wire.state.worker.now();
         let progress = self.progress.get_or_insert_with(|| {
             let timeouts = wire.timeouts();
@@ -345,9 +352,6 @@ impl Watch {
         let pace = progress.observe(moved.saturating_sub(self.seen), now);
         self.seen = moved;
         match (pace, self.direction) {
-            (Pace::Fine, _) if wire.is_request_over() => {
-                return Poll::Ready(Err(Reason::RequestTimeout));
-            }
             (Pace::Fine, _) => wire.arm(context, Wait::Task, progress.check_after()),
             (Pace::Idle, Direction::Read) => return Poll::Ready(Err(Reason::BodyIdleTimeout)),
             (Pace::Slow, Direction::Read) => return Poll::Ready(Err(Reason::BodyTooSlow)),

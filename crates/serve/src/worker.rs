@@ -23,6 +23,8 @@ use crate::state::State;
 const BLOCKING_THREADS: usize = 4;
 /// How often a worker sends the rest of its log on.
 const LOG_FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How long exchanges that are cut may take to leave their record.
+const CUT_WITHIN: Duration = Duration::from_millis(250);
 
 /// What a worker is made from; used again where it panicked.
 pub(crate) struct Plan {
@@ -66,6 +68,7 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         park,
         snapshot: Arc::clone(&plan.snapshot),
         draining: Cell::new(false),
+        cut: Cell::new(false),
         this: this.clone(),
     });
     let mut accepting = Vec::new();
@@ -92,7 +95,7 @@ async fn serve(plan: &Plan) -> io::Result<()> {
     tokio::select! {
         result = state.park.drive(&*state) => result?,
         () = until_empty(&state) => {}
-        () = plan.signals.cut() => {}
+        () = plan.signals.cut() => cut(&state).await,
     }
     logging.abort();
     if let Some(log) = &state.log {
@@ -112,6 +115,17 @@ async fn flush_log(state: Rc<State>) {
     loop {
         tokio::time::sleep(LOG_FLUSH_EVERY).await;
         log.flush();
+    }
+}
+
+/// Ends the exchanges that still wait for their peer or their handler, so that each leaves its
+/// record; what does not end within a moment is dropped.
+async fn cut(state: &State) {
+    state.cut.set(true);
+    state.park.drain(state);
+    tokio::select! {
+        () = until_empty(state) => {}
+        () = tokio::time::sleep(CUT_WITHIN) => {}
     }
 }
 
