@@ -6,5 +6,6 @@ mod browser;
 mod check;
 mod doc_tree;
 mod ranges;
+mod signals;
 mod start;
 mod wget;
