@@ -100,6 +100,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Before the heap grows: what is huge already stays so.
+    stead_sys::memory::disable_huge_pages();
     let result = match Cli::parse().command {
         None => bare(),
         Some(Command::Run(args)) => run::run(&args),
