@@ -12,7 +12,7 @@ use stead_e2e::{Folder, Outcome, Stead, binary};
 fn an_unknown_key_is_shown_where_it_stands_with_what_to_write() {
     let folder = Folder::new();
     // The key stands in line 19, column 14, as in the design's example.
-    let mut config = String::from("# A comment.\n".repeat(15));
+    let mut config = "# A comment.\n".repeat(15);
     config += "\n[server.web]\nlisten = [\":0\"]\ntimeouts = { bodyidle = \"30s\" }\n";
     config += "[[server.web.route]]\npath = \"/\"\nrespond = \"ok\"\n";
     folder.write("stead.toml", config);

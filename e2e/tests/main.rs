@@ -1,10 +1,14 @@
 //! All end-to-end tests in one program: one file a feature.
 
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod browser;
+mod changes;
 mod check;
 mod doc_tree;
+mod files;
+mod paths;
 mod ranges;
 mod signals;
 mod start;

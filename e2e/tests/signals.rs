@@ -189,7 +189,7 @@ fn stop_drains_and_stop_now_does_not() {
         }
         let ended = stead.running.wait();
         assert_eq!(ended.signal, None, "{ended:?}");
-        assert_eq!(download.take(LARGE).is_ok(), false, "{arguments:?}");
+        assert!(download.take(LARGE).is_err(), "{arguments:?}");
         assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
     }
 }
