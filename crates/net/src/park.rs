@@ -453,3 +453,62 @@ fn has_input(descriptor: &OwnedFd) -> bool {
 fn earlier(one: Option<Tick>, other: Tick) -> Tick {
     one.map_or(other, |tick| tick.min(other))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inner(connections: usize) -> Inner {
+        let mut slab = Slab::new();
+        for _ in 0..connections {
+            slab.insert(Peer::Unix, 0);
+        }
+        Inner { slab, lists: Vec::new(), parked: 0 }
+    }
+
+    /// The deadlines of a list, in its order.
+    fn deadlines(inner: &Inner, list: usize) -> Vec<Tick> {
+        let mut deadlines = Vec::new();
+        let mut index = inner.lists[list].head;
+        while index != NONE {
+            deadlines.push(inner.slab[index].deadline);
+            index = inner.slab[index].next;
+        }
+        deadlines
+    }
+
+    #[test]
+    fn a_list_stays_in_order_whatever_is_taken_out() {
+        let mut inner = inner(6);
+        let length = Duration::from_secs(1);
+        for index in 0..6 {
+            inner.link(index, length, Tick::from_millis(u64::from(index)));
+        }
+        for index in [0, 3, 5] {
+            inner.unlink(index);
+        }
+        let left = [1, 2, 4].map(|millis| Tick::from_millis(1_000 + millis));
+        assert_eq!(deadlines(&inner, 0), left);
+        assert_eq!(inner.first(0).map(|(token, _)| token.index), Some(1));
+        for index in [2, 1, 4, 4] {
+            inner.unlink(index);
+        }
+        assert_eq!((inner.first(0), inner.lists[0].tail), (None, NONE));
+    }
+
+    #[test]
+    fn more_lengths_than_lists_stay_in_order_and_are_never_late() {
+        const MANY: u32 = 600;
+        let mut inner = inner(MANY as usize);
+        for index in 0..MANY {
+            // Short and long ones by turns.
+            let length = Duration::from_millis(u64::from(index * 7_919 % MANY) + 1);
+            let now = Tick::from_millis(u64::from(index));
+            assert!(inner.link(index, length, now) <= now + length);
+        }
+        assert_eq!(inner.lists.len(), usize::from(NO_LIST));
+        for list in 0..inner.lists.len() {
+            assert!(deadlines(&inner, list).is_sorted(), "list {list}");
+        }
+    }
+}

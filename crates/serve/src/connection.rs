@@ -34,6 +34,9 @@ use crate::wire::Wire;
 /// parking; longer and a burst of new ones holds more memory.
 const QUIET_FOR: Duration = Duration::from_millis(300);
 
+/// Requests answered in one turn, where the peer always has another.
+const TURN_REQUESTS: u32 = 64;
+
 /// One connection as a task.
 pub(crate) struct Connection {
     state: Rc<State>,
@@ -148,6 +151,9 @@ impl Connection {
                 }
                 After::Next => {}
                 close => break close,
+            }
+            if self.requests.is_multiple_of(TURN_REQUESTS) {
+                tokio::task::yield_now().await;
             }
             wire.end_turn().await;
         };
@@ -505,8 +511,9 @@ impl Drop for Connection {
 /// Reads away what nobody read of a body, so that the connection can be kept.
 async fn settle_body(wire: &mut Wire, receiver: &mut Receiver) -> After {
     // The peer may wait for this answer before it sends the rest.
-    if wire.flush(false).await.is_err() {
-        return After::Close;
+    if let Err(reason) = wire.flush(false).await {
+        wire.state.worker.counters.outcome(reason);
+        return After::Cut;
     }
     if receiver.discard(wire).await { After::Next } else { After::Linger }
 }
