@@ -43,8 +43,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 impl Running {
     /// Starts a command with its output captured and nothing to read.
     pub fn spawn(command: &mut Command) -> Self {
+        Self::spawn_onto(command, Stdio::piped())
+    }
+
+    /// The same, where standard output goes somewhere else.
+    pub fn spawn_onto(command: &mut Command, stdout: impl Into<Stdio>) -> Self {
         let name = format!("{command:?}");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         let stdout = Captured::of(child.stdout.take());
         let stderr = Captured::of(child.stderr.take());

@@ -128,7 +128,7 @@ fn slow_download(folder: &Folder, stead: &Stead) -> Connection {
     let file = File::options().write(true).open(&path).unwrap();
     file.set_len(LARGE).unwrap();
     // Old enough that its time is one of the past.
-    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_mins(1)).unwrap();
     let mut connection = stead.connect("web");
     connection.send("GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n");
     let head = connection.answer_head().unwrap();

@@ -1,0 +1,278 @@
+//! The access log as its reader finds it: every format, the fields in their order, no forged line,
+//! no record kept back for long, and a reader that stops stops nobody.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use stead_e2e::process::Signal;
+use stead_e2e::stead::{once, runtime_in};
+use stead_e2e::wait::SOON;
+use stead_e2e::{Connection, Folder, Running, Stead, binary, until};
+
+/// A server with a site, a fixed answer and a file, logging the given way.
+fn start(folder: &Folder, log: &str) -> Stead {
+    folder.write("public/page.html", "<p>page</p>");
+    let config = format!(
+        "[log]\n{log}\n{}",
+        r#"[server.web]
+listen = ["127.0.0.1:0"]
+[[server.web.route]]
+path = "/fixed/{id}"
+respond = "hello, world\n"
+[[server.web.route]]
+path = "/files/{*file}"
+files = { root = "public" }
+[server.web.site.shop]
+hosts = ["shop.example.com"]
+[[server.web.site.shop.route]]
+path = "/cart"
+respond = "cart"
+"#
+    );
+    Stead::start(folder, &config)
+}
+
+const TO_FILE: &str = "access = { file = \"access.log\" }";
+
+#[test]
+fn json_records_hold_every_field_in_order() {
+    let folder = Folder::new();
+    let mut stead = start(&folder, &format!("{TO_FILE}\nformat = \"json\""));
+    let mut connection = stead.connect("web");
+    let request = "GET /fixed/%37?a=b&c HTTP/1.1\r\nHost: www.example.com:8080\r\n\
+        Referer: http://a/\"quoted\"\r\nUser-Agent: test\\agent\r\n\r\n";
+    connection.send(request);
+    let head = connection.answer_head().unwrap();
+    assert_eq!(connection.take(13).unwrap(), b"hello, world\n");
+    let lines = head.fields.iter().map(|(name, value)| name.len() + value.len() + 4);
+    let head_bytes = "HTTP/1.1 200 OK\r\n\r\n".len() + lines.sum::<usize>();
+    connection.request("HEAD", "/files/page.html", &[("Host", "b")]);
+    connection.request("GET", "/nowhere", &[]);
+    connection.request("GET", "/cart", &[("Host", "shop.example.com")]);
+    connection.send("GET /fixed/1 HTTP/1.0\r\n\r\n");
+    connection.rest();
+    stead.stop();
+    let records: Vec<Value> =
+        folder.read("access.log").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.len(), 5);
+    for record in &records {
+        let names: Vec<&str> = record.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, FIELDS);
+        assert_eq!((&record["server"], &record["client"]), (&"web".into(), &"127.0.0.1".into()));
+        let time = record["time"].as_str().unwrap();
+        assert!(time.len() == 24 && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
+        assert!(record["duration_ms"].as_f64() > Some(0.0), "{record}");
+    }
+    let first = &records[0];
+    for (field, value) in [
+        ("site", ""),
+        ("route", "/fixed/{id}"),
+        ("method", "GET"),
+        ("host", "www.example.com:8080"),
+        ("path", "/fixed/7"),
+        ("query", "a=b&c"),
+        ("protocol", "HTTP/1.1"),
+        ("reason", "ok"),
+        ("referer", "http://a/\"quoted\""),
+        ("user_agent", "test\\agent"),
+    ] {
+        assert_eq!(first[field], value, "{field}");
+    }
+    assert_eq!(first["status"], 200);
+    assert_eq!(first["bytes_in"], request.len());
+    assert_eq!(first["bytes_out"], head_bytes + 13);
+    assert_eq!(first["bytes_body"], 13);
+    let field = |index: usize, name: &str| records[index][name].clone();
+    assert_eq!((field(1, "method"), field(1, "bytes_body")), ("HEAD".into(), 0.into()));
+    assert_eq!((field(1, "route"), field(1, "status")), ("/files/{*file}".into(), 200.into()));
+    assert_eq!((field(2, "status"), field(2, "reason")), (404.into(), "no_route".into()));
+    assert_eq!(field(2, "route"), "");
+    assert_eq!((field(3, "site"), field(3, "route")), ("shop".into(), "/cart".into()));
+    assert_eq!(field(4, "protocol"), "HTTP/1.0");
+}
+
+const FIELDS: [&str; 18] = [
+    "time",
+    "server",
+    "site",
+    "route",
+    "client",
+    "method",
+    "host",
+    "path",
+    "query",
+    "protocol",
+    "status",
+    "reason",
+    "bytes_in",
+    "bytes_out",
+    "bytes_body",
+    "duration_ms",
+    "referer",
+    "user_agent",
+];
+
+#[test]
+fn common_and_combined_are_what_other_programs_read() {
+    for (format, tail) in [("common", ""), ("combined", " \"http://from/\" \"agent \\x22x\\x22\"")]
+    {
+        let folder = Folder::new();
+        let mut stead = start(&folder, &format!("{TO_FILE}\nformat = \"{format}\""));
+        let fields = [("Referer", "http://from/"), ("User-Agent", "agent \"x\"")];
+        stead.connect("web").request("GET", "/fixed/1?q=2", &fields);
+        stead.stop();
+        let log = folder.read("access.log");
+        let line = log.strip_suffix('\n').unwrap();
+        let (before, rest) = line.split_once(" [").unwrap();
+        let (time, after) = rest.split_once("] ").unwrap();
+        assert_eq!(before, "127.0.0.1 - -");
+        assert_eq!(after, format!("\"GET /fixed/1?q=2 HTTP/1.1\" 200 13{tail}"));
+        // 20/Nov/2026:12:42:29 +0000
+        let shape: String =
+            time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+        assert!(shape.starts_with("99/") && shape.ends_with("/9999:99:99:99 +9999"), "{time}");
+    }
+}
+
+#[test]
+fn text_is_for_people() {
+    let folder = Folder::new();
+    let mut stead = start(&folder, &format!("{TO_FILE}\nformat = \"text\""));
+    let mut connection = stead.connect("web");
+    connection.request("GET", "/fixed/1?q=2", &[]);
+    connection.request("GET", "/nowhere", &[]);
+    stead.stop();
+    let log = folder.read("access.log");
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(lines[0].contains(" web 127.0.0.1 GET /fixed/1?q=2 200 ok 13B "), "{log}");
+    assert!(lines[1].contains(" GET /nowhere 404 no_route "), "{log}");
+    assert!(lines.iter().all(|line| line.ends_with("ms")), "{log}");
+}
+
+#[test]
+fn the_log_goes_where_it_is_sent() {
+    for (access, stdout, stderr) in
+        [("\"stdout\"", true, false), ("\"stderr\"", false, true), ("\"off\"", false, false)]
+    {
+        let folder = Folder::new();
+        // Without a terminal, automatic means JSON.
+        let mut stead = start(&folder, &format!("access = {access}"));
+        assert_eq!(stead.fetch("web", "/fixed/1").status, 200);
+        let outcome = stead.stop();
+        let is_logged = |text: &str| text.lines().any(|line| line.starts_with("{\"time\":"));
+        assert_eq!(is_logged(&outcome.stdout), stdout, "{access}: {outcome:?}");
+        assert_eq!(is_logged(&outcome.stderr), stderr, "{access}: {outcome:?}");
+    }
+    let folder = Folder::new();
+    let config = format!("[log]\n{TO_FILE}\n").replace("access.log", "absent/access.log");
+    folder.write("stead.toml", config + "[server.web]\nlisten = [\"127.0.0.1:0\"]\n[[server.web.route]]\npath = \"/\"\nrespond = \"x\"\n");
+    let outcome = once(&folder, &["run"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("absent/access.log"), "{outcome:?}");
+}
+
+#[test]
+fn no_request_can_forge_a_line() {
+    for format in ["json", "text", "common", "combined"] {
+        let folder = Folder::new();
+        let mut stead = start(&folder, &format!("{TO_FILE}\nformat = \"{format}\""));
+        let port = stead.port("web");
+        let mut sent = 0;
+        for request in FORGERIES {
+            let mut connection = Connection::open(port);
+            connection.send(request);
+            connection.finish();
+            let answer = connection.rest();
+            assert!(answer.starts_with(b"HTTP/1.1 "), "{format}: {request:?}");
+            sent += 1;
+        }
+        stead.stop();
+        let log = folder.read("access.log");
+        assert_eq!(log.lines().count(), sent, "{format}: {log}");
+        let is_bad =
+            |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+        assert!(!log.contains(is_bad), "{format}: {log}");
+        for line in log.lines() {
+            assert!(!line.starts_with("forged"), "{format}: {line}");
+            match format {
+                "json" => {
+                    let record: Value = serde_json::from_str(line).unwrap();
+                    assert_eq!(record.as_object().map(serde_json::Map::len), Some(FIELDS.len()));
+                    assert_ne!(record["status"], 999, "{line}");
+                }
+                "text" => assert_eq!(line.split(' ').count(), 9, "{line}"),
+                "common" => assert_eq!(line.matches('"').count(), 2, "{line}"),
+                _ => assert_eq!(line.matches('"').count(), 6, "{line}"),
+            }
+        }
+    }
+}
+
+/// Requests whose every part tries to end a field or a line.
+const FORGERIES: &[&[u8]] = &[
+    b"GET /fixed/%0aforged%20line HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET /fixed/%0d%0a127.0.0.1%20-%20-%20forged HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET /fixed/%22%2c%22status%22%3a999 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET /fixed/\"200\" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET /fixed/1?\",\"status\":999,\"x\":\" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET /fixed/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUser-Agent: x\" \"\\\",\"status\":999\r\n\r\n",
+    b"GET /fixed/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUser-Agent: \xff\xfe\x80\r\n\r\n",
+    b"GET /fixed/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nReferer: \xe2\x80\xaeevil\ttab\r\n\r\n",
+    b"GET /fixed/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUser-Agent: \x1b[2Jx\r\n\r\n",
+    b"GET /fixed/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUser-Agent: x\nforged: y\r\n\r\n",
+    b"GET /fixed/1 HTTP/1.1\r\nHost: a\nforged\r\nConnection: close\r\n\r\n",
+    b"'|~!#$ /fixed/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET /fixed/1\x00 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET /fixed/%e2%80%ae HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03forged\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\"b\r\nConnection: close\r\n\r\n",
+];
+
+#[test]
+fn a_record_is_written_within_a_second_or_so() {
+    let folder = Folder::new();
+    let stead = start(&folder, &format!("{TO_FILE}\nformat = \"json\""));
+    for number in 0..3 {
+        let began = Instant::now();
+        stead.fetch("web", &format!("/fixed/{number}"));
+        let written =
+            until(SOON, || (folder.read("access.log").lines().count() > number).then_some(()));
+        assert!(written.is_some());
+        // A second by design; the rest is for a busy machine.
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn a_reader_that_stops_reading_stops_nobody() {
+    let folder = Folder::new();
+    folder.write(
+        "stead.toml",
+        "[process]\nworkers = 1\n[log]\naccess = \"stdout\"\nformat = \"json\"\n[server.web]\n\
+         listen = [\"unix:web.sock\"]\n[[server.web.route]]\npath = \"/\"\nrespond = \"x\"\n",
+    );
+    let (unread, stdout) = std::io::pipe().unwrap();
+    let mut command = binary::command(["run", "-c", "stead.toml"]);
+    command.current_dir(folder.path()).env("RUNTIME_DIRECTORY", runtime_in(&folder));
+    let mut running = Running::spawn_onto(&mut command, stdout);
+    running.wait_for("ready in ").unwrap();
+    let mut connection = Connection::open_unix(&folder.join("web.sock")).unwrap();
+    let batch = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
+    // Far more records than the pipe and the queue hold.
+    for _ in 0..150 {
+        connection.send(&batch);
+        for _ in 0..100 {
+            assert_eq!(connection.answer("GET").status, 200);
+        }
+    }
+    let status = once(&folder, &["status", "--json"]).stdout;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert!(status["counters"]["access_records_dropped"].as_u64() > Some(0), "{status}");
+    // Neither reopening nor ending waits for the reader.
+    running.signal(Signal::USR1);
+    running.signal(Signal::TERM);
+    let outcome = running.wait_at_most(SOON);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stderr.contains("last records"), "{outcome:?}");
+    drop(unread);
+}

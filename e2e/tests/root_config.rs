@@ -1,0 +1,51 @@
+//! What `cargo run --release` at the repository's root starts: everything in its configuration
+//! answers.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use stead_e2e::folder::text_of;
+use stead_e2e::stead::once;
+use stead_e2e::{Folder, Stead};
+
+/// One request for each route: server, target, status and what the answer holds.
+const ROUTES: &[(&str, &str, u16, &str)] = &[
+    ("web", "/", 200, "<html"),
+    ("web", "/hello/world", 200, "hello"),
+    ("web", "/old/place", 308, ""),
+    ("web", "/healthz", 200, ""),
+    ("api", "/heartbeat", 200, "ok"),
+];
+
+#[test]
+fn everything_in_the_repositorys_configuration_answers() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = text_of(&root.join("stead.toml"));
+    let folder = Folder::new();
+    symlink(root.join("public"), folder.join("public")).unwrap();
+    // Any port may be taken here: the system picks others.
+    let config: String = text.lines().map(free_ports).collect();
+    let stead = Stead::start(&folder, &config);
+    let checked = once(&folder, &["check"]);
+    let counted = format!("{} routes, no errors", ROUTES.len());
+    assert!(checked.stdout.contains(&counted), "a test for each route: {checked:?}");
+    for (server, target, status, part) in ROUTES {
+        let answer = stead.fetch(server, target);
+        assert_eq!(answer.status, *status, "{server} {target}");
+        assert!(answer.text().contains(part), "{server} {target}: {}", answer.text());
+    }
+    assert_eq!(stead.fetch("web", "/old/place").value("location"), "/place");
+    assert!(stead.fetch("web", "/").value("content-type").starts_with("text/html"));
+}
+
+/// A line with the ports of its addresses replaced by 0.
+fn free_ports(line: &str) -> String {
+    if !line.starts_with("listen = ") {
+        return format!("{line}\n");
+    }
+    let addresses = line.split('"').enumerate().map(|(index, part)| {
+        let port = part.rfind(':').filter(|_| index % 2 == 1);
+        port.map_or_else(|| part.to_owned(), |at| format!("{}:0", &part[..at]))
+    });
+    addresses.collect::<Vec<_>>().join("\"") + "\n"
+}
