@@ -161,7 +161,12 @@ impl Exchange {
         let mut body = self.worker.buffer();
         body.extend_from_slice(status.as_str().as_bytes());
         body.push(b' ');
-        body.extend_from_slice(status.canonical_reason().unwrap_or("Error").as_bytes());
+        let phrase = match status {
+            // As in the status line: the `http` crate has the phrase of an older RFC.
+            StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
+            other => other.canonical_reason().unwrap_or("Error"),
+        };
+        body.extend_from_slice(phrase.as_bytes());
         body.push(b'\n');
         let mut response = self.respond(status).with_body(body).with_reason(reason);
         response.fields.set(stead_http1::name::CONTENT_TYPE, b"text/plain; charset=utf-8");

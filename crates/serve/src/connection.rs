@@ -431,15 +431,17 @@ impl Connection {
         Ok(Sent { body_bytes: written?, keep: promise.keep_alive })
     }
 
-    /// A tunnel must have been asked for, come with 101, and begin where the request ended;
-    /// anything else is the handler's error.
+    /// A tunnel must have been asked for, come with 101, and begin where the request ended; no
+    /// other interim status is an answer. Anything else is the handler's error.
     fn checked(&self, answer: Response, receiver: &Receiver) -> Response {
-        let switches = answer.status == StatusCode::SWITCHING_PROTOCOLS;
-        let may_switch = receiver.is_complete() && self.exchange.head().upgrade().is_some();
-        if matches!(answer.body, Body::Tunnel(_)) == switches && (may_switch || !switches) {
-            return answer;
-        }
-        self.exchange.refuse(Reason::HandlerError)
+        let is_right = if matches!(answer.body, Body::Tunnel(_)) {
+            answer.status == StatusCode::SWITCHING_PROTOCOLS
+                && self.exchange.head().upgrade().is_some()
+                && receiver.is_complete()
+        } else {
+            !answer.status.is_informational()
+        };
+        if is_right { answer } else { self.exchange.refuse(Reason::HandlerError) }
     }
 
     /// Sends the answer that switches protocols and runs the tunnel to its end.

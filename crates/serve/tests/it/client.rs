@@ -163,6 +163,12 @@ impl Client {
         assert_eq!(self.read_to_close(), "");
     }
 
+    /// Waits for an orderly end without another byte: a reset could have destroyed the answer.
+    pub(crate) fn expect_end(&mut self) {
+        assert_eq!(self.rest, b"");
+        assert_eq!(self.stream.read(&mut [0]).expect("an end, no reset"), 0);
+    }
+
     /// Whether nothing, not even an end, comes for `wait`.
     pub(crate) fn is_silent_for(&mut self, wait: Duration) -> bool {
         self.stream.set_read_timeout(Some(wait)).expect("a read timeout");

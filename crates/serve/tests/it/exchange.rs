@@ -57,6 +57,7 @@ fn kitchen() -> Harness {
         .route("/fields", Make(fields))
         .route("/chain", Make(chain))
         .route("/switch", Switch)
+        .route("/interim", Make(|e: &mut Exchange| e.respond(StatusCode::PROCESSING)))
         .start()
 }
 

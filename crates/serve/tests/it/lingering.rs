@@ -29,10 +29,29 @@ fn the_answer_arrives_though_the_client_sent_much_more() {
             std::thread::sleep(Duration::from_millis(20));
             let answer = client.answer();
             assert_eq!((answer.status, answer.field("connection")), (status, Some("close")));
-            client.expect_closed();
+            client.expect_end();
         }
     }
     harness.expect_open(0);
+}
+
+/// The body was not there yet when the answer was written.
+#[test]
+fn a_body_that_comes_after_the_answer_resets_nothing() {
+    let refuse = Make(|exchange: &mut Exchange| exchange.respond(StatusCode::FORBIDDEN));
+    let harness = Recipe::default().route("/refuse", refuse).start();
+    for connection in ["close", "keep-alive"] {
+        let mut client = harness.connect();
+        let head = format!("POST /refuse HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n");
+        client.send(head + "Content-Length: 60000\r\n\r\n");
+        std::thread::sleep(Duration::from_millis(50));
+        client.send("x".repeat(50_000));
+        std::thread::sleep(Duration::from_millis(50));
+        client.send("x".repeat(10_000));
+        assert_eq!(client.answer().status, 403);
+        client.finish();
+        client.expect_end();
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The loop of middleware: in order, back in reverse, and what they keep released in time.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use stead_base::Reason;
 use stead_core::{Error, Exchange, Flow, Handler, Middleware, Name, Reply, StatusCode};
@@ -152,7 +153,7 @@ fn holding() -> (Calls, Harness) {
     });
     let panics = wait(|_| Box::pin(async { panic!("the script says so") }));
     let harness = Recipe::default()
-        .timeouts(|timeouts| timeouts.request = Some(std::time::Duration::from_millis(200)))
+        .timeouts(|timeouts| timeouts.request = Some(Duration::from_millis(200)))
         .route_with("/", Created, holds())
         .route_with("/panics", panics, holds())
         .route_with("/hang", hang, holds())
@@ -168,7 +169,9 @@ fn what_an_exchange_holds_is_released_when_it_ends() {
     let mut expected = 0;
     let mut check = |why: &str| {
         expected += 1;
+        let started = Instant::now();
         assert!(eventually(|| released.value() == expected), "{why}: {}", released.value());
+        assert!(started.elapsed() < Duration::from_millis(1_500), "{why}: late");
     };
     let mut client = harness.connect();
     assert_eq!(client.get("/").field("x-seen"), Some("yes"));
@@ -183,7 +186,7 @@ fn what_an_exchange_holds_is_released_when_it_ends() {
     check("took too long");
     let mut client = harness.connect();
     client.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n");
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(50));
     client.reset();
     check("the client went away");
     let mut client = harness.connect();

@@ -5,9 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stead_base::Reason;
+use stead_core::Exchange;
 
 use crate::client::Client;
-use crate::handlers::Fixed;
+use crate::handlers::{Fixed, Make, text};
 use crate::harness::{Kitchen, Recipe, eventually};
 
 const MANY: usize = 1_500;
@@ -102,6 +103,33 @@ fn bytes_that_come_in_the_moment_of_parking_are_not_lost() {
     }
     assert_eq!(harness.count(|counters| &counters.requests), 6 * 60 * 12);
     harness.expect_open(0);
+}
+
+/// A parked connection's last request and its end, seen by the park as one event.
+#[test]
+fn a_last_request_with_the_end_behind_it_is_answered() {
+    let block = Make(|exchange: &mut Exchange| {
+        thread::sleep(Duration::from_millis(200));
+        text(exchange, b"woke")
+    });
+    let harness = Recipe::default().route("/", Fixed("hello")).route("/block", block).start();
+    let mut clients: Vec<_> = (0..5).map(|_| harness.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").text(), "hello");
+    }
+    harness.expect_parked(5);
+    let mut blocking = harness.connect();
+    blocking.send("GET /block HTTP/1.1\r\nHost: a\r\n\r\n");
+    thread::sleep(Duration::from_millis(50));
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.finish();
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().text(), "hello");
+        client.expect_end();
+    }
+    assert_eq!(blocking.answer().text(), "woke");
 }
 
 /// The same between accept and the first byte.
