@@ -146,6 +146,10 @@ fn search_one(binaries: &Path, target: &str, options: &Options) -> Result<()> {
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(format!("-max_total_time={}", options.seconds))
         .args(["-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+    let dictionary = fuzz.join("dictionaries").join(format!("{target}.txt"));
+    if dictionary.is_file() {
+        fuzzer.arg(format!("-dict={}", dictionary.display()));
+    }
     let success = run::log_to(&mut fuzzer, &log)?;
     let written = fs::read(&log).with_context(|| log.display().to_string())?;
     let written = String::from_utf8_lossy(&written);

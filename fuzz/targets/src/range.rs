@@ -46,17 +46,20 @@ fn spans_of(ranges: &Ranges, size: u64) -> Vec<ByteSpan> {
 /// Which bytes of the file the field asks for; `None` if it is malformed.
 fn model(field: &[u8], size: u64) -> Option<Vec<bool>> {
     let text = std::str::from_utf8(field).ok()?;
-    let (unit, list) = text.split_once('=')?;
+    let (unit, items) = text.split_once('=')?;
     if !unit.eq_ignore_ascii_case("bytes") {
         return None;
     }
     let mut asked = vec![false; size as usize];
-    for item in list.split(',').map(|item| item.trim_matches([' ', '\t'])) {
+    for item in items.split(',').map(|item| item.trim_matches([' ', '\t'])) {
         if item.is_empty() {
             continue;
         }
         let (first, last) = item.split_once('-')?;
-        let (first, last) = (number(first)?, number(last)?);
+        if !first.bytes().chain(last.bytes()).all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let (first, last) = (number(first), number(last));
         for (at, mark) in (0..u128::from(size)).zip(&mut asked) {
             *mark |= match (first, last) {
                 (Some(first), Some(last)) if first > last => return None,
@@ -70,12 +73,9 @@ fn model(field: &[u8], size: u64) -> Option<Vec<bool>> {
     Some(asked)
 }
 
-/// `None` if it is no number, `Some(None)` if it is absent.
-fn number(digits: &str) -> Option<Option<u128>> {
-    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
+/// The number that digits spell; `None` if there are none.
+fn number(digits: &str) -> Option<u128> {
     // More digits than any file has bytes stand for the largest size.
     let largest = u128::from(u64::MAX);
-    Some((!digits.is_empty()).then(|| digits.parse().map_or(largest, |n: u128| n.min(largest))))
+    (!digits.is_empty()).then(|| digits.parse().map_or(largest, |number: u128| number.min(largest)))
 }
