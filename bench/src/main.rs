@@ -62,7 +62,7 @@ enum Group {
     },
     /// Write docs/benchmarks.md and its plots from the records
     Report(Options),
-    /// Stead alone, once: memory of idle connections against its budget
+    /// Stead alone: memory of idle connections against its budget
     Budgets(Options),
 }
 
@@ -87,6 +87,6 @@ fn main() -> Result<()> {
             outcomes.into_iter().collect()
         }
         Group::Report(options) => report::write(&options.out),
-        Group::Budgets(options) => idle::check_budget(&Session::open(options.stead_once())?),
+        Group::Budgets(options) => idle::check_budget(&Session::open(options.stead_alone())?),
     }
 }

@@ -94,6 +94,8 @@ pub struct Memory {
     pub pss: u64,
     /// Sum of the highest resident sizes so far (`VmHWM`).
     pub resident_peak: u64,
+    /// Part of it in transparent huge pages.
+    pub huge: u64,
 }
 
 pub fn memory(family: &[u32]) -> Result<Memory> {
@@ -101,6 +103,7 @@ pub fn memory(family: &[u32]) -> Result<Memory> {
     for pid in family {
         let rollup = read(format!("/proc/{pid}/smaps_rollup"))?;
         sum.pss += kilobytes(&rollup, "Pss:").context("no Pss in smaps_rollup")?;
+        sum.huge += kilobytes(&rollup, "AnonHugePages:").unwrap_or(0);
         let status = read(format!("/proc/{pid}/status"))?;
         sum.resident_peak += kilobytes(&status, "VmHWM:").context("no VmHWM in status")?;
     }

@@ -82,7 +82,9 @@ const GROUPS: &[Group] = &[
                  one request on each. After the wait: the difference of Pss \
                  (`/proc/PID/smaps_rollup`, all processes of the server) over the difference in \
                  connections. The peak is the same slope of the highest Pss seen while they were \
-                 opened. Afterwards every connection must answer once more. Memory that a server \
+                 opened. Transparent huge pages are off for all servers: one of 2 MiB holds \
+                 thousands of connections, and a slope would tell where the last page ended. \
+                 Afterwards every connection must answer once more. Memory that a server \
                  takes for all its slots at its start (nginx) is in the column of the empty \
                  process, not in the slope. Kernel memory is not counted: it is the same for all.",
         columns: &[

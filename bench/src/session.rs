@@ -35,9 +35,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// The same without peers and with a single run.
-    pub fn stead_once(self) -> Options {
-        Options { peers: Some(Vec::new()), runs: Some(1), no_stead: false, ..self }
+    /// The same without peers and with few runs.
+    pub fn stead_alone(self) -> Options {
+        let runs = self.runs.or(Some(RUNS_ALONE));
+        Options { peers: Some(Vec::new()), runs, no_stead: false, ..self }
     }
 }
 
@@ -174,5 +175,6 @@ pub const STEAL_PERCENT: &str = "steal_percent";
 /// Above these a run is called noisy.
 pub const FOREIGN_PERCENT_MAX: f64 = 5.0;
 pub const STEAL_PERCENT_MAX: f64 = 1.0;
+const RUNS_ALONE: u32 = 3;
 /// Descriptors a process may have in the bench, on whatever machine: figures stay comparable.
 const DESCRIPTORS_MAX: u64 = 20_000;
