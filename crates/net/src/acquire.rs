@@ -7,10 +7,9 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -117,26 +116,27 @@ impl AcquireError {
 pub fn acquire(bind: &Bind, workers: usize) -> Result<Acquired, AcquireError> {
     let result = match bind {
         Bind::AnyAddress(port) => acquire_any(*port, workers),
-        Bind::Address(address) => acquire_tcp(*address, workers),
+        Bind::Address(address) => acquire_tcp(*address, Families::One, workers),
         Bind::Unix(path) => acquire_unix(path, workers),
     };
     result.map_err(|source| {
-        let port = match bind {
-            Bind::AnyAddress(port) => Some(*port),
-            Bind::Address(address) => Some(address.port()),
+        let wanted = match bind {
+            Bind::AnyAddress(port) => Some((None, *port)),
+            Bind::Address(address) => Some((Some(address.ip()), address.port())),
             Bind::Unix(_) => None,
         };
         let in_use = source.kind() == io::ErrorKind::AddrInUse;
-        let holder = port.filter(|port| in_use && *port != 0).and_then(holder_of);
+        let holder = wanted.filter(|_| in_use).and_then(|(ip, port)| holder_of(ip, port));
         AcquireError { bind: bind.clone(), source, holder }
     })
 }
 
 fn acquire_any(port: u16, workers: usize) -> io::Result<Acquired> {
     let six = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    match acquire_tcp(six, workers) {
+    match acquire_tcp(six, Families::Both, workers) {
         Err(error) if is_missing_family(&error) => {
-            acquire_tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), workers)
+            let four = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            acquire_tcp(four, Families::One, workers)
         }
         result => result,
     }
@@ -147,8 +147,15 @@ fn is_missing_family(error: &io::Error) -> bool {
     matches!(code, Some(rustix::io::Errno::AFNOSUPPORT | rustix::io::Errno::ADDRNOTAVAIL))
 }
 
-fn acquire_tcp(address: SocketAddr, workers: usize) -> io::Result<Acquired> {
-    let first = tcp_socket(address)?;
+/// What an IPv6 socket takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Families {
+    One,
+    Both,
+}
+
+fn acquire_tcp(address: SocketAddr, families: Families, workers: usize) -> io::Result<Acquired> {
+    let first = tcp_socket(address, families)?;
     first.bind(&address.into())?;
     first.listen(BACKLOG)?;
     let real = first.local_addr()?.as_socket().unwrap_or(address);
@@ -158,7 +165,7 @@ fn acquire_tcp(address: SocketAddr, workers: usize) -> io::Result<Acquired> {
     }
     descriptors.push(OwnedFd::from(first));
     for _ in 1..workers {
-        let sibling = tcp_socket(real)?;
+        let sibling = tcp_socket(real, families)?;
         sibling.set_reuse_port(true)?;
         sibling.bind(&real.into())?;
         sibling.listen(BACKLOG)?;
@@ -167,12 +174,12 @@ fn acquire_tcp(address: SocketAddr, workers: usize) -> io::Result<Acquired> {
     Ok(Acquired { listening: Listening::Tcp(real), descriptors })
 }
 
-fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+fn tcp_socket(address: SocketAddr, families: Families) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of an earlier process in TIME_WAIT do not keep us out; listeners still do.
     socket.set_reuse_address(true)?;
-    if let IpAddr::V6(ip) = address.ip() {
-        socket.set_only_v6(!ip.is_unspecified())?;
+    if address.is_ipv6() {
+        socket.set_only_v6(families == Families::One)?;
     }
     // PERF: accepted connections inherit it, which saves a call for each.
     socket.set_tcp_nodelay(true)?;
@@ -216,9 +223,15 @@ fn refuse_what_is_alive(path: &Path) -> io::Result<()> {
             "the path exists and is no socket",
         ));
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A full queue must not keep us waiting: somebody is there.
+    probe.set_nonblocking(true)?;
+    match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Ok(()) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::ErrorKind::AddrInUse.into())
+        }
         Err(error) => Err(error),
     }
 }

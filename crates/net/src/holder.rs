@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// A process that listens.
@@ -19,13 +20,13 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The process that listens on TCP `port`, if we may see it. Other users' descriptors stay hidden
-/// from all but root.
-pub fn holder_of(port: u16) -> Option<Holder> {
+/// The process that listens on TCP `port` of `ip` (`None`: of any address) or of all addresses, if
+/// we may see it. Other users' descriptors stay hidden from all but root.
+pub fn holder_of(ip: Option<IpAddr>, port: u16) -> Option<Holder> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| read(Path::new(table)))
-        .flat_map(|table| listening_inodes(&table, port))
+        .flat_map(|table| listening_inodes(&table, ip, port))
         .collect();
     find_process(|link| {
         link.strip_prefix("socket:[")
@@ -34,16 +35,33 @@ pub fn holder_of(port: u16) -> Option<Holder> {
     })
 }
 
-/// Lines look like `0: 00000000:1F90 00000000:0000 0A ... inode`; state 0A listens.
-fn listening_inodes(table: &str, port: u16) -> Vec<String> {
+/// Lines look like `0: 0100007F:1F90 00000000:0000 0A ... inode`; state 0A listens.
+fn listening_inodes(table: &str, ip: Option<IpAddr>, port: u16) -> Vec<String> {
     let of_line = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let local = fields.get(1)?.rsplit(':').next()?;
+        let (address, local_port) = fields.get(1)?.rsplit_once(':')?;
+        let local = parse_address(address)?;
         let listens = fields.get(3) == Some(&"0A");
-        (listens && u16::from_str_radix(local, 16) == Ok(port))
+        let collides = ip.is_none_or(|ip| ip == local || ip.is_unspecified());
+        let collides = collides || local.is_unspecified();
+        (listens && collides && u16::from_str_radix(local_port, 16) == Ok(port))
             .then(|| fields.get(9).map(ToString::to_string))?
     };
     table.lines().skip(1).filter_map(of_line).collect()
+}
+
+/// The kernel writes addresses as words of 32 bits in the machine's order.
+fn parse_address(hex: &str) -> Option<IpAddr> {
+    let word = |at: usize| {
+        let word = u32::from_str_radix(hex.get(at * 8..at * 8 + 8)?, 16).ok()?;
+        Some(word.to_ne_bytes())
+    };
+    if hex.len() == 8 {
+        return Some(IpAddr::from(word(0)?));
+    }
+    let words = [word(0)?, word(1)?, word(2)?, word(3)?];
+    let octets: [u8; 16] = words.concat().try_into().ok()?;
+    Some(IpAddr::from(octets).to_canonical())
 }
 
 fn find_process(is_ours: impl Fn(&str) -> bool) -> Option<Holder> {
@@ -75,10 +93,13 @@ mod tests {
     fn a_listening_socket_leads_to_its_process() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
         let port = listener.local_addr().expect("address").port();
-        let holder = holder_of(port).expect("our own process");
+        let loopback: IpAddr = [127, 0, 0, 1].into();
+        let holder = holder_of(Some(loopback), port).expect("our own process");
         assert_eq!(holder.pid, std::process::id());
         assert!(!holder.name.is_empty());
+        assert_eq!(holder_of(None, port).map(|holder| holder.pid), Some(holder.pid));
+        assert_eq!(holder_of(Some([127, 0, 0, 2].into()), port), None);
         drop(listener);
-        assert_eq!(holder_of(port), None);
+        assert_eq!(holder_of(None, port), None);
     }
 }

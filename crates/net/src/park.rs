@@ -54,6 +54,8 @@ pub type Collect = fn();
 
 /// Wake-ups taken in one turn, so that a burst does not starve what is already active.
 const WAKES_PER_TURN: usize = 256;
+/// Deadlines that may run out in one turn.
+const EXPIRIES_PER_TURN: usize = 256;
 /// Deadlines are looked at no more often than this.
 const DEADLINE_STEP: Duration = Duration::from_millis(100);
 /// A worker that was busy and then quiet for this long gives memory back.
@@ -76,6 +78,8 @@ struct Inner {
     slab: Slab,
     lists: Vec<List>,
     parked: usize,
+    /// The most connections active at once since memory was given back.
+    active_peak: usize,
 }
 
 /// Connections whose deadline is `length` after it was armed: the order of arming is the order of
@@ -93,7 +97,12 @@ impl Park {
         Ok(Self {
             epoll: event::watch(epoll, Interest::READABLE).map_err(|(_, error)| error)?,
             worker,
-            inner: RefCell::new(Inner { slab: Slab::new(), lists: Vec::new(), parked: 0 }),
+            inner: RefCell::new(Inner {
+                slab: Slab::new(),
+                lists: Vec::new(),
+                parked: 0,
+                active_peak: 0,
+            }),
             check_at: Cell::new(None),
             driver: RefCell::new(None),
             busy_at: Cell::new(None),
@@ -113,7 +122,10 @@ impl Park {
 
     /// A new connection, active.
     pub fn admit(&self, peer: Peer, server: u16) -> Token {
-        self.inner.borrow_mut().slab.insert(peer, server)
+        let mut inner = self.inner.borrow_mut();
+        let token = inner.slab.insert(peer, server);
+        inner.note_active();
+        token
     }
 
     /// The other end, the server and the requests so far of an open connection.
@@ -177,6 +189,13 @@ impl Park {
         record.wait = wait;
         record.set_expired(false);
         self.link(&mut inner, token.index, limit);
+    }
+
+    /// Says whom to wake for an active connection, before it has a deadline.
+    pub fn introduce(&self, token: Token, waker: &Waker) {
+        if let Some(record) = self.inner.borrow_mut().slab.find(token) {
+            record.waker = Some(waker.clone());
+        }
     }
 
     /// Takes the deadline of an active connection away.
@@ -258,7 +277,11 @@ impl Park {
                         tokio::task::yield_now().await;
                     }
                 }
-                None => self.look_at_deadlines(wake),
+                None => tokio::task::yield_now().await,
+            }
+            // Also in a flood of wake-ups, or nobody's time would ever run out.
+            if self.check_at.get().is_some_and(|check_at| clock::now() >= check_at) {
+                self.look_at_deadlines(wake);
             }
         }
     }
@@ -309,13 +332,14 @@ impl Park {
     fn look_at_deadlines(&self, wake: &impl Wake) {
         let now = clock::now();
         let mut inner = self.inner.borrow_mut();
-        let mut earliest = None;
+        let (mut earliest, mut expired) = (None, 0);
         for list in 0..inner.lists.len() {
             while let Some((token, deadline)) = inner.first(list) {
-                if deadline > now {
+                if deadline > now || expired == EXPIRIES_PER_TURN {
                     earliest = Some(earlier(earliest, deadline));
                     break;
                 }
+                expired += 1;
                 inner.unlink(token.index);
                 let record = &mut inner.slab[token.index];
                 if record.descriptor.is_none() {
@@ -332,15 +356,22 @@ impl Park {
         }
         let trim_at = self.trim_when_quiet(&mut inner, now);
         let next = trim_at.map(|tick| earlier(earliest, tick)).or(earliest);
-        self.check_at.set(next.map(|tick| tick.max(now + DEADLINE_STEP)));
+        // A full turn goes on at once, else no sooner than a step from now.
+        let step = if expired == EXPIRIES_PER_TURN { Duration::ZERO } else { DEADLINE_STEP };
+        self.check_at.set(next.map(|tick| tick.max(now + step)));
     }
 
     /// Gives memory back after a burst; says when to look again while there is some to give.
     fn trim_when_quiet(&self, inner: &mut Inner, now: Tick) -> Option<Tick> {
         let busy_at = self.busy_at.get()?;
-        if now < busy_at + TRIM_AFTER {
+        let active = inner.slab.len() - inner.parked;
+        let is_quiet = now >= busy_at + TRIM_AFTER;
+        // A trickle of requests keeps a worker from being quiet, not a burst's memory from it.
+        let has_ebbed = inner.active_peak > 4 * active + 256;
+        if !is_quiet && !has_ebbed {
             return Some(busy_at + TRIM_AFTER);
         }
+        inner.active_peak = active;
         self.busy_at.set(None);
         inner.slab.shrink();
         self.worker.trim();
@@ -357,6 +388,7 @@ impl Park {
     fn unpark(&self, inner: &mut Inner, token: Token) {
         inner.unlink(token.index);
         inner.parked -= 1;
+        inner.note_active();
         self.worker.counters.connections_parked.subtract(1);
     }
 
@@ -385,6 +417,10 @@ impl Park {
 const HANG_UP: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
 
 impl Inner {
+    fn note_active(&mut self) {
+        self.active_peak = self.active_peak.max(self.slab.len() - self.parked);
+    }
+
     fn link(&mut self, index: u32, length: Duration, now: Tick) -> Tick {
         let list = self.list(length);
         // The list's own length: deadlines in it stay in order, whoever asked for a longer one.
@@ -463,7 +499,7 @@ mod tests {
         for _ in 0..connections {
             slab.insert(Peer::Unix, 0);
         }
-        Inner { slab, lists: Vec::new(), parked: 0 }
+        Inner { slab, lists: Vec::new(), parked: 0, active_peak: 0 }
     }
 
     /// The deadlines of a list, in its order.
