@@ -105,6 +105,7 @@ reasons! {
     TooManyConnections "too_many_connections" 0 Us "limits.connections was reached";
     TooManyConnectionsPerAddress "too_many_connections_per_ip" 0 Client "limits.connections_per_ip was reached";
     DescriptorsExhausted "descriptors_exhausted" 0 Us "the process or the system has no descriptor left to accept with";
+    Overloaded "overloaded" 503 Us "too much work waits for the disk";
     NotReady "not_ready" 503 Us "the server is starting or draining";
     HandlerError "handler_error" 500 Us "a handler or middleware failed";
     HandlerPanic "handler_panic" 500 Us "a handler or middleware panicked";

@@ -5,14 +5,16 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::{Error, Result};
+use stead_base::Kind;
+
+use crate::{Error, Reason, Result};
 
 /// A piece of work for the blocking pool.
 pub type Job = Box<dyn FnOnce() + Send>;
 
 /// Where such work runs: a small pool of threads, supplied by the worker.
 pub trait Blocking {
-    /// Runs `job` on another thread, soon.
+    /// Runs `job` on another thread, soon; drops it where too many wait already.
     fn run(&self, job: Job);
 }
 
@@ -29,11 +31,15 @@ impl<T: Send + 'static> Pending<T> {
     /// Runs `work` on `pool`.
     ///
     /// # Cancel safety
-    /// Dropping this leaves the work running and forgets its result.
+    /// Dropping this skips work that has not begun and forgets the result of work that has.
     pub fn start(pool: &dyn Blocking, work: impl FnOnce() -> T + Send + 'static) -> Self {
         let shared = Arc::new(Mutex::new(Shared { result: None, waker: None, dropped: false }));
         let sender = Sender(Arc::clone(&shared));
         pool.run(Box::new(move || {
+            if Arc::strong_count(&sender.0) == 1 {
+                // Whoever waited is gone: nobody wants the result.
+                return;
+            }
             let result = work();
             lock(&sender.0).result = Some(result);
         }));
@@ -50,7 +56,8 @@ impl<T> Future for Pending<T> {
             return Poll::Ready(Ok(result));
         }
         if shared.dropped {
-            return Poll::Ready(Err(Error::internal("work on the blocking pool panicked")));
+            let context = "the blocking pool refused the work, or the work panicked";
+            return Poll::Ready(Err(Error::new(Kind::System, Reason::Overloaded, context)));
         }
         shared.waker = Some(context.waker().clone());
         Poll::Pending

@@ -80,9 +80,7 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, server: u16) {
         state.worker.counters.outcome(reason);
         return;
     }
-    let counters = &state.worker.counters;
-    counters.connections_accepted.add(1);
-    counters.connections_open.add(1);
+    state.remember(server);
     let token = state.park.admit(peer, server);
     let mut socket = Socket::new(descriptor);
     let mut input = state.worker.buffer();

@@ -119,10 +119,10 @@ async fn write_file(
         return Ok(0);
     }
     wire.flush(true).await?;
-    let (mut offset, mut was_resident) = (start, true);
+    let (mut offset, mut is_resident) = (start, true);
     while offset < end {
         let turn = (end - offset).min(TURN_BYTES);
-        was_resident &= read_in(wire, file, offset, turn).await?;
+        is_resident &= read_in(wire, file, offset, turn).await?;
         let turn_end = offset + turn;
         while offset < turn_end {
             let left = turn_end - offset;
@@ -152,14 +152,14 @@ async fn write_file(
             wire.end_turn().await;
         }
     }
-    if was_resident && start == 0 && end == file.facts().size {
+    if is_resident && start == 0 && end == file.facts().size {
         file.set_resident(wire.state.worker.now());
     }
     Ok(end - start)
 }
 
 /// Makes sure that the worker does not sleep on the disk when it sends these bytes. Whether they
-/// were in memory already.
+/// were looked at and found in memory.
 async fn read_in(
     wire: &Wire,
     file: &Arc<OpenFile>,
@@ -168,7 +168,8 @@ async fn read_in(
 ) -> Result<bool, Reason> {
     let worker = &wire.state.worker;
     if file.is_resident(worker.now()) {
-        return Ok(true);
+        // Not looked at, so it says nothing new.
+        return Ok(false);
     }
     // The last page of a chunk tells: the kernel reads ahead in order.
     let last = offset + count - 1;

@@ -3,9 +3,9 @@
 //! Nothing here reads or writes a socket. The caller polls [`run`] and pumps bodies meanwhile.
 
 use stead_base::{Reason, Result};
-use stead_core::{Exchange, Flow, Method, Reply, Response, StatusCode, name};
+use stead_core::{Exchange, Flow, Reply, Response, StatusCode, name};
 use stead_http1::Form;
-use stead_route::{Found, Router};
+use stead_route::{Captures, Found, RouteRef, Router};
 
 use crate::snapshot::{Route, Server};
 
@@ -46,44 +46,78 @@ pub(crate) fn route<'a>(
         return refused(exchange, None, reason, None);
     }
     let (head, path, captures) = exchange.route_parts();
-    let lookup = router.find(&Request { head, path }, captures);
-    let site = lookup.site;
-    match lookup.found {
-        Found::Route(found) => {
-            let Some(route) = server.route(found) else {
-                return refused(exchange, site, Reason::NoRoute, None);
-            };
-            if let Some(methods) = route.handler.methods()
-                && !methods.contains(&exchange.method().as_str())
-            {
-                return by_method(exchange, site, methods);
-            }
-            Routed { route: Some(route), site, answer: None }
-        }
-        Found::NotFound => refused(exchange, site, Reason::NoRoute, None),
-        Found::MethodNotAllowed { allow } => {
-            let allow = allow.to_string();
+    let Decision { site, verdict } = decide(server, router, &Request { head, path }, captures);
+    match verdict {
+        Verdict::Route(route, _) => Routed { route: Some(route), site, answer: None },
+        Verdict::NotFound => refused(exchange, site, Reason::NoRoute, None),
+        Verdict::MethodNotAllowed { allow } => {
             refused(exchange, site, Reason::MethodNotAllowed, Some(&allow))
         }
-        Found::Options { allow } => {
-            let answer = options(exchange, &allow.to_string());
-            Routed { route: None, site, answer: Some(answer) }
+        Verdict::Options { allow } => {
+            Routed { route: None, site, answer: Some(options(exchange, &allow)) }
         }
     }
 }
 
-/// A handler that answers only some methods stands behind a route that takes every one.
-fn by_method<'a>(
-    exchange: &Exchange,
-    site: Option<usize>,
-    methods: &'static [&'static str],
-) -> Routed<'a> {
-    let allow = format!("{}, OPTIONS", methods.join(", "));
-    if *exchange.method() == Method::OPTIONS {
-        let answer = options(exchange, &allow);
-        return Routed { route: None, site, answer: Some(answer) };
+/// What a server does with a request, before anything of it runs.
+pub struct Decision<'a> {
+    /// The site's position, where one serves the host.
+    pub site: Option<usize>,
+    /// Who answers.
+    pub verdict: Verdict<'a>,
+}
+
+/// Who answers a request.
+pub enum Verdict<'a> {
+    /// This route, at this place.
+    Route(&'a Route, RouteRef),
+    /// 404.
+    NotFound,
+    /// 405 with `Allow`.
+    MethodNotAllowed {
+        /// The value of `Allow`.
+        allow: String,
+    },
+    /// 204 with `Allow`.
+    Options {
+        /// The value of `Allow`.
+        allow: String,
+    },
+}
+
+/// Asks the router, and the route's handler about the method.
+pub fn decide<'a>(
+    server: &'a Server,
+    router: &Router,
+    request: &impl stead_route::Request,
+    captures: &mut Captures,
+) -> Decision<'a> {
+    let lookup = router.find(request, captures);
+    let verdict = match lookup.found {
+        Found::Route(place) => match server.route(place) {
+            Some(route) => by_method(route, place, request.method()),
+            None => Verdict::NotFound,
+        },
+        Found::NotFound => Verdict::NotFound,
+        Found::MethodNotAllowed { allow } => Verdict::MethodNotAllowed { allow: allow.to_string() },
+        Found::Options { allow } => Verdict::Options { allow: allow.to_string() },
+    };
+    Decision { site: lookup.site, verdict }
+}
+
+/// A handler that answers only some methods may stand behind a route that takes every one.
+fn by_method<'a>(route: &'a Route, place: RouteRef, method: &str) -> Verdict<'a> {
+    match route.handler.methods() {
+        Some(methods) if !methods.contains(&method) => {
+            let allow = format!("{}, OPTIONS", methods.join(", "));
+            if method == "OPTIONS" {
+                Verdict::Options { allow }
+            } else {
+                Verdict::MethodNotAllowed { allow }
+            }
+        }
+        _ => Verdict::Route(route, place),
     }
-    refused(exchange, site, Reason::MethodNotAllowed, Some(&allow))
 }
 
 fn refused<'a>(

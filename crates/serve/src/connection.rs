@@ -47,6 +47,8 @@ pub(crate) struct Connection {
     requests: u32,
     /// Bytes in and out that earlier exchanges account for.
     traffic: (u64, u64),
+    /// Whether an exchange is under way.
+    is_active: bool,
     /// Whether the record stays in the park when this task ends.
     is_parked: bool,
 }
@@ -112,16 +114,23 @@ impl Connection {
             exchange,
             requests: 0,
             traffic: (0, 0),
+            is_active: false,
             is_parked: false,
         };
         // PERF: captured and used in place; an `async fn` would hold its arguments twice.
         async move {
+            poll_fn(|context| Poll::Ready(connection.introduce(context))).await;
             match connection.run(&mut wire).await {
                 End::Park => connection.park(wire),
                 End::Linger => Box::pin(linger(wire)).await,
                 End::Close => wire.release_buffers(),
             }
         }
+    }
+
+    /// Lets the park know whom to wake, also while nothing has a deadline.
+    fn introduce(&self, context: &Context<'_>) {
+        self.state.park.introduce(self.token, context.waker());
     }
 
     /// Serves until the connection is quiet or is to be closed.
@@ -193,7 +202,7 @@ impl Connection {
             }
             wire.release_output();
             let between = wire.decoder.is_idle() && wire.unread().is_empty();
-            if between && self.state.draining.get() {
+            if between && self.state.drains(self.server) {
                 return Next::Close(Some(Reason::Drained));
             }
             let filled = if between {
@@ -206,7 +215,7 @@ impl Connection {
                 Filled::End if between => return Next::Close(None),
                 Filled::End => return Next::Close(Some(Reason::ClientClosedInHead)),
                 Filled::Expired if !between => return Next::Refuse(Reason::HeaderTimeout),
-                Filled::Expired if self.state.draining.get() => {
+                Filled::Expired if self.state.drains(self.server) => {
                     return Next::Close(Some(Reason::Drained));
                 }
                 Filled::Expired if self.idle_limit() <= Some(QUIET_FOR) => {
@@ -233,7 +242,7 @@ impl Connection {
                 wire.arm(context, Wait::Quiet, Some(limit));
                 Poll::Pending
             }
-            Poll::Pending if wire.is_expired() || self.state.draining.get() => {
+            Poll::Pending if wire.is_expired() || self.state.drains(self.server) => {
                 Poll::Ready(Filled::Expired)
             }
             Poll::Pending => Poll::Pending,
@@ -284,7 +293,7 @@ impl Connection {
         let sent = self.answer(wire, &mut receiver, answer, false).await;
         let outcome = sent.as_ref().map_or_else(|cut| *cut, |_| reason);
         let body = sent.unwrap_or(Sent { body_bytes: 0, keep: false }).body_bytes;
-        self.close_account(wire, account, &Routed::none(), status, outcome, body);
+        self.close_account(wire, account, &Routed::none(), Some(status), outcome, body);
         After::Linger
     }
 
@@ -294,7 +303,7 @@ impl Connection {
         let server = state.server(self.server);
         let account = self.open_account();
         self.requests += 1;
-        state.worker.counters.requests_active.add(1);
+        self.set_active(true);
         let ends = server.timeouts.request.map(|limit| state.worker.now() + limit);
         wire.request_ends = ends;
         let head = self.exchange.head();
@@ -321,8 +330,8 @@ impl Connection {
                 }
                 Err(Reason::RequestTimeout) => Some(self.exchange.refuse(Reason::RequestTimeout)),
                 Err(reason) => {
-                    state.worker.counters.requests_active.subtract(1);
-                    self.close_account(wire, account, &routed, StatusCode::OK, reason, 0);
+                    self.set_active(false);
+                    self.close_account(wire, account, &routed, None, reason, 0);
                     return After::Close;
                 }
             },
@@ -339,7 +348,7 @@ impl Connection {
             && !too_large
             // What follows a refused CONNECT may be meant for the tunnel.
             && self.exchange.head().form() != Form::Authority
-            && !state.draining.get()
+            && !state.drains(self.server)
             && !receiver.must_close();
         let sent = {
             let mut answering = pin!(self.answer(wire, &mut receiver, answer, keep));
@@ -349,7 +358,7 @@ impl Connection {
             })
             .await
         };
-        state.worker.counters.requests_active.subtract(1);
+        self.set_active(false);
         let (outcome, body) = match &sent {
             Ok(sent) => (reason, sent.body_bytes),
             Err(cut) => (*cut, 0),
@@ -357,7 +366,7 @@ impl Connection {
         if matches!(sent, Err(Reason::HandlerPanic)) {
             state.worker.counters.panics.add(1);
         }
-        self.close_account(wire, account, &routed, status, outcome, body);
+        self.close_account(wire, account, &routed, Some(status), outcome, body);
         match sent {
             Err(reason) if is_peers_doing(reason) => After::Cut,
             Err(_) => After::Close,
@@ -459,6 +468,16 @@ impl Connection {
         Ok(Sent { body_bytes: 0, keep: false })
     }
 
+    fn set_active(&mut self, is_active: bool) {
+        let counter = &self.state.worker.counters.requests_active;
+        match (self.is_active, is_active) {
+            (false, true) => counter.add(1),
+            (true, false) => counter.subtract(1),
+            _ => {}
+        }
+        self.is_active = is_active;
+    }
+
     fn open_account(&self) -> Account {
         let started = if self.state.log.is_some() { clock::precise() } else { Duration::ZERO };
         Account { started }
@@ -469,7 +488,8 @@ impl Connection {
         wire: &Wire,
         account: Account,
         routed: &Routed<'_>,
-        status: StatusCode,
+        // `None` where the peer was gone before there was one.
+        status: Option<StatusCode>,
         reason: Reason,
         body_bytes: u64,
     ) {
@@ -488,7 +508,7 @@ impl Connection {
                 peer: self.peer,
                 site: server.site_name(routed.site),
                 route: routed.route.map_or("", |route| &route.label),
-                status: status.as_u16(),
+                status: status.map_or(0, |status| status.as_u16()),
                 reason,
                 bytes_in,
                 bytes_out,
@@ -503,6 +523,10 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.set_active(false);
+        if std::thread::panicking() {
+            self.state.worker.counters.panics.add(1);
+        }
         if !self.is_parked {
             self.state.park.remove(self.token);
             self.state.forget(self.server, self.peer);

@@ -21,6 +21,7 @@ mod tunnel;
 mod wire;
 mod worker;
 
+pub use chain::{Decision, Verdict, decide};
 pub use connection_limits::ConnectionLimits;
 pub use fleet::{Fleet, FleetOptions, Listener};
 pub use snapshot::{Route, Server, Snapshot};

@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) draining: Cell<bool>,
     /// The drain took too long: exchanges end where they are.
     pub(crate) cut: Cell<bool>,
+    /// Open connections of servers that are not private: what a drain waits for.
+    pub(crate) open_public: Cell<usize>,
     pub(crate) this: Weak<State>,
 }
 
@@ -37,6 +39,21 @@ impl State {
 
     pub(crate) fn server(&self, index: u16) -> &Server {
         &self.snapshot.servers[usize::from(index)]
+    }
+
+    /// Whether connections of a server must end. Private ones stay: who watches a drain asks them.
+    pub(crate) fn drains(&self, server: u16) -> bool {
+        self.draining.get() && !self.server(server).private
+    }
+
+    /// A connection was admitted.
+    pub(crate) fn remember(&self, server: u16) {
+        let counters = &self.worker.counters;
+        counters.connections_accepted.add(1);
+        counters.connections_open.add(1);
+        if !self.server(server).private {
+            self.open_public.set(self.open_public.get() + 1);
+        }
     }
 
     /// Makes a task of a connection that has something to read.
@@ -51,6 +68,9 @@ impl State {
         let server = self.server(server);
         server.connections.release(&server.limits, peer);
         self.worker.counters.connections_open.subtract(1);
+        if !server.private {
+            self.open_public.set(self.open_public.get().saturating_sub(1));
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         plan.index,
         Arc::clone(&plan.process),
         Arc::clone(&plan.counters),
-        Box::new(BlockingPool),
+        Box::new(BlockingPool::default()),
     ));
     let park = Park::new(Rc::clone(&worker), plan.collect)?;
     let state = Rc::new_cyclic(|this| State {
@@ -69,6 +70,7 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         snapshot: Arc::clone(&plan.snapshot),
         draining: Cell::new(false),
         cut: Cell::new(false),
+        open_public: Cell::new(0),
         this: this.clone(),
     });
     let mut accepting = Vec::new();
@@ -85,7 +87,9 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         () = plan.signals.drain() => {}
     }
     state.draining.set(true);
-    for (task, acceptor, server) in accepting {
+    let is_private = |(_, _, server): &(_, _, u16)| state.server(*server).private;
+    let (private, public): (Vec<_>, Vec<_>) = accepting.into_iter().partition(is_private);
+    for (task, acceptor, server) in public {
         task.abort();
         accept_waiting(&state, &acceptor, server);
     }
@@ -97,6 +101,7 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         () = until_empty(&state) => {}
         () = plan.signals.cut() => cut(&state).await,
     }
+    private.iter().for_each(|(task, _, _)| task.abort());
     logging.abort();
     if let Some(log) = &state.log {
         log.flush();
@@ -130,7 +135,7 @@ async fn cut(state: &State) {
 }
 
 async fn until_empty(state: &State) {
-    while !state.park.is_empty() {
+    while state.open_public.get() > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // Tasks that just closed their connection still write their record.
@@ -145,11 +150,25 @@ async fn until_empty(state: &State) {
     .await;
 }
 
-/// The runtime's own pool of blocking threads.
-struct BlockingPool;
+/// The runtime's own pool of blocking threads, with a bounded queue.
+#[derive(Default)]
+struct BlockingPool {
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Jobs that may wait for one worker's pool.
+const BLOCKING_QUEUE_MAX: usize = 1024;
 
 impl Blocking for BlockingPool {
     fn run(&self, job: Job) {
-        drop(tokio::task::spawn_blocking(job));
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= BLOCKING_QUEUE_MAX {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let waiting = Arc::clone(&self.waiting);
+        drop(tokio::task::spawn_blocking(move || {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            job();
+        }));
     }
 }
