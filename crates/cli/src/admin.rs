@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde_json::Value;
 
+use crate::SocketArgs;
 use crate::check::counted;
 use crate::locate::locate;
 use crate::output::print;
-use crate::{SocketArgs, WRONG_USE};
 
 pub(crate) fn status(args: &SocketArgs, json: bool) -> anyhow::Result<ExitCode> {
-    let Some(socket) = socket(args)? else { return Ok(ExitCode::from(WRONG_USE)) };
+    let socket = socket(args)?;
     let (_, body) = call(&socket, "GET", "/status")?;
     let status: Value = serde_json::from_slice(&body).context("the answer is no JSON")?;
     if json {
@@ -25,7 +25,7 @@ pub(crate) fn status(args: &SocketArgs, json: bool) -> anyhow::Result<ExitCode> 
 }
 
 pub(crate) fn stop(args: &SocketArgs, now: bool) -> anyhow::Result<ExitCode> {
-    let Some(socket) = socket(args)? else { return Ok(ExitCode::from(WRONG_USE)) };
+    let socket = socket(args)?;
     let path = if now { "/stop?now" } else { "/stop" };
     let (status, _) = call(&socket, "POST", path)?;
     anyhow::ensure!(status == 202, "{} answered {status}", socket.display());
@@ -33,18 +33,13 @@ pub(crate) fn stop(args: &SocketArgs, now: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The socket that was named, or the one of the configuration; `None` where that has errors.
-fn socket(args: &SocketArgs) -> anyhow::Result<Option<PathBuf>> {
+/// The socket that was named, or the one of the configuration, which may have errors by now.
+fn socket(args: &SocketArgs) -> anyhow::Result<PathBuf> {
     if let Some(socket) = &args.socket {
-        return Ok(Some(socket.clone()));
+        return Ok(socket.clone());
     }
     let path = locate(&args.config)?;
-    let checked = stead::check(&path);
-    let Some(configuration) = &checked.configuration else {
-        crate::check::print(&checked);
-        return Ok(None);
-    };
-    Ok(Some(stead::Runtime::of(configuration, &path).socket()))
+    Ok(stead::Runtime::of(&stead::check(&path), &path).socket())
 }
 
 fn call(socket: &Path, method: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {

@@ -31,10 +31,10 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let path = locate(&args.config)?;
     let checked = stead::check(&path);
     print(&checked);
-    let Some(configuration) = checked.configuration.as_ref().filter(|_| checked.is_ok()) else {
+    if !checked.is_ok() {
         tell(summary(&checked, &path));
         return Ok(ExitCode::from(WRONG_USE));
-    };
+    }
     let mut headers = Vec::new();
     for field in &args.headers {
         let Some((name, value)) = field.split_once(':') else {
@@ -49,7 +49,7 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         headers,
         server: args.server.clone(),
     };
-    match stead::explain(configuration, &checked.sources, &question) {
+    match stead::explain(&checked, &question) {
         Ok(explanations) => {
             for line in explanations.iter().flat_map(|explanation| &explanation.lines) {
                 output::print(line)?;

@@ -25,8 +25,8 @@ pub(crate) fn files(args: &FilesArgs) -> anyhow::Result<ExitCode> {
     let directory = std::fs::canonicalize(&args.directory)
         .with_context(|| format!("cannot serve {}", args.directory.display()))?;
     let text = configuration(&directory, &args.listen, args.listing)?;
-    // The name of the made-up file decides where the admin socket is: one for each folder.
-    let path = directory.join("stead files");
+    // The made-up file's name decides where the admin socket is: one for each folder and address.
+    let path = directory.join(format!("stead files {}", args.listen));
     let checked = stead::check_files(&path, &Text(text), &|_| None);
     crate::run::serve(checked, &path, &directory.display().to_string())
 }

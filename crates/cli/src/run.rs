@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -38,7 +38,7 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
         configuration.servers.iter().map(|(_, server)| server.route_count()).collect();
     let options = StartOptions {
         path: path.to_owned(),
-        runtime: Some(Runtime::of(configuration, path)),
+        runtime: Some(Runtime::of(&checked, path)),
         collect: stead_sys::memory::collect_mimalloc,
         is_terminal: std::io::stdout().is_terminal(),
     };
@@ -122,7 +122,10 @@ async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
             }
             Some(asked) = control.recv() => match asked {
                 Control::Stop => break,
-                Control::StopNow => return Ok(ExitCode::SUCCESS),
+                Control::StopNow => {
+                    tokio::task::spawn_blocking(move || stead.drain(Duration::ZERO)).await?;
+                    return Ok(ExitCode::SUCCESS);
+                }
             },
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! # Why
 //! A balancer or an orchestrator restarts what is not live, and sends no new traffic to what is not
-//! ready; `drain.before` gives it time to notice.
+//! ready.
 //!
 //! # Example
 //! ```toml

@@ -1,9 +1,8 @@
 //! Every address of a configuration, bound before anything serves.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 
-use stead_config::{Address, Configuration, Host, Sources, Spanned};
+use stead_config::{Address, Configuration, Host};
 use stead_net::{AcquireError, Acquired, Bind, Listening, acquire};
 
 /// One address that was bound, for every worker.
@@ -24,13 +23,12 @@ pub struct BindError {
 /// Binds everything; on an error what was bound is released.
 pub(crate) fn bind_all(
     configuration: &Configuration,
-    sources: &Sources,
     workers: usize,
 ) -> Result<Vec<Bound>, Vec<BindError>> {
     let (mut bound, mut errors) = (Vec::new(), Vec::new());
     for (server, (name, config)) in configuration.servers.iter().enumerate() {
         for address in &config.listen {
-            match bind_one(address, sources, workers) {
+            match bind_one(&address.value, workers) {
                 Ok(acquired) => {
                     bound.extend(acquired.into_iter().map(|acquired| Bound { server, acquired }));
                 }
@@ -45,14 +43,10 @@ pub(crate) fn bind_all(
     Err(errors)
 }
 
-fn bind_one(
-    address: &Spanned<Address>,
-    sources: &Sources,
-    workers: usize,
-) -> Result<Vec<Acquired>, AcquireError> {
+fn bind_one(address: &Address, workers: usize) -> Result<Vec<Acquired>, AcquireError> {
     let one = |bind: Bind| acquire(&bind, workers).map(|acquired| vec![acquired]);
-    match &address.value {
-        Address::Unix(path) => one(Bind::Unix(beside(sources.directory(address.span.file), path))),
+    match address {
+        Address::Unix(path) => one(Bind::Unix(path.clone())),
         Address::Tcp { host: Host::Any, port } => one(Bind::AnyAddress(*port)),
         Address::Tcp { host: Host::Ip(ip), port } => {
             one(Bind::Address(SocketAddr::new(*ip, *port)))
@@ -75,8 +69,4 @@ fn localhost(port: u16, workers: usize) -> Result<Vec<Acquired>, AcquireError> {
         Err(error) if error.is_missing_family() => Ok(vec![four]),
         Err(error) => Err(error),
     }
-}
-
-fn beside(directory: &Path, path: &Path) -> PathBuf {
-    directory.join(path)
 }

@@ -15,6 +15,8 @@ pub struct Checked {
     pub configuration: Option<Configuration>,
     /// What it compiled to, where nothing had an error.
     pub(crate) compiled: Option<Compiled>,
+    /// `process.name`, also where something else has an error.
+    pub name: Option<String>,
     /// The merged text with its positions.
     pub document: Document,
     /// The files.
@@ -47,16 +49,31 @@ pub fn check_files(path: &Path, files: &dyn Files, environment: &Environment<'_>
                 diagnostics.append(warnings);
                 compiled = Some(done);
             }
-            Err(errors) => diagnostics.append(errors),
+            Err(errors) => append_new(&mut diagnostics, &errors),
         }
         diagnostics.sort();
     }
     let compiled = compiled.filter(|_| !diagnostics.has_errors());
     Checked {
+        name: process_name(loaded.configuration.as_ref().or(loaded.partial.as_ref())),
         configuration: loaded.configuration,
         compiled,
         document: loaded.document,
         sources: loaded.sources,
         diagnostics,
     }
+}
+
+/// Adds what compiling found, but for texts that are known to be wrong: one mistake is one error.
+fn append_new(diagnostics: &mut Diagnostics, found: &Diagnostics) {
+    let known: Vec<_> = diagnostics.iter().filter_map(|diagnostic| diagnostic.span).collect();
+    for diagnostic in found.iter() {
+        if diagnostic.span.is_none_or(|span| !known.contains(&span)) {
+            diagnostics.push(diagnostic.clone());
+        }
+    }
+}
+
+fn process_name(configuration: Option<&Configuration>) -> Option<String> {
+    configuration.and_then(|known| known.process.name.as_ref()).map(|name| name.value.clone())
 }

@@ -1,10 +1,11 @@
 //! What would answer a request, and why: the decision of the router, shown.
 
-use stead_config::{Configuration, RouteConfig, ServerConfig, Sources, Span};
+use stead_config::{RouteConfig, ServerConfig, Sources, Span};
 use stead_http1::{RequestDecoder, RequestHead};
-use stead_route::{Found, RouteRef, Router, Sample, Verdict, canonicalize};
+use stead_route::{RouteRef, Router, Sample, Verdict, canonicalize};
+use stead_serve::{Server, Verdict as Decided, decide};
 
-use crate::compile::router_spec;
+use crate::check::Checked;
 
 /// A request to explain.
 #[derive(Clone, Debug, Default)]
@@ -30,18 +31,18 @@ pub struct Explanation {
 ///
 /// # Errors
 /// The URL is none, its path is refused, or there is no such server; the text says what to write.
-pub fn explain(
-    configuration: &Configuration,
-    sources: &Sources,
-    question: &Question,
-) -> Result<Vec<Explanation>, String> {
+pub fn explain(checked: &Checked, question: &Question) -> Result<Vec<Explanation>, String> {
+    let (Some(configuration), Some(compiled)) = (&checked.configuration, &checked.compiled) else {
+        return Err("the configuration has errors".to_owned());
+    };
     let sample = sample(question)?;
     let mut explanations = Vec::new();
-    for (name, config) in configuration.servers.iter() {
+    let servers = configuration.servers.iter().zip(&compiled.snapshot.servers);
+    for ((name, config), server) in servers {
         if question.server.as_ref().is_some_and(|wanted| *wanted != name.value) {
             continue;
         }
-        explanations.push(of_server(&name.value, config, sources, &sample)?);
+        explanations.push(of_server(config, server, &checked.sources, &sample));
     }
     if explanations.is_empty() {
         let names: Vec<&str> =
@@ -86,39 +87,37 @@ fn sample(question: &Question) -> Result<Sample, String> {
 }
 
 fn of_server(
-    name: &str,
     config: &ServerConfig,
+    server: &Server,
     sources: &Sources,
     sample: &Sample,
-) -> Result<Explanation, String> {
-    let (router, _) = Router::build(&router_spec(config)).map_err(|problems| {
-        problems.first().map_or_else(String::new, |problem| problem.message.clone())
-    })?;
+) -> Explanation {
+    let router = &server.router;
     let mut captures = stead_route::Captures::new();
-    let lookup = router.find(sample, &mut captures);
-    let mut lines = vec![format!("server {name}: {} {}", sample.method, sample.path)];
-    if let Some(site) = lookup.site.and_then(|site| config.sites.0.get(site)) {
+    let decision = decide(server, router, sample, &mut captures);
+    let mut lines = vec![format!("server {}: {} {}", server.name, sample.method, sample.path)];
+    if let Some(site) = decision.site.and_then(|site| config.sites.0.get(site)) {
         lines.push(format!("  site {} by host {}", site.0.value, host(sample)));
     }
-    match lookup.found {
-        Found::Route(found) => winner(&mut lines, config, sources, found),
-        Found::NotFound => lines.push("  404 no_route: no route matches".to_owned()),
-        Found::MethodNotAllowed { allow } => {
+    match &decision.verdict {
+        Decided::Route(_, place) => winner(&mut lines, config, sources, *place),
+        Decided::NotFound => lines.push("  404 no_route: no route matches".to_owned()),
+        Decided::MethodNotAllowed { allow } => {
             lines.push(format!("  405 method_not_allowed, Allow: {allow}"));
         }
-        Found::Options { allow } => lines.push(format!("  204 to OPTIONS, Allow: {allow}")),
+        Decided::Options { allow } => lines.push(format!("  204 to OPTIONS, Allow: {allow}")),
     }
-    if let Found::Route(found) = lookup.found
-        && let Some(names) = router.captures_of(found)
+    if let Decided::Route(_, place) = decision.verdict
+        && let Some(names) = router.captures_of(place)
     {
         for (capture, value) in names.names.iter().zip(captures.iter(&sample.path)) {
             lines.push(format!("    {capture} = {value:?}"));
         }
     }
-    others(&mut lines, &router, config, sources, sample);
+    others(&mut lines, router, config, sources, sample);
     lines.push(format!("  limits {}", one_line(&crate::status::limits(&config.limits))));
     lines.push(format!("  timeouts {}", one_line(&crate::status::timeouts(&config.timeouts))));
-    Ok(Explanation { lines })
+    Explanation { lines }
 }
 
 fn winner(lines: &mut Vec<String>, config: &ServerConfig, sources: &Sources, found: RouteRef) {

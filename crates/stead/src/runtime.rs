@@ -7,7 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
-use stead_config::Configuration;
+
+use crate::check::Checked;
 
 /// Where a Stead of one name keeps its socket and lock.
 #[derive(Clone, Debug)]
@@ -42,11 +43,10 @@ fn by(pid: Option<u32>) -> String {
 }
 
 impl Runtime {
-    /// The place for a configuration: `$RUNTIME_DIRECTORY`, else `/run/stead/NAME` as root, else
-    /// `$XDG_RUNTIME_DIR/stead/NAME`, else the same in the temporary directory.
-    pub fn of(configuration: &Configuration, path: &Path) -> Self {
-        let name = configuration.process.name.as_ref();
-        let name = name.map_or_else(|| default_name(path), |name| name.value.clone());
+    /// The place for the configuration at `path`: `$RUNTIME_DIRECTORY`, else `/run/stead/NAME` as
+    /// root, else `$XDG_RUNTIME_DIR/stead/NAME`, else `stead-UID-NAME` in the temporary directory.
+    pub fn of(checked: &Checked, path: &Path) -> Self {
+        let name = checked.name.clone().unwrap_or_else(|| default_name(path));
         Self { directory: directory(&name) }
     }
 

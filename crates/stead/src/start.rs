@@ -99,13 +99,12 @@ impl Stead {
     /// # Errors
     /// All addresses that could not be bound at once, or the first other thing that failed.
     pub fn start(checked: Checked, options: StartOptions) -> Result<Self, StartError> {
-        let sources = checked.sources;
         let (Some(configuration), Some(compiled)) = (checked.configuration, checked.compiled)
         else {
             return Err(StartError::Configuration);
         };
         let workers = worker_count(configuration.process.workers);
-        let bound = bind_all(&configuration, &sources, workers).map_err(StartError::Bind)?;
+        let bound = bind_all(&configuration, workers).map_err(StartError::Bind)?;
         let mut guard = Release(bound.iter().map(|b| b.acquired.listening.clone()).collect());
         let log = open_log(&configuration, options.is_terminal)?;
         let started = start(compiled, &configuration, bound, options, workers, log, &mut guard)?;
