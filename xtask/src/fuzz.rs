@@ -6,6 +6,7 @@
 //! the build directory; `--keep` merges those that reach new code into the committed corpus, which
 //! `cargo xtask test` replays. What breaks a parser is written to `fuzz/artifacts/`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -190,45 +191,60 @@ fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
-/// Merges what reaches new code into the committed corpus, the smallest inputs first, up to a cap.
+/// Makes the committed corpus anew: its named seeds stay, and of all that was ever found, what
+/// reaches more code than they do is added, the smallest inputs first, up to a cap.
 fn keep(binaries: &Path, target: &str, found: &Path, committed: &Path) -> Result<()> {
     let merged = found.with_extension("merged");
     if merged.exists() {
         fs::remove_dir_all(&merged)?;
     }
     fs::create_dir_all(&merged)?;
+    let (seeds, earlier): (Vec<_>, Vec<_>) =
+        files_in(committed)?.into_iter().partition(|path| !is_found(path));
+    for seed in &seeds {
+        fs::copy(seed, merged.join(name_of(seed)?))?;
+    }
     let mut fuzzer = run::command(binaries.join(target));
-    fuzzer.arg("-merge=1").args([&merged, committed, found]);
+    fuzzer.arg("-set_cover_merge=1").args([&merged, committed, found]);
     if !run::log_to(&mut fuzzer, &found.with_extension("merge.log"))? {
         bail!("merging the corpus of `{target}` failed");
     }
-    let mut inputs = Vec::new();
-    for entry in fs::read_dir(&merged)? {
-        let entry = entry?;
-        inputs.push((entry.metadata()?.len(), entry.path()));
+    for path in earlier {
+        fs::remove_file(path)?;
     }
-    inputs.sort();
-    let room = CORPUS_FILES_MAX.saturating_sub(fs::read_dir(committed)?.count());
-    let known = |path: &Path| path.file_name().is_some_and(|name| committed.join(name).exists());
-    for (_, input) in inputs.iter().filter(|(_, path)| !known(path)).take(room) {
-        let name = input.file_name().context("an input without a name")?;
-        fs::copy(input, committed.join(name))?;
+    let mut added: Vec<_> = files_in(&merged)?.into_iter().filter(|path| is_found(path)).collect();
+    added.sort_by_key(|path| path.metadata().map_or(u64::MAX, |meta| meta.len()));
+    added.truncate(CORPUS_FILES_MAX.saturating_sub(seeds.len()));
+    for path in &added {
+        fs::copy(path, committed.join(name_of(path)?))?;
     }
+    println!("{target}: {} seeds, {} found inputs kept", seeds.len(), added.len());
     Ok(())
+}
+
+/// Whether libFuzzer named the input, by its SHA-1.
+fn is_found(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn name_of(path: &Path) -> Result<&OsStr> {
+    path.file_name().context("an input without a name")
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths?;
+    paths.sort();
+    Ok(paths)
 }
 
 /// The names of all targets: their files in `fuzz/fuzz_targets/`.
 fn targets() -> Result<Vec<String>> {
-    let folder = workspace::root().join("fuzz/fuzz_targets");
-    let mut names = Vec::new();
-    for entry in fs::read_dir(&folder).context("fuzz/fuzz_targets")? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
-        }
-    }
-    names.sort();
-    Ok(names)
+    let files = files_in(&workspace::root().join("fuzz/fuzz_targets"))?;
+    let stems = files.iter().filter_map(|path| path.file_stem());
+    Ok(stems.map(|stem| stem.to_string_lossy().into_owned()).collect())
 }
 
 fn has_cxx() -> bool {
