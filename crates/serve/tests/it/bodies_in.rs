@@ -40,7 +40,7 @@ fn a_slow_handler_bounds_what_is_read_of_an_upload() {
     let Listening::Tcp(address) = acquired.listening else { panic!("TCP expected") };
     let listener: OwnedFd = acquired.descriptors.into_iter().next().expect("one worker");
     set_socket_recv_buffer_size(&listener, 8 << 10).expect("a small buffer");
-    let harness = Recipe::default().route("/", slow).on(listener).start();
+    let harness = Recipe::default().route("/", slow).on(vec![listener]).start();
     let mut client = Client::connect_narrow(address);
     client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n"));
     let mut pipe = client.stream.try_clone().expect("a second handle");

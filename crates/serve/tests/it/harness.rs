@@ -33,8 +33,9 @@ pub(crate) struct Recipe {
     timeouts: Timeouts,
     access_log: bool,
     routes: Vec<(RouteSpec, Route)>,
-    /// In place of a listener of its own.
-    listener: Option<OwnedFd>,
+    private: bool,
+    /// In place of a listener of its own: one descriptor for each worker.
+    listener: Option<Vec<OwnedFd>>,
 }
 
 /// What a fleet is made from, beside its servers.
@@ -106,9 +107,14 @@ impl Recipe {
         self
     }
 
-    /// Serves what `descriptor` accepts, if it accepts anything at all.
-    pub(crate) fn on(mut self, descriptor: OwnedFd) -> Self {
-        self.listener = Some(descriptor);
+    pub(crate) fn private(mut self) -> Self {
+        self.private = true;
+        self
+    }
+
+    /// Serves what these accept, one for each worker, if they accept anything at all.
+    pub(crate) fn on(mut self, descriptors: Vec<OwnedFd>) -> Self {
+        self.listener = Some(descriptors);
         self
     }
 
@@ -129,7 +135,7 @@ impl Recipe {
             routes: answers,
             sites: Vec::new(),
             access_log: self.access_log,
-            private: false,
+            private: self.private,
             connections: ConnectionLimits::default(),
         }
     }
@@ -140,7 +146,7 @@ impl Kitchen {
         let (mut addresses, mut listeners, mut servers) = (Vec::new(), Vec::new(), Vec::new());
         for (index, mut recipe) in recipes.into_iter().enumerate() {
             let (address, descriptors) = match recipe.listener.take() {
-                Some(descriptor) => (SocketAddr::from(([127, 0, 0, 1], 0)), vec![descriptor]),
+                Some(descriptors) => (SocketAddr::from(([127, 0, 0, 1], 0)), descriptors),
                 None => bind(self.workers),
             };
             addresses.push(address);

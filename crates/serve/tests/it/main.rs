@@ -24,6 +24,7 @@ mod lingering;
 mod middleware;
 mod panics;
 mod park;
+mod several_workers;
 mod silent_peers;
 mod sizes;
 mod slow_peers;

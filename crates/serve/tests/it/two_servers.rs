@@ -39,8 +39,8 @@ fn a_broken_listener_and_a_panicking_handler_leave_the_others_without_an_error()
     let harness = Kitchen::default().start(vec![
         Recipe::default().route("/", Fixed("good")),
         Recipe::default().route("/", Panics),
-        Recipe::default().route("/", Fixed("none")).on(no_listener()),
-        Recipe::default().route("/", Fixed("for a while")).on(failing),
+        Recipe::default().route("/", Fixed("none")).on(vec![no_listener()]),
+        Recipe::default().route("/", Fixed("for a while")).on(vec![failing]),
     ]);
     let (good, panicking) = (harness.addresses[0], harness.addresses[1]);
     let load: Vec<_> = (0..3)
