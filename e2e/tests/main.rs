@@ -8,6 +8,7 @@ mod changes;
 mod check;
 mod doc_tree;
 mod files;
+mod isolation;
 mod log;
 mod paths;
 mod ranges;
