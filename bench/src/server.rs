@@ -81,6 +81,7 @@ pub struct Place {
 
 impl Place {
     pub fn create(below: &Path, descriptors: u64, stead: PathBuf) -> Result<Place> {
+        remove_left_behind(below);
         let path = below.join(format!("work-{}", std::process::id()));
         fs::create_dir_all(path.join("root"))
             .with_context(|| format!("create {}", path.display()))?;
@@ -348,6 +349,17 @@ fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid as i32) {
         // The process may have ended in this moment.
         let _ = kill_process(pid, signal);
+    }
+}
+
+/// Removes the folders of benches that were killed: their process is gone.
+fn remove_left_behind(below: &Path) {
+    for entry in fs::read_dir(below).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix("work-")?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
