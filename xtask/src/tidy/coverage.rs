@@ -22,11 +22,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     for (number, _) in RULES {
         if !tests.contains_key(number) {
             let message = format!("rule {number} has no test `security_{number:02}_…`");
-            if ENFORCED {
-                findings.push(Finding::new(FILE, 0, message));
-            } else {
-                println!("note: {message}");
-            }
+            findings.push(Finding::new(FILE, 0, message));
         }
     }
     for (number, places) in &tests {
@@ -91,9 +87,6 @@ fn table_of(tests: &Tests) -> String {
 fn shown(path: &Path) -> String {
     path.display().to_string()
 }
-
-/// Whether a rule without a test fails `tidy`, or is only printed.
-const ENFORCED: bool = false;
 
 const PLACES: &[&str] = &["crates", "e2e", "fuzz"];
 
