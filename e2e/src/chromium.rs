@@ -1,8 +1,8 @@
 //! A headless Chromium, driven by the protocol of its developer tools.
 //!
 //! Messages are JSON objects that end in a NUL, on two named pipes (`--remote-debugging-pipe`:
-//! descriptor 3 is read, 4 is written). Every response and every failed load of the page is kept, so
-//! that a test can say that none failed.
+//! descriptor 3 is read, 4 is written). Every response and every failed load of the page is kept,
+//! so that a test can say that none failed.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};

@@ -1,8 +1,8 @@
 //! A small HTTP/1.1 client that sends exactly the bytes it is given.
 //!
-//! Independent of Stead's own engine on purpose. Reads answers one after another, so that a test can
-//! pipeline, be slow, or stop in the middle. A test that waits for bytes fails after a while instead
-//! of hanging.
+//! Independent of Stead's own engine on purpose. Reads answers one after another, so that a test
+//! can pipeline, be slow, or stop in the middle. A test that waits for bytes fails after a while
+//! instead of hanging.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};

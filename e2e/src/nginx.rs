@@ -1,4 +1,4 @@
-//! The nginx that Stead is compared with: the real one, in the foreground, with a prefix of its own.
+//! The nginx that Stead is compared with: the real one, in the foreground, with its own prefix.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! Processes that a test started, with all that they said.
 //!
-//! What is still running when its owner is dropped gets SIGTERM, and SIGKILL if it does not end soon,
-//! always by its own process id.
+//! What is still running when its owner is dropped gets SIGTERM, and SIGKILL if it does not end
+//! soon, always by its own process id.
 
 use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;

@@ -1,5 +1,5 @@
-//! The configuration as its author meets it: errors with their places, `check`, `explain`, `schema`,
-//! `init` and `completions`, through the real binary.
+//! The configuration as its author meets it: errors with their places, `check`, `explain`,
+//! `schema`, `init` and `completions`, through the real binary.
 
 use std::process::Command;
 
