@@ -1,8 +1,8 @@
 //! Chunked bodies: held against a second, slower reader of the same rules.
 //!
 //! The input is what follows the head of a chunked request. The model reads the grammar of RFC 9112
-//! §7.1 from a complete input, without the limits on extensions; where it says "malformed" the engine
-//! must, and where both read a body it must be the same one.
+//! §7.1 from a complete input, without the limits on extensions; where it says "malformed" the
+//! engine must, and where both read a body it must be the same one.
 
 use stead_http1::encode;
 
