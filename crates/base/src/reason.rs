@@ -40,7 +40,7 @@ pub struct ReasonFacts {
 }
 
 macro_rules! reasons {
-    ($($(#[$attribute:meta])* $name:ident $code:literal $status:literal $side:ident $meaning:literal;)*) => {
+    ($($name:ident $code:literal $status:literal $side:ident $meaning:literal;)*) => {
         /// How an exchange or a connection ended.
         #[allow(clippy::doc_markdown, reason = "meanings are prose for people, not Markdown")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,6 +1,7 @@
 //! Quantities with units: sizes, rates and durations, as people write them.
 //!
-//! `"16KiB"` is 1024-based, `"16KB"` 1000-based; `"240B/s"` is a rate; `"10s"`, `"250ms"`, `"1h"` and
+//! `"16KiB"` is 1024-based, `"16KB"` 1000-based; `"240B/s"` is a rate; `"10s"`, `"250ms"`, `"1h"`
+//! and
 //! `"7d"` are durations. A number without a unit is refused: the error says what to write.
 
 use std::fmt;

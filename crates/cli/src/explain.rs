@@ -23,7 +23,7 @@ pub(crate) struct ExplainArgs {
     /// Only this server.
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
-    /// http://host/path?query, or a path alone.
+    /// <http://host/path?query>, or a path alone.
     url: String,
 }
 

@@ -1,8 +1,8 @@
 //! Where a server listens: `":8080"`, `"127.0.0.1:80"`, `"[::1]:80"`, `"localhost:80"`,
 //! `"unix:run/web.sock"`.
 //!
-//! Names other than `localhost` are refused: what they resolve to may change between two starts, and
-//! the configuration would not say where it listens. Port 0 lets the system choose.
+//! Names other than `localhost` are refused: what they resolve to may change between two starts,
+//! and the configuration would not say where it listens. Port 0 lets the system choose.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

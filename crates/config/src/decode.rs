@@ -1,9 +1,9 @@
 //! From the positioned tree to typed values, with every error collected.
 //!
 //! A type says how it is decoded by [`Config`], nearly always through the derive. The [`Decoder`]
-//! carries what decoding needs beside the value (files, kinds, the key being read) and collects what
-//! is wrong. A type that cannot be decoded reports why and gives `None`; its neighbours are decoded
-//! all the same, so that one run shows everything.
+//! carries what decoding needs beside the value (files, kinds, the key being read) and collects
+//! what is wrong. A type that cannot be decoded reports why and gives `None`; its neighbours are
+//! decoded all the same, so that one run shows everything.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::{
 
 /// A type that a value of the configuration decodes into. Write `#[derive(Config)]`.
 ///
-/// On a struct with named fields, each field is a key of a table. Its doc comment is its text in the
-/// reference and in the schema. A field without default is required, unless it is an `Option`.
+/// On a struct with named fields, each field is a key of a table. Its doc comment is its text in
+/// the reference and in the schema. A field without default is required, unless it is an `Option`.
 ///
-/// - `#[config(default = "10s")]`: what counts where the key is missing, as TOML writes it: a string,
-///   number, boolean or array of them. `#[config(default)]` stands for an empty table.
+/// - `#[config(default = "10s")]`: what counts where the key is missing, as TOML writes it: a
+///   string, number, boolean or array of them. `#[config(default)]` stands for an empty table.
 /// - `#[config(range = 1..=1024)]`, `#[config(range = "1KiB"..="1MiB")]`: both bounds are allowed.
 /// - `#[config(name = "type")]`: the key, where it is not the field's name.
 /// - `#[config(rest)]`: the field takes the keys that no other field names (see [`Rest`]).
@@ -193,7 +193,8 @@ impl<'a> Decoder<'a> {
         self.report(Diagnostic::error(value.span, message).help(format!("write {help}")));
     }
 
-    /// Whether a value is a string that is no word, where what else counts is no string: reports it.
+    /// Whether a value is a string that is no word, where what else counts is no string: reports
+    /// it.
     pub fn wrong_word<T: Config>(&mut self, value: &Value, words: &'static [Word]) -> bool {
         let Content::Text(text) = &value.content else { return false };
         if words.is_empty() || text.expanded {
@@ -229,8 +230,8 @@ impl<'a> Decoder<'a> {
         None
     }
 
-    /// Whether an integer lies outside of a range; reports it before its type does, whose bounds are
-    /// wider. Zero is left to a limit that explains `"off"`.
+    /// Whether an integer lies outside of a range; reports it before its type does, whose bounds
+    /// are wider. Zero is left to a limit that explains `"off"`.
     fn outside<T: Config>(&mut self, content: &Content, field: &Field, span: Span) -> bool {
         let (Content::Integer(number), Some((Literal::Integer(low), Literal::Integer(high)))) =
             (content, field.range)
@@ -365,7 +366,8 @@ impl Decoder<'_> {
         !self.vocabulary.middleware.is_empty()
     }
 
-    /// Reports a key that does not exist here; `more` are names that would be right beside `fields`.
+    /// Reports a key that does not exist here; `more` are names that would be right beside
+    /// `fields`.
     pub(crate) fn unknown_key<'k>(
         &mut self,
         entry: &Entry,

@@ -80,7 +80,8 @@ impl Diagnostic {
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     pub(crate) list: Vec<Diagnostic>,
-    /// SECURITY: secrets written in the configuration; their text is masked wherever a line is shown.
+    /// SECURITY: secrets written in the configuration; their text is masked wherever a line is
+    /// shown.
     pub(crate) masked: Vec<Span>,
 }
 
@@ -158,7 +159,8 @@ impl<'a> IntoIterator for &'a Diagnostics {
     }
 }
 
-/// The messages alone, for where no source text is at hand; [`Diagnostics::render`] shows the lines.
+/// The messages alone, for where no source text is at hand; [`Diagnostics::render`] shows the
+/// lines.
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, diagnostic) in self.list.iter().enumerate() {

@@ -2,8 +2,8 @@
 //!
 //! A file's own tables come first, then its includes in the order in which they are written, the
 //! matches of a pattern in the order of their names. Tables merge by name, `route` arrays are
-//! appended, anything else set twice is an error that shows both places. A file is read once, however
-//! often it is named; a file that includes itself, directly or not, is an error.
+//! appended, anything else set twice is an error that shows both places. A file is read once,
+//! however often it is named; a file that includes itself, directly or not, is an error.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

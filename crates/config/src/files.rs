@@ -162,8 +162,8 @@ fn match_one(pattern: &[char], at: usize, c: char) -> Option<usize> {
     }
 }
 
-/// Whether `c` is in the class that follows `[`, and how long the class is with its `]`. `None` where
-/// no `]` closes it.
+/// Whether `c` is in the class that follows `[`, and how long the class is with its `]`. `None`
+/// where no `]` closes it.
 fn class(pattern: &[char], c: char) -> Option<(bool, usize)> {
     let negated = matches!(pattern.first(), Some('!' | '^'));
     let first = usize::from(negated);

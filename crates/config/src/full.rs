@@ -119,8 +119,8 @@ impl Printer<'_> {
         exists && !(path.is_empty() && field.field.name == "include")
     }
 
-    /// The value of a field, or its default; nothing where it has neither, or where there is only an
-    /// empty map.
+    /// The value of a field, or its default; nothing where it has neither, or where there is only
+    /// an empty map.
     fn field(&self, field: &FieldSchema, value: Option<&Value>) -> Option<String> {
         let schema = match (&field.schema, field.field.default) {
             (Schema::Off(inner), Some(Literal::Table)) => inner,

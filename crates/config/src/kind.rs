@@ -1,8 +1,8 @@
 //! Kinds: the handlers and middleware that a configuration can name, as data.
 //!
 //! A component's file declares one [`Kind`] beside its code. The registry lists them; what the
-//! configuration needs of each (name, texts, schema, a way to check settings) are its [`KindFacts`],
-//! gathered in a [`Vocabulary`]. So this crate never learns of a runtime type.
+//! configuration needs of each (name, texts, schema, a way to check settings) are its
+//! [`KindFacts`], gathered in a [`Vocabulary`]. So this crate never learns of a runtime type.
 
 use crate::{Config, Diagnostics, Schema, Settings};
 

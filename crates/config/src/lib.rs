@@ -3,9 +3,9 @@
 //! `stead.toml` and its includes are parsed into a positioned tree ([`Value`]), `${…}` is expanded,
 //! and the tree is decoded by [`Config`] (our own derive) into plain data. All errors of all files
 //! are collected as [`Diagnostics`], each with the characters it means and what to write instead.
-//! Components declare their settings in their own files and decode them from [`Settings`]; this crate
-//! learns of them only through a [`Vocabulary`]. Pure but for `files`: no clock, no socket, no
-//! runtime type.
+//! Components declare their settings in their own files and decode them from [`Settings`]; this
+//! crate learns of them only through a [`Vocabulary`]. Pure but for `files`: no clock, no socket,
+//! no runtime type.
 
 #![forbid(unsafe_code)]
 

@@ -2,8 +2,8 @@
 //!
 //! Reads and merges the files, expands `${…}`, decodes, lets every kind look at its settings, and
 //! checks what must hold between values. Nothing stops at the first error: where a part of the text
-//! could not be read, the rest is still looked at, and only what may be missing because of that part
-//! goes unreported.
+//! could not be read, the rest is still looked at, and only what may be missing because of that
+//! part goes unreported.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::{
 pub struct Loaded {
     /// The configuration; `None` if there is an error.
     pub configuration: Option<Configuration>,
-    /// Where there is an error, what could be decoded all the same: only to look for more errors in.
-    /// What is wrong in it was reported, and repeats are dropped by [`Diagnostics::sort`].
+    /// Where there is an error, what could be decoded all the same: only to look for more errors
+    /// in. What is wrong in it was reported, and repeats are dropped by [`Diagnostics::sort`].
     pub partial: Option<Configuration>,
     /// The merged tree that it was decoded from.
     pub document: Document,
@@ -32,7 +32,8 @@ pub struct Loaded {
 
 /// Loads the configuration at `path` with all that it includes.
 ///
-/// `files` reads, `environment` gives the variables of `${NAME}`, `vocabulary` the kinds that exist.
+/// `files` reads, `environment` gives the variables of `${NAME}`, `vocabulary` the kinds that
+/// exist.
 pub fn load(
     path: &Path,
     files: &dyn Files,

@@ -138,7 +138,8 @@ pub enum LogFormat {
 /// One server: its listeners, its routes, and what it allows its peers.
 #[derive(Clone, Debug, PartialEq, Config)]
 pub struct ServerConfig {
-    /// At least one address: `":8080"` (IPv6 and IPv4), `"127.0.0.1:8080"`, `"[::1]:8080"`, `"localhost:8080"`,
+    /// At least one address: `":8080"` (IPv6 and IPv4), `"127.0.0.1:8080"`, `"[::1]:8080"`,
+    /// `"localhost:8080"`,
     /// `"unix:run/web.sock"`. Port 0 lets the system choose.
     #[config(default = [])]
     pub listen: Vec<Spanned<Address>>,
@@ -233,8 +234,8 @@ pub enum Matcher {
 /// What matches a request, and the handler that answers it. The order of routes does not matter.
 #[derive(Config)]
 struct RouteTable {
-    /// The path, `/` first: `{name}` takes one segment, `{*name}` at the end the rest. Either `path`
-    /// or `regex`.
+    /// The path, `/` first: `{name}` takes one segment, `{*name}` at the end the rest. Either
+    /// `path` or `regex`.
     path: Option<Spanned<String>>,
     /// An expression that the canonical path matches from its start.
     regex: Option<Spanned<String>>,

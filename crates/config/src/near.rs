@@ -2,8 +2,9 @@
 
 /// The candidate nearest to `name`, if it is near enough to be what was meant.
 ///
-/// Case, `-` and `_` count little; otherwise one edit per three characters is allowed, an edit being
-/// an insertion, a deletion, a substitution or a swap of neighbours (optimal string alignment).
+/// Case, `-` and `_` count little; otherwise one edit per three characters is allowed, an edit
+/// being an insertion, a deletion, a substitution or a swap of neighbours (optimal string
+/// alignment).
 pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,

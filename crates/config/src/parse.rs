@@ -1,8 +1,8 @@
 //! Text to positioned tree, by the recoverable parser of the `toml` crate.
 //!
-//! Every syntax error of a file is reported, and what could be read is kept, so that the rest of the
-//! file is checked in the same run. Integers beyond 64 bits and keys nested beyond any use are errors
-//! here: nothing later recurses deeper than this allows.
+//! Every syntax error of a file is reported, and what could be read is kept, so that the rest of
+//! the file is checked in the same run. Integers beyond 64 bits and keys nested beyond any use are
+//! errors here: nothing later recurses deeper than this allows.
 
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
 //! Where something stands: a file of the configuration and a range of bytes in it.
 //!
-//! [`Sources`] keeps every file that was read, so that a [`Span`] is enough to show a line, to count
-//! a column, and to find the directory that relative paths start from. A span always lies inside its
-//! file's text, on character boundaries.
+//! [`Sources`] keeps every file that was read, so that a [`Span`] is enough to show a line, to
+//! count a column, and to find the directory that relative paths start from. A span always lies
+//! inside its file's text, on character boundaries.
 
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,8 @@
 //!
 //! What comes of it is every diagnostic as it is shown, or else the full configuration, which must
 //! also load again to the same text. `UPDATE=1 cargo test -p stead-config` writes the files anew.
-//! `=== PATH` in an input begins another file; the first is `stead.toml`. A first line with the word
+//! `=== PATH` in an input begins another file; the first is `stead.toml`. A first line with the
+//! word
 //! `middleware` in a comment gives the test kinds of middleware.
 #![allow(clippy::unwrap_used, reason = "a test that fails")]
 
@@ -64,8 +65,8 @@ fn outcome(input: &str, vocabulary: &Vocabulary) -> String {
     shown
 }
 
-/// The full configuration says the same. Settings gained their defaults, so they are compared as the
-/// text that both print.
+/// The full configuration says the same. Settings gained their defaults, so they are compared as
+/// the text that both print.
 fn same(loaded: &Loaded, again: &Loaded) {
     let (a, b) = (loaded.configuration.as_ref().unwrap(), again.configuration.as_ref().unwrap());
     assert_eq!((&a.process, &a.log), (&b.process, &b.log));

@@ -151,7 +151,9 @@ redirect = "/x{path}"
 "#;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400, failure_persistence: None, ..Default::default()
+    })]
 
     #[test]
     fn any_characters(text in "\\PC{0,200}", included in ".{0,50}") {

@@ -2,7 +2,8 @@
 //! word of it.
 //!
 //! The derive only lists what a type declares (names, doc comments, defaults, ranges) and calls
-//! `stead_config`, where the work and the messages are. It writes two methods of the trait `Config`:
+//! `stead_config`, where the work and the messages are. It writes two methods of the trait
+//! `Config`:
 //! `decode` and `schema`. The attributes are described at that trait.
 
 #![forbid(unsafe_code)]

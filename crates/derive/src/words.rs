@@ -108,13 +108,16 @@ impl<'a> Variants<'a> {
                 if value.as_table().is_none()
                     && !decoder.wrong_word::<#ty>(value, WORDS)
                 {
-                    return <#ty as ::stead_config::Config>::decode(value, decoder).map(Self::#ident);
+                    let decoded = <#ty as ::stead_config::Config>::decode(value, decoder);
+                    return decoded.map(Self::#ident);
                 }
             }
         });
         quote! {
             match value.as_str() {
-                #(::core::option::Option::Some(#names) => return ::core::option::Option::Some(Self::#idents),)*
+                #(::core::option::Option::Some(#names) => {
+                    return ::core::option::Option::Some(Self::#idents);
+                })*
                 _ => {}
             }
             #(#tables)*

@@ -94,7 +94,7 @@ impl Fields {
     }
 
     /// All values of a field, in order.
-    pub fn get_all<'a>(&'a self, name: Name<'a>) -> impl Iterator<Item = &'a [u8]> {
+    pub fn values<'a>(&'a self, name: Name<'a>) -> impl Iterator<Item = &'a [u8]> {
         self.entries.iter().filter(self.matcher(name)).map(|entry| entry.value.of(&self.bytes))
     }
 
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(fields.get(HOST), Some(&b"a.example"[..]));
         assert_eq!(fields.get(Name::Other(b"host")), Some(&b"a.example"[..]));
         assert_eq!(fields.get(Name::Other(b"x-one")), Some(&b"1"[..]));
-        assert_eq!(fields.get_all(SET_COOKIE).collect::<Vec<_>>(), [b"a=1", b"b=2"]);
+        assert_eq!(fields.values(SET_COOKIE).collect::<Vec<_>>(), [b"a=1", b"b=2"]);
         assert!(fields.contains(SET_COOKIE) && !fields.contains(SERVER));
         assert_eq!(fields.len(), 4);
         assert_eq!(fields.bytes_len(), 4 + 9 + 5 + 1 + 10 + 3 + 10 + 3);

@@ -213,7 +213,7 @@ impl stead_route::Request for Request<'_> {
 
     fn header(&self, name: &str, each: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         let name = stead_core::Name::from_bytes(name.as_bytes());
-        self.head.fields().get_all(name).any(each)
+        self.head.fields().values(name).any(each)
     }
 
     fn query(&self) -> Option<&[u8]> {

@@ -119,7 +119,7 @@ impl Connection {
         };
         // PERF: captured and used in place; an `async fn` would hold its arguments twice.
         async move {
-            poll_fn(|context| Poll::Ready(connection.introduce(context))).await;
+            connection.introduce().await;
             match connection.run(&mut wire).await {
                 End::Park => connection.park(wire),
                 End::Linger => Box::pin(linger(wire)).await,
@@ -129,8 +129,12 @@ impl Connection {
     }
 
     /// Lets the park know whom to wake, also while nothing has a deadline.
-    fn introduce(&self, context: &Context<'_>) {
-        self.state.park.introduce(self.token, context.waker());
+    async fn introduce(&self) {
+        poll_fn(|context| {
+            self.state.park.introduce(self.token, context.waker());
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Serves until the connection is quiet or is to be closed.

@@ -101,7 +101,9 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         () = until_empty(&state) => {}
         () = plan.signals.cut() => cut(&state).await,
     }
-    private.iter().for_each(|(task, _, _)| task.abort());
+    for (task, _, _) in private {
+        task.abort();
+    }
     logging.abort();
     if let Some(log) = &state.log {
         log.flush();

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use stead_base::{Limits, Timeouts};
 use stead_core::{Exchange, Handler, Method, Reply, StatusCode, name};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
-use stead_serve::{Route, Server};
+use stead_serve::{ConnectionLimits, Route, Server};
 
 use crate::status::Board;
 
@@ -54,7 +54,7 @@ pub(crate) fn server(board: Arc<OnceLock<Board>>, control: Sender<Control>) -> O
         sites: Vec::new(),
         access_log: false,
         private: true,
-        connections: Default::default(),
+        connections: ConnectionLimits::default(),
     })
 }
 

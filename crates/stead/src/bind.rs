@@ -39,7 +39,9 @@ pub(crate) fn bind_all(
     if errors.is_empty() {
         return Ok(bound);
     }
-    bound.iter().for_each(|bound| bound.acquired.listening.release());
+    for bound in &bound {
+        bound.acquired.listening.release();
+    }
     Err(errors)
 }
 

@@ -55,7 +55,7 @@ pub fn check_files(path: &Path, files: &dyn Files, environment: &Environment<'_>
     }
     let compiled = compiled.filter(|_| !diagnostics.has_errors());
     Checked {
-        name: process_name(loaded.configuration.as_ref().or(loaded.partial.as_ref())),
+        name: instance_name(loaded.configuration.as_ref().or(loaded.partial.as_ref())),
         configuration: loaded.configuration,
         compiled,
         document: loaded.document,
@@ -67,13 +67,13 @@ pub fn check_files(path: &Path, files: &dyn Files, environment: &Environment<'_>
 /// Adds what compiling found, but for texts that are known to be wrong: one mistake is one error.
 fn append_new(diagnostics: &mut Diagnostics, found: &Diagnostics) {
     let known: Vec<_> = diagnostics.iter().filter_map(|diagnostic| diagnostic.span).collect();
-    for diagnostic in found.iter() {
+    for diagnostic in found {
         if diagnostic.span.is_none_or(|span| !known.contains(&span)) {
             diagnostics.push(diagnostic.clone());
         }
     }
 }
 
-fn process_name(configuration: Option<&Configuration>) -> Option<String> {
+fn instance_name(configuration: Option<&Configuration>) -> Option<String> {
     configuration.and_then(|known| known.process.name.as_ref()).map(|name| name.value.clone())
 }

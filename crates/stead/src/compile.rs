@@ -16,7 +16,7 @@ use stead_route::{
     CaptureNames, PathSpec, Place, Problem, RouteRef, RouteSpec, Router, RouterSpec, SiteSpec,
     ValueMatch,
 };
-use stead_serve::{Route, Server, Snapshot};
+use stead_serve::{ConnectionLimits, Route, Server, Snapshot};
 
 use crate::registry;
 
@@ -38,7 +38,7 @@ pub(crate) fn compile(
     let keys = LocalKeys::default();
     let mut diagnostics = Diagnostics::new();
     let mut servers = Vec::new();
-    for (name, config) in configuration.servers.iter() {
+    for (name, config) in &configuration.servers {
         let compiler = Compiler { config, sources, process, keys: &keys };
         servers.extend(compiler.server(name, &mut diagnostics));
     }
@@ -75,7 +75,7 @@ impl Compiler<'_> {
             sites,
             access_log: true,
             private: false,
-            connections: Default::default(),
+            connections: ConnectionLimits::default(),
         })
     }
 

@@ -1,3 +1,5 @@
+//! Decoding by the derive: what is taken, and what is said of what is not.
+
 use std::path::PathBuf;
 
 use super::*;

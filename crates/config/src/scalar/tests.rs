@@ -1,3 +1,5 @@
+//! Every scalar from good and bad text, and what is said of the bad.
+
 use super::*;
 use crate::Settings;
 

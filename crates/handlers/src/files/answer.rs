@@ -70,7 +70,7 @@ fn is_plain(fields: &Fields) -> bool {
 /// What `Range` asks for, where it counts: on GET, once, and if `If-Range` holds.
 fn ranges(exchange: &Exchange, variant: &Variant) -> Ranges {
     let fields = exchange.fields();
-    let mut values = fields.get_all(name::RANGE);
+    let mut values = fields.values(name::RANGE);
     match (values.next(), values.next()) {
         (Some(value), None)
             if exchange.method() == Method::GET && variant.validators().allow_range(fields) =>

@@ -54,7 +54,7 @@ impl Validators<'_> {
     /// Steps 1 and 2: `If-Match`, and only where it is absent `If-Unmodified-Since`.
     fn may_proceed(self, fields: &Fields) -> bool {
         if fields.contains(name::IF_MATCH) {
-            let mut values = fields.get_all(name::IF_MATCH);
+            let mut values = fields.values(name::IF_MATCH);
             return values.any(|v| v == b"*" || etag::list(v).any(|t| self.etag.matches_strongly(t)));
         }
         match fields.get(name::IF_UNMODIFIED_SINCE).and_then(parse_date) {
@@ -66,7 +66,7 @@ impl Validators<'_> {
     /// Steps 3 and 4: `If-None-Match`, and only where it is absent `If-Modified-Since`.
     fn is_held_by_client(self, fields: &Fields) -> bool {
         if fields.contains(name::IF_NONE_MATCH) {
-            let mut values = fields.get_all(name::IF_NONE_MATCH);
+            let mut values = fields.values(name::IF_NONE_MATCH);
             return values.any(|v| v == b"*" || etag::list(v).any(|t| self.etag.matches_weakly(t)));
         }
         match fields.get(name::IF_MODIFIED_SINCE).and_then(parse_date) {

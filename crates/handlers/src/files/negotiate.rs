@@ -52,7 +52,7 @@ impl Wish {
     /// Reads `Accept-Encoding`. Without it the client gets the file as it is.
     pub(crate) fn of(fields: &Fields) -> Self {
         let mut weights = Weights::default();
-        for value in fields.get_all(name::ACCEPT_ENCODING) {
+        for value in fields.values(name::ACCEPT_ENCODING) {
             weights.read(value);
         }
         weights.order()
@@ -117,7 +117,7 @@ fn is_named(coding: Coding, token: &[u8]) -> bool {
 /// `application/json`, and no HTML with more weight. Wildcards mean a page.
 pub(crate) fn wants_json(fields: &Fields) -> bool {
     let (mut json, mut html) = (0, 0);
-    for (kind, weight) in fields.get_all(name::ACCEPT).flat_map(elements) {
+    for (kind, weight) in fields.values(name::ACCEPT).flat_map(elements) {
         if kind.eq_ignore_ascii_case(b"application/json") {
             json = json.max(weight);
         } else if kind.eq_ignore_ascii_case(b"text/html") {
