@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use serde_json::Value;
-use stead_core::Error;
+use stead_core::{Error, Exchange};
 use stead_serve::access_log::{AccessLog, Destination, Format};
 use tempfile::TempDir;
 
-use crate::handlers::{Count, Fixed, wait};
+use crate::handlers::{Count, Fixed, sleep, text, wait};
 use crate::harness::{Harness, Kitchen, Recipe, eventually};
 
 /// A logged server and where its log is.
@@ -33,8 +33,15 @@ impl Logged {
         let destination = Destination::File(path.to_owned());
         let log = Arc::new(AccessLog::open(destination, format).expect("the log opens"));
         let fails = wait(|_| Box::pin(async { Err(Error::internal("as asked")) }));
+        let hangs = wait(|exchange: &mut Exchange| {
+            Box::pin(async {
+                sleep(600_000).await;
+                Ok(text(exchange, b"never"))
+            })
+        });
         let recipe = Recipe::default()
             .logged()
+            .route("/hangs", hangs)
             .route("/", Fixed("hello"))
             .route("/count", Count)
             .route("/users/{id}", Fixed("one"))
@@ -181,6 +188,30 @@ fn errors_are_recorded_with_their_reason_and_silent_servers_not() {
     let expect =
         [r#"500 "handler_error" "/fails""#, r#"404 "no_route" """#, r#"400 "bad_header_name" """#];
     assert_eq!(told, expect);
+}
+
+/// Also an exchange that got no answer leaves its line, with no status.
+#[test]
+fn what_ends_early_is_recorded_with_its_reason() {
+    let mut logged = Logged::new(Format::Json);
+    let mut gone = logged.harness().connect();
+    gone.send("GET /hangs HTTP/1.1\r\nHost: a\r\n\r\n");
+    let active = |logged: &Logged| logged.harness().count(|counters| &counters.requests_active);
+    assert!(eventually(|| active(&logged) == 1));
+    gone.reset();
+    assert!(eventually(|| active(&logged) == 0));
+    let mut cut = logged.harness().connect();
+    cut.send("GET /hangs HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(eventually(|| active(&logged) == 1));
+    logged.harness.take().expect("still running").drain(Duration::from_millis(100));
+    let path = logged.path();
+    drop(logged.log);
+    let told: Vec<_> = read(&path)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .map(|line| format!("{} {} {}", line["status"], line["reason"], line["route"]))
+        .collect();
+    assert_eq!(told, [r#"0 "client_closed" "/hangs""#, r#"0 "drained" "/hangs""#]);
 }
 
 /// Whatever a client sends, it gets one line for a request, and no control character into it.

@@ -1,14 +1,18 @@
 //! A drain: what rests ends, what runs finishes, what is new is refused, what hangs is cut.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use stead_base::Reason;
-use stead_core::{Counters, Exchange};
+use stead_core::{Counters, Exchange, StatusCode};
+use stead_net::{Bind, acquire};
 
-use crate::client::is_refused;
-use crate::handlers::{Echo, Fixed, sleep, text, wait};
-use crate::harness::{Harness, Recipe, eventually};
+use crate::client::{Client, is_refused};
+use crate::handlers::{Echo, Fixed, Make, Play, Step, sleep, text, wait};
+use crate::harness::{Harness, Kitchen, Recipe, eventually};
 
 const LONG: Duration = Duration::from_secs(15);
 
@@ -25,11 +29,17 @@ fn kitchen() -> Harness {
             Ok(text(exchange, b"never"))
         })
     });
+    let bytes = Bytes::from(vec![b'x'; 64 << 20]);
+    let large = Make(move |exchange: &mut Exchange| {
+        exchange.respond(StatusCode::OK).with_body(bytes.clone())
+    });
     Recipe::default()
         .route("/", Fixed("hello"))
         .route("/slow", slow)
         .route("/hang", hang)
         .route("/echo", Echo)
+        .route("/stream", Play(vec![Step::text("begin"), Step::Hang], None))
+        .route("/large", large)
         .start()
 }
 
@@ -103,16 +113,65 @@ fn what_hangs_is_cut_when_the_time_is_over() {
     let harness = kitchen();
     let mut hanging = harness.connect();
     hanging.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == 1));
+    let mut streaming = harness.connect();
+    streaming.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut stuck = Client::connect_narrow(harness.address);
+    stuck.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == 3));
+    let counters = harness.shared_counters();
     let took = harness.drain(Duration::from_millis(300));
     assert!((290..3_000).contains(&took.as_millis()), "the drain took {took:?}");
     hanging.expect_closed();
+    assert_eq!(outcomes(&counters, Reason::Drained), 3);
+    // What was cut inside its body is not taken for whole.
+    assert!(streaming.read_to_close().ends_with("\r\n\r\n5\r\nbegin\r\n"));
+    assert!(stuck.read_to_close().len() < 64 << 20);
+}
+
+/// Who watches a drain asks through a private server: it answers to the end.
+#[test]
+fn a_private_server_answers_while_the_others_drain() {
+    let slow = wait(|exchange: &mut Exchange| {
+        Box::pin(async {
+            sleep(600).await;
+            Ok(text(exchange, b"done"))
+        })
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("admin.sock");
+    let acquired = acquire(&Bind::Unix(path.clone()), 1).expect("a unix socket");
+    let harness = Kitchen::default().start(vec![
+        Recipe::default().route("/slow", slow),
+        Recipe::default().route("/", Fixed("status")).private().on(acquired.descriptors),
+    ]);
+    let address = harness.address;
+    let ask = |stream: &mut UnixStream| {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("send");
+        let mut answer = [0; 512];
+        let count = stream.read(&mut answer).expect("an answer");
+        assert!(answer[..count].ends_with(b"\r\n\r\nstatus"), "{}", answer.escape_ascii());
+    };
+    let mut kept = UnixStream::connect(&path).expect("connect");
+    ask(&mut kept);
+    let mut client = harness.connect();
+    client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == 1));
+    let draining = thread::spawn(move || harness.drain(LONG));
+    assert!(eventually(|| is_refused(address)));
+    ask(&mut kept);
+    ask(&mut UnixStream::connect(&path).expect("a new connection"));
+    assert_eq!(client.answer().text(), "done");
+    drop(client);
+    // It does not hold the drain up.
+    let took = draining.join().expect("the drain ends");
+    assert!(took < Duration::from_secs(5), "the drain took {took:?}");
+    assert!(UnixStream::connect(&path).is_err());
 }
 
 /// What the kernel had accepted before the drain is still served.
 #[test]
 fn connections_that_wait_to_be_accepted_are_not_reset() {
-    let block = crate::handlers::Make(|exchange: &mut Exchange| {
+    let block = Make(|exchange: &mut Exchange| {
         thread::sleep(Duration::from_millis(400));
         text(exchange, b"woke")
     });
