@@ -44,7 +44,7 @@ fn a_second_stead_on_the_same_port_fails_and_the_first_goes_on() {
     let first = Stead::start(&first_folder, &fixed("127.0.0.1:0", "first"));
     let mut open = first.connect("web");
     assert_eq!(open.request("GET", "/", &[]).text(), "first");
-    for address in ["127.0.0.1", "0.0.0.0", "[::]", ""] {
+    for address in ["127.0.0.1", "0.0.0.0", ""] {
         second_folder
             .write("stead.toml", fixed(&format!("{address}:{}", first.port("web")), "second"));
         let outcome = once(&second_folder, &["run"]);
@@ -139,6 +139,20 @@ fn a_port_alone_serves_both_address_families() {
     let is_logged = || expected.iter().all(|part| stead.running.stdout().contains(part));
     let logged = until(SOON, || is_logged().then_some(()));
     assert!(logged.is_some(), "{}", stead.running.stdout());
+}
+
+#[test]
+fn only_a_bare_port_takes_both_address_families() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        println!("this machine has no IPv6");
+        return;
+    }
+    let folder = Folder::new();
+    let stead = Stead::start(&folder, &fixed("[::]:0", "six"));
+    let stream = TcpStream::connect(("::1", stead.port("web"))).unwrap();
+    let mut connection = Connection::of_tcp(stream).unwrap();
+    assert_eq!(connection.request("GET", "/", &[]).text(), "six");
+    assert!(Connection::try_open(stead.port("web")).is_err(), "IPv4 was not asked for");
 }
 
 #[test]
