@@ -25,6 +25,12 @@ const COPY_MAX: usize = 16 << 10;
 /// Output is sent once it has grown past this, also if more requests are waiting.
 pub(crate) const OUTPUT_MAX: usize = 64 << 10;
 
+/// Bytes of a file for one `sendfile`. PERF: the call holds the socket's lock, and while it does,
+/// what the peer acknowledges queues up. 100 KB files beside nginx: 0.35 with 64 KiB a call, 0.49
+/// with 32,
+/// 0.98 with 128, 0.82 with 256.
+const SEND_BYTES: u64 = 64 << 10;
+
 /// Writes the head of `response` to the output buffer; says how the body must follow.
 pub(crate) fn write_head(
     wire: &mut Wire,
@@ -134,7 +140,7 @@ async fn write_file(
                     context,
                     std::os::fd::AsFd::as_fd(&**file),
                     offset,
-                    left as usize,
+                    left.min(SEND_BYTES) as usize,
                 );
                 match sent {
                     Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
