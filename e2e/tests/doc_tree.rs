@@ -26,7 +26,7 @@ fn compare_file(tree: &DocTree, seen: &Seen, path: &str, nginx: &Answer, stead: 
     let content = tree.content(path);
     assert_eq!(nginx.status, 200, "nginx: {path}");
     assert!(nginx.body == content, "nginx: {path} differs from the disk");
-    if is_hidden(path) {
+    if !tree.is_served(path) {
         assert_eq!(stead.status, 404, "hidden: {path}");
         return;
     }
@@ -117,7 +117,8 @@ fn compare_redirect(both: &Both, seen: &Seen, path: &str, (nginx, stead): &(Answ
     let ((their_form, their_path), (our_form, our_path)) = (form(nginx), form(stead));
     seen.compare("location", their_form, our_form, path);
     assert_eq!(our_path, to_target(path));
-    assert_eq!(their_path, our_path);
+    // nginx unescapes more than the canonical form does.
+    assert!(their_path == our_path || their_path == format!("/{path}"), "{their_path}");
 }
 
 #[test]
@@ -156,8 +157,4 @@ fn security_39_hidden_files_are_404_where_nginx_shows_them() {
     let well_known = Question::plain("GET", "/.well-known/security.txt".to_owned());
     let answers = pair.ask(&[well_known]);
     assert_eq!((answers[0].0.text(), answers[0].1.text()), ("public".into(), "public".into()));
-}
-
-fn is_hidden(path: &str) -> bool {
-    path.split('/').any(|segment| segment.starts_with('.'))
 }

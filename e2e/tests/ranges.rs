@@ -119,7 +119,8 @@ const SIZE_MIN: u64 = 1_000;
 fn check(section: &str, cases: &[Case]) {
     let both = Both::start();
     let is_large = |path: &str| {
-        both.tree.root().join(path).metadata().is_ok_and(|facts| facts.len() >= SIZE_MIN)
+        let facts = both.tree.root().join(path).metadata();
+        facts.is_ok_and(|facts| facts.len() >= SIZE_MIN) && both.tree.is_served(path)
     };
     let files = both.paths(|path| !path.ends_with('/') && !path.is_empty() && is_large(path));
     let step = (files.len() / SAMPLE).max(1);
