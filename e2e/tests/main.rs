@@ -6,12 +6,14 @@
 mod browser;
 mod changes;
 mod check;
+mod clients;
 mod doc_tree;
 mod files;
 mod isolation;
 mod log;
 mod paths;
 mod ranges;
+mod requests;
 mod root_config;
 mod signals;
 mod start;
