@@ -50,8 +50,8 @@ impl DocTree {
         !path.split('/').any(is_hidden) && is_inside()
     }
 
-    /// Everything in it, sorted; directories end in a slash, the root is empty. Links to directories
-    /// are left out.
+    /// Everything in it, sorted; directories end in a slash, the root is empty. Links to
+    /// directories are left out.
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         walk(&self.root, "", &mut paths);
