@@ -49,7 +49,8 @@ fn call(socket: &Path, method: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>
 
 /// The status as people read it.
 fn shown(status: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    // Names and paths may hold what moves a terminal's cursor.
+    let text = |value: &Value| value.as_str().unwrap_or_default().replace(char::is_control, "?");
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let mut lines = vec![format!(
         "stead {}   {}   pid {}   up {} s   {}",

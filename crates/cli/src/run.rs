@@ -33,7 +33,7 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
     if rustix::process::geteuid().is_root() {
         tell("warning: running as root: every handler has root's rights");
     }
-    let descriptors = raise_descriptor_limit();
+    raise_descriptor_limit();
     let routes: Vec<usize> =
         configuration.servers.iter().map(|(_, server)| server.route_count()).collect();
     let options = StartOptions {
@@ -46,7 +46,7 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
         Ok(stead) => stead,
         Err(error) => return Ok(report(&error)),
     };
-    banner(&stead, title, descriptors, &routes);
+    banner(&stead, title, &routes);
     tell(format_args!("ready in {} ms", began.elapsed().as_millis()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(until_stopped(stead))
@@ -60,8 +60,8 @@ fn report(error: &StartError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn banner(stead: &Stead, title: &str, descriptors: u64, routes: &[usize]) {
-    let connections = grouped(descriptors.saturating_sub(RESERVED_DESCRIPTORS));
+fn banner(stead: &Stead, title: &str, routes: &[usize]) {
+    let connections = grouped(stead.connections_max());
     let workers = counted(stead.workers(), "worker");
     let version = env!("CARGO_PKG_VERSION");
     tell(format_args!(
@@ -77,10 +77,7 @@ fn banner(stead: &Stead, title: &str, descriptors: u64, routes: &[usize]) {
     }
 }
 
-/// Descriptors that are no client connections: logs, listeners, files, event loops.
-const RESERVED_DESCRIPTORS: u64 = 100;
-
-fn grouped(number: u64) -> String {
+fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -93,14 +90,13 @@ fn grouped(number: u64) -> String {
 }
 
 /// As many connections as the system allows: the soft limit goes up to the hard one.
-fn raise_descriptor_limit() -> u64 {
+fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current < limit.maximum || limit.maximum.is_none() {
         let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
         // A refusal leaves the soft limit, which the banner shows.
         let _ = setrlimit(Resource::Nofile, wanted);
     }
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {

@@ -17,7 +17,7 @@ pub(crate) fn expand(
     environment: &Environment<'_>,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut expansion = Expansion { sources, environment, diagnostics };
+    let mut expansion = Expansion { sources, environment, diagnostics, bytes: 0, errors: 0 };
     for entry in table.entries_mut() {
         expansion.value(&mut entry.value);
     }
@@ -27,7 +27,15 @@ struct Expansion<'a> {
     sources: &'a Sources,
     environment: &'a Environment<'a>,
     diagnostics: &'a mut Diagnostics,
+    /// Bytes put in so far.
+    bytes: usize,
+    errors: usize,
 }
+
+/// Bytes that all variables of one file may put in.
+const EXPANDED_BYTES_MAX: usize = 4 << 20;
+/// Variables reported of one file.
+const ERRORS_MAX: usize = 200;
 
 impl Expansion<'_> {
     fn value(&mut self, value: &mut Value) {
@@ -82,7 +90,16 @@ impl Expansion<'_> {
         // `:-` means what it means in a shell: an empty variable counts as not set.
         let set = (self.environment)(name).filter(|set| default.is_none() || !set.is_empty());
         if let Some(value) = set.or_else(|| default.map(str::to_owned)) {
-            return value;
+            let fitted = self.bytes <= EXPANDED_BYTES_MAX;
+            self.bytes += value.len();
+            if self.bytes <= EXPANDED_BYTES_MAX {
+                return value;
+            }
+            if fitted {
+                let message = "environment variables put in more than 4 MiB";
+                self.error(span, written, message, "write less of them");
+            }
+            return String::new();
         }
         let message = format!("the environment variable `{name}` is not set");
         self.error(span, written, &message, &format!("set it, or write `${{{name}:-default}}`"));
@@ -91,6 +108,11 @@ impl Expansion<'_> {
 
     /// Points at `written` inside the string, where it stands there as it is.
     fn error(&mut self, span: Span, written: &str, message: &str, help: &str) {
+        self.errors += 1;
+        if self.errors > ERRORS_MAX {
+            // Later looks at each take time for each of these; enough is said.
+            return;
+        }
         let found = self.sources.slice(span).find(written).map(|at| {
             let start = span.start as usize + at;
             Span::new(span.file, start..start + written.len())

@@ -17,6 +17,8 @@ mod duplicate;
 
 /// Syntax errors shown of one file: an unclosed bracket makes every later line one.
 const SYNTAX_ERRORS_MAX: usize = 20;
+/// Malformed values reported of one file; looking for repetitions takes time for each.
+const VALUE_ERRORS_MAX: usize = 200;
 
 /// First places looked for in one file; each costs one more pass over the text.
 const DUPLICATES_EXPLAINED_MAX: usize = 8;
@@ -97,7 +99,8 @@ impl Reader<'_> {
     /// A scalar that is no number at all was reported by the parser already.
     fn or_error<T>(&mut self, parsed: Option<T>, span: Span, message: &str) -> Option<T> {
         let reported = |known: &Diagnostic| known.span.is_some_and(|known| overlap(known, span));
-        if parsed.is_none() && !self.diagnostics.iter().any(reported) {
+        let is_full = self.diagnostics.len() > VALUE_ERRORS_MAX;
+        if parsed.is_none() && !is_full && !self.diagnostics.iter().any(reported) {
             self.diagnostics.push(Diagnostic::error(span, message));
         }
         parsed

@@ -33,7 +33,7 @@ pub use file::OpenFile;
 pub use handler::{Handler, Reply};
 pub use local::{Local, LocalKey, LocalKeys};
 pub use middleware::{Flow, Middleware};
-pub use process::{Phase, Process};
+pub use process::{Budget, Phase, Process};
 pub use response::Response;
 pub use slots::Slots;
 pub use stead_base::{Error, Reason, Result};

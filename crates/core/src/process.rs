@@ -20,6 +20,43 @@ pub enum Phase {
 pub struct Process {
     phase: AtomicU8,
     workers: AtomicUsize,
+    /// Descriptors of client connections.
+    pub connections: Budget,
+    /// Descriptors of files that caches keep open.
+    pub open_files: Budget,
+}
+
+/// A number of things that the process may hold at once, all workers together. Touched where one
+/// begins or ends, never per request. Without a limit until one is set.
+#[derive(Debug, Default)]
+pub struct Budget {
+    held: AtomicUsize,
+    /// The limit, plus one; 0 is none.
+    limit: AtomicUsize,
+}
+
+impl Budget {
+    /// Sets the limit, before the first worker starts.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.store(limit.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Takes `count`, unless that would be too many. What was taken is given back by
+    /// [`Self::release`].
+    pub fn take(&self, count: usize) -> bool {
+        let held = self.held.fetch_add(count, Ordering::Relaxed) + count;
+        let limit = self.limit.load(Ordering::Relaxed);
+        if limit != 0 && held >= limit {
+            self.release(count);
+            return false;
+        }
+        true
+    }
+
+    /// Gives back `count` of what was taken.
+    pub fn release(&self, count: usize) {
+        self.held.fetch_sub(count, Ordering::Relaxed);
+    }
 }
 
 impl Process {
@@ -46,5 +83,21 @@ impl Process {
     /// Moves on to `phase`.
     pub fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_never_gives_more_than_its_limit() {
+        let budget = Budget::default();
+        assert!(budget.take(1_000));
+        budget.release(1_000);
+        budget.set_limit(2);
+        assert!(budget.take(1) && budget.take(1) && !budget.take(1));
+        budget.release(1);
+        assert!(!budget.take(2) && budget.take(1));
     }
 }

@@ -36,6 +36,7 @@
 //! RFC 9110 §8.8 (validators), §12.5.3 (Accept-Encoding), §13 (conditions), §14 (ranges); RFC 8615
 //! (`.well-known`).
 
+use std::hash::RandomState;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -47,7 +48,7 @@ use stead_core::{
     Error, Exchange, Handler, HandlerKind, LocalKey, Method, Reason, Reply, Response,
     Result, StatusCode, Worker, name,
 };
-use stead_sys::file::Lookup;
+use stead_sys::file::{self, Lookup};
 
 use self::cache::{Cache, Limits};
 use self::entry::Entry;
@@ -67,6 +68,7 @@ mod negotiate;
 pub mod range;
 mod setup;
 mod tree;
+mod turn;
 
 /// The kind `files`.
 pub const KIND: HandlerKind = HandlerKind::new("files", setup::build)
@@ -131,7 +133,7 @@ struct Files {
     cache: LocalKey<Cache>,
     limits: Limits,
     /// Makes the boundaries of multipart answers impossible to guess.
-    boundary: u64,
+    boundary: RandomState,
 }
 
 impl Handler for Files {
@@ -152,7 +154,7 @@ impl Handler for Files {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Reply::wait(self.call_cold(exchange))
             }
-            Err(_) => Reply::Ready(exchange.refuse(Reason::FileError)),
+            Err(error) => Reply::Ready(exchange.refuse(reason_of(&error))),
         }
     }
 
@@ -178,7 +180,7 @@ impl Files {
     fn answer(&self, exchange: &Exchange, found: &Found) -> Option<Response> {
         Some(match &*found.entry {
             Entry::File(file) => match file.variant(found.wish) {
-                Some(variant) => answer::file(exchange, variant, self.boundary),
+                Some(variant) => answer::file(exchange, variant, &self.boundary),
                 None => exchange.refuse(Reason::FileError),
             },
             Entry::Redirect => answer::redirect_to_directory(exchange),
@@ -276,6 +278,9 @@ impl Files {
     /// Reads and writes a directory's listing on the blocking pool.
     async fn list(&self, exchange: &mut Exchange) -> Result<Response> {
         let form = if negotiate::wants_json(exchange.fields()) { Form::Json } else { Form::Html };
+        // One at a time on a worker: the pool is for everybody's cold files.
+        let cache = self.cache(exchange.worker());
+        let _turn = cache.listings().enter().await;
         let (tree, title) = (Arc::clone(&self.tree), exchange.path().to_owned());
         let path = self.tree.path_of(self.key(exchange)).unwrap_or_default();
         let listed = exchange.worker().blocking(move || {
@@ -284,7 +289,7 @@ impl Files {
         });
         let body = match listed.await? {
             Ok(body) => body,
-            Err(error) if stead_sys::file::means_absent(&error) => {
+            Err(error) if file::means_absent(&error) => {
                 return Ok(exchange.refuse(Reason::FileNotFound));
             }
             Err(error) => return Err(file_error("list a directory", error)),
@@ -297,13 +302,21 @@ impl Files {
     }
 
     fn cache(&self, worker: &Worker) -> Rc<Cache> {
-        let share = || Cache::new(self.limits.share(worker.process.workers()));
+        let share = || {
+            let process = Arc::clone(&worker.process);
+            Cache::new(self.limits.share(process.workers()), process)
+        };
         worker.local.value(&self.cache, share)
     }
 }
 
 fn file_error(context: &str, error: io::Error) -> Error {
-    Error::new(ErrorKind::System, Reason::FileError, context).with_source(error)
+    Error::new(ErrorKind::System, reason_of(&error), context).with_source(error)
+}
+
+/// A lack of descriptors passes; anything else is the file's.
+fn reason_of(error: &io::Error) -> Reason {
+    if file::means_exhausted(error) { Reason::Overloaded } else { Reason::FileError }
 }
 
 #[cfg(test)]

@@ -77,10 +77,10 @@ impl RequestDecoder {
     }
 
     /// Whether no message has begun since the last one ended: the connection may rest if the input
-    /// is empty too. A skipped empty line begins nothing.
+    /// is empty too. A skipped empty line is the beginning of one: more of them are refused.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Start { skipped: Skipped::Nothing | Skipped::CrLf })
+        matches!(self.state, State::Start { skipped: Skipped::Nothing })
     }
 
     /// Whether a head has begun and is not complete.

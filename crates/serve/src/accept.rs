@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::net::{SendFlags, send};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use stead_base::Reason;
 use stead_core::Peer;
 use stead_net::{Accepted, Acceptor, Socket, Wait};
@@ -62,10 +62,17 @@ fn spare_descriptor() -> Option<File> {
 /// listener's queue.
 fn refuse_one(state: &State, acceptor: &Acceptor) {
     if let Ok(Some(Accepted::Connection(descriptor, _))) = acceptor.try_accept() {
-        state.worker.counters.outcome(Reason::DescriptorsExhausted);
-        // The peer is told if it listens; it is gone in any case.
-        let _ = send(&descriptor, NO_DESCRIPTOR, SendFlags::NOSIGNAL);
+        refuse(state, &descriptor);
     }
+}
+
+/// Tells a peer why it is not served. It is gone in any case, so that nothing waits for it.
+fn refuse(state: &State, descriptor: &OwnedFd) {
+    state.worker.counters.outcome(Reason::DescriptorsExhausted);
+    let _ = send(descriptor, NO_DESCRIPTOR, SendFlags::NOSIGNAL);
+    let _ = shutdown(descriptor, Shutdown::Write);
+    // A close with unread input would destroy the answer.
+    let _ = recv(descriptor, &mut [0_u8; 4096], RecvFlags::DONTWAIT);
 }
 
 const NO_DESCRIPTOR: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\
@@ -76,8 +83,15 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, server: u16) {
     if owner.private && !is_own_user(&descriptor) {
         return;
     }
+    if !owner.private && !state.worker.process.connections.take(1) {
+        state.worker.counters.accepts_without_descriptor.add(1);
+        return refuse(state, &descriptor);
+    }
     if let Err(reason) = owner.connections.admit(&owner.limits, peer) {
         state.worker.counters.outcome(reason);
+        if !owner.private {
+            state.worker.process.connections.release(1);
+        }
         return;
     }
     state.remember(server);

@@ -218,6 +218,10 @@ impl Connection {
                 Filled::Bytes => {}
                 Filled::End if between => return Next::Close(None),
                 Filled::End => return Next::Close(Some(Reason::ClientClosedInHead)),
+                Filled::Expired if !between && !wire.decoder.head_started() => {
+                    // Only an empty line, as some clients send after a body: nobody asked.
+                    return Next::Close(Some(Reason::HeaderTimeout));
+                }
                 Filled::Expired if !between => return Next::Refuse(Reason::HeaderTimeout),
                 Filled::Expired if self.state.drains(self.server) => {
                     return Next::Close(Some(Reason::Drained));
@@ -350,6 +354,9 @@ impl Connection {
         let keep = keep_alive
             && !panicked
             && !too_large
+            // SECURITY: nothing after a malformed request is answered, also where not the engine
+            // refused it.
+            && reason != Reason::BadPath
             // What follows a refused CONNECT may be meant for the tunnel.
             && self.exchange.head().form() != Form::Authority
             && !state.drains(self.server)

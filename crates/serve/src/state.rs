@@ -69,6 +69,7 @@ impl State {
         server.connections.release(&server.limits, peer);
         self.worker.counters.connections_open.subtract(1);
         if !server.private {
+            self.worker.process.connections.release(1);
             self.open_public.set(self.open_public.get().saturating_sub(1));
         }
     }
@@ -82,6 +83,9 @@ impl Drop for State {
             let owner = &self.snapshot.servers[usize::from(server)];
             owner.connections.release(&owner.limits, peer);
             self.worker.counters.connections_open.subtract(1);
+            if !owner.private {
+                self.worker.process.connections.release(1);
+            }
         });
     }
 }

@@ -20,6 +20,12 @@ const LIMITS: HeadLimits =
 /// Nobody listens there, or the answer broke off or is no HTTP.
 pub fn admin_request(socket: &Path, method: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = UnixStream::connect(socket)?;
+    // SECURITY: whoever else made a socket of this name is not asked.
+    let peer = rustix::net::sockopt::socket_peercred(&stream)?.uid;
+    if !peer.is_root() && peer != rustix::process::geteuid() {
+        let why = "the socket belongs to another user";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
     stream.set_read_timeout(Some(TIMEOUT))?;
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: stead\r\nConnection: close\r\n\r\n")?;
     let mut bytes = Vec::new();

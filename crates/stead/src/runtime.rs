@@ -3,7 +3,8 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -28,6 +29,9 @@ pub enum RuntimeError {
     /// The directory belongs to somebody else: what is in it could be a trap.
     #[error("{} belongs to another user", .0.display())]
     Foreign(PathBuf),
+    /// Others may write into the directory.
+    #[error("{} may be written by others: take that right from them", .0.display())]
+    Shared(PathBuf),
     /// The system refused.
     #[error("{}: {source}", .path.display())]
     System {
@@ -69,12 +73,18 @@ impl Runtime {
         if facts.uid() != rustix::process::geteuid().as_raw() || !facts.is_dir() {
             return Err(RuntimeError::Foreign(self.directory.clone()));
         }
+        // SECURITY: where others may write, what lies there may be a trap.
+        if facts.mode() & 0o022 != 0 {
+            return Err(RuntimeError::Shared(self.directory.clone()));
+        }
         let path = self.directory.join("lock");
         let mut lock = OpenOptions::new()
             .create(true)
             .read(true)
             .write(true)
             .truncate(false)
+            .mode(0o600)
+            .custom_flags(NO_FOLLOW)
             .open(&path)
             .map_err(system(&path))?;
         if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -89,20 +99,18 @@ impl Runtime {
     }
 }
 
-/// Makes the directory for this user alone; parents as the system makes them.
+/// A lock that is a symlink would have us write to what it names.
+const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+
+/// Makes the directory for this user alone, unless it exists; parents as the system makes them.
 fn make_own(directory: &Path) -> io::Result<()> {
     if let Some(parent) = directory.parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
     }
     match DirBuilder::new().mode(0o700).create(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
-    let facts = fs::symlink_metadata(directory)?;
-    if facts.uid() == rustix::process::geteuid().as_raw() && facts.mode() & 0o077 != 0 {
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
 }
 
 /// The name of a configuration that has none: its directory's name and a digest of its path, so
@@ -125,8 +133,10 @@ fn digest(bytes: &[u8]) -> u32 {
 }
 
 fn directory(name: &str) -> PathBuf {
-    if let Some(directory) = non_empty("RUNTIME_DIRECTORY") {
-        return PathBuf::from(directory);
+    if let Some(directories) = non_empty("RUNTIME_DIRECTORY") {
+        // systemd lists several with colons between them; the first is ours.
+        let first = directories.as_encoded_bytes().split(|byte| *byte == b':').next();
+        return PathBuf::from(std::ffi::OsStr::from_bytes(first.unwrap_or_default()));
     }
     if rustix::process::geteuid().is_root() {
         return Path::new("/run/stead").join(name);

@@ -122,6 +122,11 @@ impl Stead {
         self.workers
     }
 
+    /// How many connections it holds at most, for lack of descriptors.
+    pub fn connections_max(&self) -> usize {
+        Descriptors::share(descriptors_max()).connections
+    }
+
     /// How long a drain may take.
     pub fn drain_limit(&self) -> Duration {
         self.drain
@@ -167,6 +172,9 @@ fn start(
 ) -> Result<Stead, StartError> {
     let Compiled { mut snapshot, process } = compiled;
     process.set_workers(workers);
+    let share = Descriptors::share(descriptors_max());
+    process.connections.set_limit(share.connections);
+    process.open_files.set_limit(share.open_files);
     let addresses = addresses(&snapshot, &bound);
     let listener = |bound: Bound| Listener {
         server: bound.server as u16,
@@ -302,6 +310,25 @@ fn worker_count(workers: Workers) -> usize {
     match workers {
         Workers::Count(count) => usize::from(count),
         Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+/// What the descriptors of this process are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Descriptors {
+    connections: usize,
+    /// Files that caches keep open.
+    open_files: usize,
+}
+
+impl Descriptors {
+    /// Most are for connections; some for files, and some are held back for listeners, logs, event
+    /// loops, files being opened and the admin socket.
+    fn share(all: u64) -> Self {
+        let all = usize::try_from(all).unwrap_or(usize::MAX);
+        let open_files = (all / 16).clamp(8, 4096);
+        let rest = (all / 8).clamp(24, 128);
+        Self { connections: all.saturating_sub(open_files + rest).max(1), open_files }
     }
 }
 

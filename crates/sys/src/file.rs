@@ -111,6 +111,12 @@ fn walk(start: Start<'_>, path: &Path, flags: OFlags, lookup: Lookup) -> io::Res
     }
 }
 
+/// Whether an error says that the process or the system has no descriptor left.
+pub fn means_exhausted(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::MFILE | Errno::NFILE))
+}
+
 /// Whether a failed lookup means that there is nothing to be served: no such file, one that must
 /// not be read, or a path that leaves its root.
 pub fn means_absent(error: &io::Error) -> bool {

@@ -4,6 +4,7 @@
 //! fields and points at its content; everything rarer is built here. Source: RFC 9110 §13.2.2, §14,
 //! §15.3.7, §15.4.5.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 
 use stead_core::{Body, Exchange, Fields, Method, Name, Reason, Response, StatusCode, name};
@@ -15,7 +16,7 @@ use super::range::{self, ByteSpan, Ranges};
 
 /// The answer with a file, or with the part of it that the request's conditions and ranges leave.
 /// `boundary` is text that no file contains but by a chance of 2^-64.
-pub(crate) fn file(exchange: &Exchange, variant: &Variant, boundary: u64) -> Response {
+pub(crate) fn file(exchange: &Exchange, variant: &Variant, boundary: &RandomState) -> Response {
     if is_plain(exchange.fields()) {
         return whole(exchange, variant);
     }
@@ -118,8 +119,10 @@ fn one(exchange: &Exchange, variant: &Variant, span: ByteSpan) -> Response {
 }
 
 /// `multipart/byteranges` (RFC 9110 §14.6).
-fn several(exchange: &Exchange, variant: &Variant, spans: &[ByteSpan], boundary: u64) -> Response {
-    let boundary = format!("{boundary:016x}{:016x}", exchange.worker().next_number());
+fn several(exchange: &Exchange, variant: &Variant, spans: &[ByteSpan], boundary: &RandomState) -> Response {
+    // Keyed by what only this process knows, and new in each answer: an earlier one tells nothing.
+    let boundary = boundary.hash_one(exchange.worker().next_number());
+    let boundary = format!("{boundary:016x}");
     let media_type = variant.fields().get(name::CONTENT_TYPE).unwrap_or_default();
     let mut parts = Vec::with_capacity(2 * spans.len() + 1);
     for (index, span) in spans.iter().enumerate() {

@@ -16,9 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stead_base::Tick;
+use stead_core::Process;
 
 use super::entry::Entry;
 use super::tree::Root;
+use super::turn::Turns;
 
 /// How long an entry is believed without looking again.
 pub(crate) const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -59,9 +61,13 @@ impl Limits {
 }
 
 /// The cache of one worker.
-pub(crate) struct Cache(RefCell<Inner>);
+pub(crate) struct Cache {
+    inner: RefCell<Inner>,
+    listings: Turns,
+}
 
 struct Inner {
+    process: Arc<Process>,
     index: HashMap<Rc<str>, Place>,
     rings: [Ring; 3],
     root: Option<(Arc<Root>, Tick)>,
@@ -85,7 +91,7 @@ pub(crate) struct Found {
 
 impl Cache {
     /// An empty cache.
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, process: Arc<Process>) -> Self {
         // Contents get most of the memory; paths without a file need little more than their names.
         let ring = |sixteenths: u64, entries: u64, open_files: u64| {
             Ring::new(Limits { bytes: limits.bytes / 16 * sixteenths, entries, open_files })
@@ -95,17 +101,24 @@ impl Cache {
             ring(3, limits.open_files, limits.open_files),
             ring(1, limits.entries, 0),
         ];
-        Self(RefCell::new(Inner {
+        let inner = RefCell::new(Inner {
+            process,
             index: HashMap::new(),
             rings,
             root: None,
             swept: Tick::default(),
-        }))
+        });
+        Self { inner, listings: Turns::default() }
+    }
+
+    /// Listings of directories, one at a time.
+    pub(crate) fn listings(&self) -> &Turns {
+        &self.listings
     }
 
     /// What is known of `key`.
     pub(crate) fn find(&self, key: &str, now: Tick) -> Option<Found> {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.inner.borrow_mut();
         let place = *inner.index.get(key)?;
         let slot = inner.rings[place.ring].slots.get_mut(place.at)?.as_mut()?;
         slot.used = true;
@@ -115,7 +128,7 @@ impl Cache {
 
     /// Keeps what `key` stood for at `checked`, in place of what it stood for before.
     pub(crate) fn insert(&self, key: &str, entry: &Arc<Entry>, checked: Tick) {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.inner.borrow_mut();
         inner.remove(key);
         let (bytes, open_files) = entry.holds();
         let cost = Limits {
@@ -131,28 +144,30 @@ impl Cache {
         if key.len() > KEY_BYTES_MAX || !inner.make_room(ring, &cost) {
             return;
         }
+        // Without a descriptor to keep, the file is opened again by the next request for it.
+        let Some(permit) = Permit::take(&inner.process, open_files as usize) else { return };
         let key: Rc<str> = Rc::from(key);
         let entry = Arc::clone(entry);
-        let slot = Slot { key: Rc::clone(&key), entry, checked, used: false, cost };
+        let slot = Slot { key: Rc::clone(&key), entry, checked, used: false, cost, _permit: permit };
         let at = inner.rings[ring].put(slot);
         inner.index.insert(key, Place { ring, at });
     }
 
     /// The open root, unless it was opened a second ago.
     pub(crate) fn root(&self, now: Tick) -> Option<Arc<Root>> {
-        let inner = self.0.borrow();
+        let inner = self.inner.borrow();
         let (root, opened) = inner.root.as_ref()?;
         (now.since(*opened) < FRESH_FOR).then(|| Arc::clone(root))
     }
 
     /// Keeps the root as it was opened at `opened`.
     pub(crate) fn set_root(&self, root: &Arc<Root>, opened: Tick) {
-        self.0.borrow_mut().root = Some((Arc::clone(root), opened));
+        self.inner.borrow_mut().root = Some((Arc::clone(root), opened));
     }
 
     /// Once a second: lets go of what nobody asked for in a minute.
     pub(crate) fn sweep(&self, now: Tick) {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.inner.borrow_mut();
         if now.since(inner.swept) < FRESH_FOR {
             return;
         }
@@ -212,6 +227,28 @@ struct Slot {
     /// Whether it was asked for since the hand passed.
     used: bool,
     cost: Limits,
+    _permit: Permit,
+}
+
+/// Descriptors that an entry may keep, out of those of the whole process; given back when dropped.
+struct Permit {
+    process: Arc<Process>,
+    count: usize,
+}
+
+impl Permit {
+    fn take(process: &Arc<Process>, count: usize) -> Option<Self> {
+        let taken = count == 0 || process.open_files.take(count);
+        taken.then(|| Self { process: Arc::clone(process), count })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.count > 0 {
+            self.process.open_files.release(self.count);
+        }
+    }
 }
 
 impl Ring {
@@ -310,7 +347,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_fresh_for_a_second() {
-        let cache = Cache::new(LIMITS);
+        let cache = Cache::new(LIMITS, Arc::default());
         cache.insert("a", &missing(), at(5_000));
         assert!(cache.find("a", at(5_999)).is_some_and(|found| found.fresh));
         assert!(cache.find("a", at(6_000)).is_some_and(|found| !found.fresh));
@@ -321,29 +358,29 @@ mod tests {
 
     #[test]
     fn what_is_used_survives_a_flood_of_what_is_not() {
-        let cache = Cache::new(LIMITS);
+        let cache = Cache::new(LIMITS, Arc::default());
         cache.insert("hot", &missing(), at(0));
         for n in 0..1_000 {
             assert!(is_known(&cache, "hot"), "{n}");
             cache.insert(&n.to_string(), &missing(), at(0));
         }
         assert!(is_known(&cache, "999") && !is_known(&cache, "1"));
-        assert_eq!(cache.0.borrow().index.len(), 8);
+        assert_eq!(cache.inner.borrow().index.len(), 8);
     }
 
     #[test]
     fn keys_that_are_too_long_and_caches_without_room_keep_nothing() {
-        let cache = Cache::new(LIMITS);
+        let cache = Cache::new(LIMITS, Arc::default());
         cache.insert(&"x".repeat(KEY_BYTES_MAX + 1), &missing(), at(0));
-        assert!(cache.0.borrow().index.is_empty());
-        let none = Cache::new(Limits::default());
+        assert!(cache.inner.borrow().index.is_empty());
+        let none = Cache::new(Limits::default(), Arc::default());
         none.insert("a", &missing(), at(0));
         assert!(!is_known(&none, "a"));
     }
 
     #[test]
     fn what_nobody_asks_for_goes_after_a_minute() {
-        let cache = Cache::new(LIMITS);
+        let cache = Cache::new(LIMITS, Arc::default());
         cache.insert("old", &missing(), at(0));
         cache.insert("new", &missing(), at(59_000));
         cache.sweep(at(59_999));
@@ -351,7 +388,7 @@ mod tests {
         cache.sweep(at(61_000));
         assert!(!is_known(&cache, "old") && is_known(&cache, "new"));
         cache.sweep(at(200_000));
-        assert!(cache.0.borrow().index.is_empty() && cache.0.borrow().rings[2].slots.is_empty());
+        assert!(cache.inner.borrow().index.is_empty() && cache.inner.borrow().rings[2].slots.is_empty());
         cache.insert("again", &missing(), at(200_000));
         assert!(is_known(&cache, "again"));
     }
@@ -373,13 +410,13 @@ mod tests {
 
     #[test]
     fn memory_and_open_files_are_bounded_apart() {
-        let cache = Cache::new(LIMITS);
+        let cache = Cache::new(LIMITS, Arc::default());
         cache.insert("missing", &missing(), at(0));
         for n in 0..100 {
             cache.insert(&format!("small{n}"), &file(Some(200_000)), at(0));
             cache.insert(&format!("large{n}"), &file(None), at(0));
         }
-        let held = |ring: usize| cache.0.borrow().rings[ring].held;
+        let held = |ring: usize| cache.inner.borrow().rings[ring].held;
         // Twelve sixteenths of a mebibyte hold three contents of 200,000 bytes.
         assert_eq!((held(0).entries, held(0).open_files), (3, 0));
         assert_eq!((held(1).entries, held(1).open_files), (2, 2));
@@ -404,11 +441,11 @@ mod tests {
         fn limits_hold_and_index_and_rings_agree(
             steps in proptest::collection::vec((0..30_u8, any::<bool>()), 0..200),
         ) {
-            let cache = Cache::new(LIMITS);
+            let cache = Cache::new(LIMITS, Arc::default());
             for (now, (key, insert)) in steps.into_iter().enumerate() {
                 let (key, now) = (format!("key{key}"), at(now as u64 * 700));
                 if insert { cache.insert(&key, &missing(), now) } else { cache.sweep(now) }
-                let inner = cache.0.borrow();
+                let inner = cache.inner.borrow();
                 let held: u64 = inner.rings.iter().map(|ring| ring.held.entries).sum();
                 prop_assert_eq!(held, inner.index.len() as u64);
                 let bounded = |ring: &Ring| ring.held.entries <= ring.limits.entries;

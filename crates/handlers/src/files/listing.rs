@@ -20,6 +20,9 @@ use super::tree::{Root, Tree};
 /// Names in one listing.
 pub(crate) const ENTRIES_MAX: usize = 10_000;
 
+/// Bytes of all names in one listing: written, a byte takes up to eight.
+const NAME_BYTES_MAX: usize = 512 << 10;
+
 /// What a listing looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -82,11 +85,13 @@ pub(crate) fn list(tree: &Tree, root: &Root, page: &Page<'_>) -> io::Result<Vec<
 fn read(tree: &Tree, root: &Root, path: &[u8]) -> io::Result<Listing> {
     let directory = root.open_directory(path)?;
     let mut listing = Listing { entries: Vec::new(), cut: false };
+    let mut name_bytes = 0;
     file::names(&directory, |name| {
         if !tree.hidden && names::is_hidden(name) || !is_reachable(name) {
             return true;
         }
-        if listing.entries.len() == ENTRIES_MAX {
+        name_bytes += name.len();
+        if listing.entries.len() == ENTRIES_MAX || name_bytes > NAME_BYTES_MAX {
             listing.cut = true;
             return false;
         }
@@ -147,7 +152,8 @@ fn html(listing: &Listing, title: &str, has_parent: bool) -> Vec<u8> {
     }
     page.push_str("</table>\n");
     if listing.cut {
-        let _ = writeln!(page, "<p>Only the first {ENTRIES_MAX} names are shown.</p>");
+        let count = listing.entries.len();
+        let _ = writeln!(page, "<p>Only the first {count} names are shown.</p>");
     }
     page.push_str("</body>\n</html>\n");
     page.into_bytes()
@@ -310,7 +316,7 @@ mod tests {
         listing.cut = true;
         let page = String::from_utf8(html(&listing, "/", false)).unwrap();
         assert!(page.contains("<td>1.2 MB</td><td>2001-09-09 01:46</td>"), "{page}");
-        assert!(page.contains("first 10000 names") && !page.contains("../"));
+        assert!(page.contains("first 1 names") && !page.contains("../"));
         let text = String::from_utf8(json(&listing, "/")).unwrap();
         let expect = "{\"path\":\"/\",\"entries\":[\n{\"name\":\"a.txt\",\"href\":\"./a.txt\",\
             \"kind\":\"file\",\"modified\":\"2001-09-09T01:46:40Z\",\"size\":1234567}],\

@@ -4,7 +4,7 @@
 //! SECURITY: `root` goes with a wildcard and `file` without one, so that a prefix and a directory
 //! that disagree about a slash cannot be written (SECURITY.md 40).
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub(super) fn build(
         fallback: config.fallback.map(|path| format!("{CONFIGURED}{}", path.trim_start_matches('/'))),
         cache: context.local(),
         limits,
-        boundary: RandomState::new().hash_one(settings.name()),
+        boundary: RandomState::new(),
     }))
 }
 

@@ -147,6 +147,10 @@ impl Walk<'_> {
         if may_be_directory && (path.is_empty() || path.ends_with(b"/")) {
             return self.directory(path);
         }
+        if self.facts(path)?.kind == FileKind::Other {
+            // Opening a FIFO or a device may do something; looking at it does not.
+            return Ok(Entry::Missing);
+        }
         let opened = match self.open(path) {
             // A directory that may be entered but not read has index files like any other.
             Err(error) if may_be_directory && error.kind() == io::ErrorKind::PermissionDenied => {
@@ -167,6 +171,10 @@ impl Walk<'_> {
     fn directory(&self, path: &[u8]) -> io::Result<Entry> {
         for name in &self.tree.index {
             let path = [path, name.as_bytes()].concat();
+            match absent(self.facts(&path))? {
+                Some(facts) if facts.kind == FileKind::Regular => {}
+                _ => continue,
+            }
             let Some(opened) = absent(self.open(&path))? else { continue };
             let facts = file::facts(opened.as_fd())?;
             if facts.kind == FileKind::Regular {

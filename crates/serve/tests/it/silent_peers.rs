@@ -40,3 +40,20 @@ fn a_first_byte_in_time_begins_the_time_of_the_head() {
     assert_eq!(client.answer().text(), "hello");
     assert_eq!(witness.harness.outcomes(Reason::FirstByteTimeout), 0);
 }
+
+#[test]
+fn security_12_empty_lines_do_not_hold_a_connection() {
+    let limit = Duration::from_millis(700);
+    let mut witness = Witness::of(Recipe::default().timeouts(|t| t.header = Some(limit)));
+    let mut client = witness.harness.connect();
+    client.send(b"\r\n");
+    // Past the moment after which a quiet connection rests.
+    std::thread::sleep(Duration::from_millis(500));
+    client.send(b"\r\n");
+    witness.harness.expect_outcomes(Reason::BadRequestLine, 1);
+    let mut silent = witness.harness.connect();
+    silent.send(b"\r\n");
+    silent.expect_closed();
+    witness.harness.expect_outcomes(Reason::HeaderTimeout, 1);
+    witness.is_content();
+}
