@@ -70,23 +70,49 @@ pub struct Connection {
 pub struct Exchange {
     worker: Rc<Worker>,
     connection: Connection,
-    head: RequestHead,
-    path: String,
-    captures: Captures,
+    storage: Storage,
     body: Option<Rc<BodyPipe>>,
     response: Option<Response>,
     slots: Slots,
+}
+
+/// What a request is parsed into: lent by the worker to one connection after another, so that a new
+/// connection allocates nothing for it.
+#[derive(Default)]
+pub(crate) struct Storage {
+    head: RequestHead,
+    path: String,
+    captures: Captures,
+}
+
+impl Storage {
+    /// Forgets the request; keeps its memory, unless that has grown out of proportion.
+    pub(crate) fn clear(&mut self) {
+        self.head.clear();
+        self.head.shrink_to(STORAGE_BYTES_MAX);
+        self.path.clear();
+        self.path.shrink_to(STORAGE_BYTES_MAX);
+        self.captures.clear();
+    }
+}
+
+/// Bytes of a head, and of a path, that storage keeps.
+const STORAGE_BYTES_MAX: usize = 4 << 10;
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.slots.clear();
+        self.worker.reclaim_storage(std::mem::take(&mut self.storage));
+    }
 }
 
 impl Exchange {
     /// An exchange for the requests of one connection.
     pub fn new(worker: Rc<Worker>, connection: Connection) -> Self {
         Self {
+            storage: worker.storage(),
             worker,
             connection,
-            head: RequestHead::default(),
-            path: String::new(),
-            captures: Captures::default(),
             body: None,
             response: None,
             slots: Slots::default(),
@@ -105,43 +131,43 @@ impl Exchange {
 
     /// The request's head as it was parsed.
     pub fn head(&self) -> &RequestHead {
-        &self.head
+        &self.storage.head
     }
 
     /// The request's method.
     pub fn method(&self) -> &Method {
-        self.head.method()
+        self.storage.head.method()
     }
 
     /// The request's protocol version.
     pub fn version(&self) -> Version {
-        self.head.version()
+        self.storage.head.version()
     }
 
     /// The request's fields.
     pub fn fields(&self) -> &Fields {
-        self.head.fields()
+        self.storage.head.fields()
     }
 
     /// The request's fields, to change what inner middleware and the handler see.
     pub fn fields_mut(&mut self) -> &mut Fields {
-        self.head.fields_mut()
+        self.storage.head.fields_mut()
     }
 
     /// The canonical path: the one that router, rules, handlers and log see.
     pub fn path(&self) -> &str {
-        &self.path
+        &self.storage.path
     }
 
     /// The query as it was sent, without its question mark.
     pub fn query(&self) -> Option<&[u8]> {
-        self.head.query()
+        self.storage.head.query()
     }
 
     /// What the route's pattern captured at position `index` (see
     /// [`BuildContext`](crate::BuildContext)): canonical, still escaped.
     pub fn capture(&self, index: usize) -> Option<&str> {
-        self.captures.get(&self.path, index)
+        self.storage.captures.get(&self.storage.path, index)
     }
 
     /// The request's body. May be taken once; afterwards, and where there is none, an empty one.
@@ -193,9 +219,9 @@ impl Exchange {
 impl Exchange {
     /// Forgets the last request; keeps its storage.
     pub fn begin(&mut self) {
-        self.head.clear();
-        self.path.clear();
-        self.captures.clear();
+        self.storage.head.clear();
+        self.storage.path.clear();
+        self.storage.captures.clear();
         self.body = None;
         self.slots.clear();
         if let Some(response) = self.response.take() {
@@ -205,7 +231,7 @@ impl Exchange {
 
     /// The head, for the decoder to fill.
     pub fn head_mut(&mut self) -> &mut RequestHead {
-        &mut self.head
+        &mut self.storage.head
     }
 
     /// Makes the canonical path from the head's.
@@ -213,12 +239,12 @@ impl Exchange {
     /// # Errors
     /// [`Reason::BadPath`].
     pub fn canonicalize_path(&mut self) -> Result<(), Reason> {
-        stead_route::canonicalize(self.head.path(), &mut self.path)
+        stead_route::canonicalize(self.storage.head.path(), &mut self.storage.path)
     }
 
     /// Head and path to match, captures to fill.
     pub fn route_parts(&mut self) -> (&RequestHead, &str, &mut Captures) {
-        (&self.head, &self.path, &mut self.captures)
+        (&self.storage.head, &self.storage.path, &mut self.storage.captures)
     }
 
     /// Gives the exchange a body that arrives through `pipe`.

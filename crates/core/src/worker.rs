@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use stead_base::Tick;
 use stead_sys::clock;
 
+use crate::exchange::Storage;
 use crate::{Blocking, Counters, Fields, Local, Pending, Process};
 
 /// One worker: a thread with an event loop. Never shared between threads.
@@ -22,6 +23,7 @@ pub struct Worker {
     blocking: Box<dyn Blocking>,
     buffers: RefCell<Vec<Vec<u8>>>,
     fields: RefCell<Vec<Fields>>,
+    storage: RefCell<Vec<Storage>>,
     date: RefCell<Date>,
     numbers: Cell<u64>,
 }
@@ -52,6 +54,7 @@ impl Worker {
             blocking,
             buffers: RefCell::default(),
             fields: RefCell::default(),
+            storage: RefCell::default(),
             date: RefCell::new(Date { second: u64::MAX, text: [0; 29] }),
             numbers: Cell::new(0),
         }
@@ -110,10 +113,25 @@ impl Worker {
         }
     }
 
+    /// Storage for an exchange, from the pool where it has some.
+    pub(crate) fn storage(&self) -> Storage {
+        self.storage.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes storage back.
+    pub(crate) fn reclaim_storage(&self, mut storage: Storage) {
+        let mut pool = self.storage.borrow_mut();
+        if pool.len() < BUFFERS_MAX {
+            storage.clear();
+            pool.push(storage);
+        }
+    }
+
     /// Frees what the pools hold: called when the worker has been quiet.
     pub fn trim(&self) {
         *self.buffers.borrow_mut() = Vec::new();
         *self.fields.borrow_mut() = Vec::new();
+        *self.storage.borrow_mut() = Vec::new();
     }
 
     /// Runs `work` on the blocking pool.
