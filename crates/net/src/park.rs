@@ -175,6 +175,8 @@ impl Park {
         }
         inner.parked += 1;
         self.worker.counters.connections_parked.add(1);
+        // What its task held is free only now.
+        self.touch();
         Ok(())
     }
 
@@ -372,11 +374,11 @@ impl Park {
             return Some(busy_at + TRIM_AFTER);
         }
         inner.active_peak = active;
-        self.busy_at.set(None);
         inner.slab.shrink();
         self.worker.trim();
         (self.collect)();
-        None
+        self.busy_at.set(Some(busy_at).filter(|_| !is_quiet));
+        self.busy_at.get().map(|busy_at| busy_at + TRIM_AFTER)
     }
 
     fn touch(&self) {

@@ -119,7 +119,12 @@ fn one(exchange: &Exchange, variant: &Variant, span: ByteSpan) -> Response {
 }
 
 /// `multipart/byteranges` (RFC 9110 §14.6).
-fn several(exchange: &Exchange, variant: &Variant, spans: &[ByteSpan], boundary: &RandomState) -> Response {
+fn several(
+    exchange: &Exchange,
+    variant: &Variant,
+    spans: &[ByteSpan],
+    boundary: &RandomState,
+) -> Response {
     // Keyed by what only this process knows, and new in each answer: an earlier one tells nothing.
     let boundary = boundary.hash_one(exchange.worker().next_number());
     let boundary = format!("{boundary:016x}");

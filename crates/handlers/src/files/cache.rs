@@ -148,7 +148,7 @@ impl Cache {
         let Some(permit) = Permit::take(&inner.process, open_files as usize) else { return };
         let key: Rc<str> = Rc::from(key);
         let entry = Arc::clone(entry);
-        let slot = Slot { key: Rc::clone(&key), entry, checked, used: false, cost, _permit: permit };
+        let slot = Slot { key: Rc::clone(&key), entry, checked, used: false, cost, permit };
         let at = inner.rings[ring].put(slot);
         inner.index.insert(key, Place { ring, at });
     }
@@ -227,7 +227,8 @@ struct Slot {
     /// Whether it was asked for since the hand passed.
     used: bool,
     cost: Limits,
-    _permit: Permit,
+    #[expect(dead_code, reason = "held for what dropping it gives back")]
+    permit: Permit,
 }
 
 /// Descriptors that an entry may keep, out of those of the whole process; given back when dropped.
@@ -388,7 +389,9 @@ mod tests {
         cache.sweep(at(61_000));
         assert!(!is_known(&cache, "old") && is_known(&cache, "new"));
         cache.sweep(at(200_000));
-        assert!(cache.inner.borrow().index.is_empty() && cache.inner.borrow().rings[2].slots.is_empty());
+        let inner = cache.inner.borrow();
+        assert!(inner.index.is_empty() && inner.rings[2].slots.is_empty());
+        drop(inner);
         cache.insert("again", &missing(), at(200_000));
         assert!(is_known(&cache, "again"));
     }
