@@ -10,7 +10,8 @@ pub trait Handler: Send + Sync {
     /// Answers `exchange`.
     ///
     /// # Cancel safety
-    /// The future is dropped when the peer goes away or `timeouts.request` is over.
+    /// The future is dropped when the connection breaks, `timeouts.request` is over, or a drain
+    /// takes too long. A peer that only ended its own side (a FIN) still waits for the answer.
     fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a>;
 
     /// Whether this handler itself answers `method`; where it does not, the answer is 405. Routes

@@ -14,7 +14,9 @@ pub trait Middleware: Send + Sync {
     }
 
     /// Sees the answer ([`Exchange::response`]) before it is written. Runs for every middleware
-    /// whose `request` ran, in reverse order, also on errors and protocol switches.
+    /// whose `request` ran, in reverse order, also on errors and protocol switches; not on the
+    /// answers to a panic and to `timeouts.request`, which cut this line short. What must be
+    /// released in any case belongs into a slot ([`Exchange::slots`]).
     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Flow<'a> {
         let _ = exchange;
         Flow::Continue
