@@ -25,7 +25,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Stead, the steady web server.
 #[derive(Parser)]
-#[command(version, about, subcommand_required = false, arg_required_else_help = false)]
+#[command(
+    name = "stead",
+    version,
+    about = "Stead, the steady web server",
+    subcommand_required = false,
+    arg_required_else_help = false
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -190,18 +190,20 @@ async fn read_in(
     }
 }
 
-/// Reads bytes and forgets them: afterwards they are in the page cache.
+/// Has the kernel read bytes into the page cache, and waits until they are there. PERF: one byte of
+/// each piece is enough to wait for it; copying all of them would take the worker's core.
 fn touch(file: &OpenFile, offset: u64, count: u64) -> std::io::Result<()> {
-    let mut scratch = vec![0; 64 << 10];
-    let mut done = 0;
-    while done < count {
-        let room = scratch.len().min((count - done) as usize);
-        match file::read_at(file, &mut scratch[..room], offset + done)? {
-            0 => break,
-            read => done += read as u64,
+    const PIECE: u64 = 64 << 10;
+    file::will_need(file, offset, count);
+    let end = offset + count;
+    let mut last = (offset + PIECE).min(end) - 1;
+    loop {
+        let read = file::read_at(file, &mut [0], last)?;
+        if read == 0 || last + 1 >= end {
+            return Ok(());
         }
+        last = (last + PIECE).min(end - 1);
     }
-    Ok(())
 }
 
 async fn write_stream(

@@ -196,6 +196,12 @@ pub fn is_memory_file_system(file: impl AsFd) -> io::Result<bool> {
     Ok(kind == TMPFS_MAGIC || kind == RAMFS_MAGIC)
 }
 
+/// Asks the kernel to read bytes ahead; that it may not is no error.
+pub fn will_need(file: impl AsFd, offset: u64, count: u64) {
+    let count = std::num::NonZero::new(count);
+    let _ = fs::fadvise(file, offset, count, fs::Advice::WillNeed);
+}
+
 /// Reads bytes at `offset` into `buffer`; fewer only at the end of the file. May sleep.
 pub fn read_at(file: impl AsFd, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;

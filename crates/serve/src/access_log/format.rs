@@ -4,9 +4,10 @@
 //! part of another record: whatever could end a field or a line is escaped.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use stead_core::{Version, name};
+use stead_core::{Peer, Version, name};
 use stead_sys::clock;
 
 use super::Record;
@@ -190,8 +191,20 @@ fn number(out: &mut Vec<u8>, value: u64) {
 }
 
 fn client(out: &mut Vec<u8>, record: &Record<'_>) {
-    // Writing into a vector cannot fail.
-    let _ = write!(out, "{}", record.peer);
+    match record.peer {
+        Peer::Tcp(SocketAddr::V4(address)) => {
+            // PERF: most records have one of these, and formatting by hand takes a fifth of the
+            // time.
+            for (index, octet) in address.ip().octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                number(out, u64::from(octet));
+            }
+        }
+        // Writing into a vector cannot fail.
+        peer => drop(write!(out, "{peer}")),
+    }
 }
 
 fn key_quoted(out: &mut Vec<u8>, key: &[u8], text: &[u8]) {
@@ -202,7 +215,7 @@ fn key_quoted(out: &mut Vec<u8>, key: &[u8], text: &[u8]) {
 /// A JSON string. Bytes that are no UTF-8 become U+FFFD.
 fn quoted(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    if text.iter().all(|byte| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\')) {
+    if is_plain(text) {
         out.extend_from_slice(text);
     } else {
         for character in String::from_utf8_lossy(text).chars() {
@@ -217,6 +230,13 @@ fn quoted(out: &mut Vec<u8>, text: &[u8]) {
         }
     }
     out.push(b'"');
+}
+
+/// Whether nothing in `text` needs escaping in JSON: printable ASCII without quote and backslash.
+fn is_plain(text: &[u8]) -> bool {
+    // Without a way out in the middle, so that the compiler looks at many bytes at once.
+    let special = |byte: u8| !matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    !text.iter().fold(false, |found, byte| found | special(*byte))
 }
 
 /// Control characters, and those that turn the direction or break the line of a reader's terminal.
