@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use stead_base::Reason;
@@ -289,18 +289,8 @@ async fn next_frame(
             if let Poll::Ready(Err(_)) = wire.poll_flush(context, false) {
                 return Poll::Ready(Err(Reason::ClientClosed));
             }
-            match receiver.poll(wire, context) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
-                Poll::Pending if let Some(reason) = wire.is_over() => {
-                    return Poll::Ready(Err(reason));
-                }
-                Poll::Pending => {
-                    if !receiver.is_waiting() {
-                        wire.arm(context, stead_net::Wait::Task, None);
-                    }
-                    return Poll::Pending;
-                }
+            if let Err(reason) = ready!(receiver.poll_beside(wire, context)) {
+                return Poll::Ready(Err(reason));
             }
         }
     })

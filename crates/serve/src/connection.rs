@@ -11,7 +11,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use stead_base::Reason;
@@ -406,18 +406,8 @@ impl Connection {
                     Ok(Poll::Pending) => {}
                     Err(reason) => return Poll::Ready(Err(reason)),
                 }
-                match receiver.poll(wire, context) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
-                    Poll::Pending if let Some(reason) = wire.is_over() => {
-                        return Poll::Ready(Err(reason));
-                    }
-                    Poll::Pending => {
-                        if !receiver.is_waiting() {
-                            wire.arm(context, Wait::Task, None);
-                        }
-                        return Poll::Pending;
-                    }
+                if let Err(reason) = ready!(receiver.poll_beside(wire, context)) {
+                    return Poll::Ready(Err(reason));
                 }
             }
         })

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use stead_base::{Error, Kind, Reason};
 use stead_core::{BodyPipe, Frame};
 use stead_http1::{Event, Framing, RequestHead, Step};
+use stead_net::Wait;
 
 use crate::wire::{Direction, Watch, Wire};
 
@@ -129,6 +130,26 @@ impl Receiver {
                 Poll::Ready(Ok(()))
             }
         }
+    }
+
+    /// The same for a task that waits for something else too: ends with the exchange, and is woken
+    /// when that is over.
+    pub(crate) fn poll_beside(
+        &mut self,
+        wire: &mut Wire,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Reason>> {
+        let polled = self.poll(wire, context);
+        if polled.is_ready() {
+            return polled;
+        }
+        if let Some(reason) = wire.is_over() {
+            return Poll::Ready(Err(reason));
+        }
+        if !self.is_waiting() {
+            wire.arm(context, Wait::Task, None);
+        }
+        Poll::Pending
     }
 
     /// The next piece of the body.
