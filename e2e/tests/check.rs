@@ -249,6 +249,26 @@ fn explain_shows_what_answers_and_why_not_the_others() {
 }
 
 #[test]
+fn explain_asks_the_server_on_the_port_of_the_url() {
+    let folder = Folder::new();
+    let server = |name: &str, port: u16| {
+        format!(
+            "[server.{name}]\nlisten = [\":{port}\"]\n[[server.{name}.route]]\npath = \"/\"\n\
+             respond = \"{name}\"\n"
+        )
+    };
+    folder.write("stead.toml", server("one", 8090) + &server("two", 8091));
+    let names = |url: &str| {
+        let text = once(&folder, &["explain", url]).stdout;
+        ["one", "two"].map(|name| text.contains(&format!("server {name}:")))
+    };
+    assert_eq!(names("http://localhost:8090/"), [true, false]);
+    assert_eq!(names("http://[::1]:8091/"), [false, true]);
+    assert_eq!(names("http://localhost:9999/"), [true, true], "a port of something in front");
+    assert_eq!(names("/"), [true, true]);
+}
+
+#[test]
 fn explain_refuses_what_the_server_would_refuse() {
     let folder = well();
     for (target, part) in [("/a%00b", "400"), ("/a%zz", "400"), ("/a\\b", "400"), ("/a b", "400")] {

@@ -20,7 +20,7 @@ pub(crate) struct ExplainArgs {
     /// A header field, as `Name: value`; may be given several times.
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
     headers: Vec<String>,
-    /// Only this server.
+    /// Only this server; without it those on the URL's port, or all.
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
     /// <http://host/path?query>, or a path alone.

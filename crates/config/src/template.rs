@@ -44,15 +44,6 @@ impl Template {
         })
     }
 
-    /// The text, if it has no placeholder.
-    pub fn as_text(&self) -> Option<&str> {
-        match self.pieces.as_slice() {
-            [] => Some(""),
-            [Piece::Text(text)] => Some(text),
-            _ => None,
-        }
-    }
-
     /// Checks that every placeholder is one of `known`.
     ///
     /// # Errors

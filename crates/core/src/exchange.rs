@@ -62,8 +62,6 @@ pub struct Connection {
     pub scheme: Scheme,
     /// The server's name.
     pub server: Rc<str>,
-    /// The user at the other end of a unix socket (`SO_PEERCRED`), where it was asked for.
-    pub peer_uid: Option<u32>,
 }
 
 /// One request with its response.

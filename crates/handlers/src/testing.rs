@@ -125,7 +125,6 @@ impl Bench {
             peer: Peer::Tcp(SocketAddr::from(([192, 0, 2, 1], 4000))),
             scheme: Scheme::Http,
             server: Rc::from("web"),
-            peer_uid: None,
         };
         let mut exchange = Exchange::new(Rc::clone(&self.worker), connection);
         exchange.begin();

@@ -81,11 +81,6 @@ impl Fields {
         self.entries.is_empty()
     }
 
-    /// Bytes of all names and values together, without separators and line ends.
-    pub fn bytes_len(&self) -> usize {
-        self.iter().map(|(name, value)| name.as_bytes().len() + value.len()).sum()
-    }
-
     /// The first value of a field.
     #[inline]
     pub fn get(&self, name: Name<'_>) -> Option<&[u8]> {
@@ -320,7 +315,6 @@ mod tests {
         assert_eq!(fields.values(SET_COOKIE).collect::<Vec<_>>(), [b"a=1", b"b=2"]);
         assert!(fields.contains(SET_COOKIE) && !fields.contains(SERVER));
         assert_eq!(fields.len(), 4);
-        assert_eq!(fields.bytes_len(), 4 + 9 + 5 + 1 + 10 + 3 + 10 + 3);
     }
 
     #[test]

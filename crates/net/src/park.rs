@@ -200,15 +200,6 @@ impl Park {
         }
     }
 
-    /// Takes the deadline of an active connection away.
-    pub fn disarm(&self, token: Token) {
-        let mut inner = self.inner.borrow_mut();
-        inner.unlink(token.index);
-        if let Some(record) = inner.slab.find(token) {
-            record.set_expired(false);
-        }
-    }
-
     /// Whether the deadline that was armed last is over.
     pub fn is_expired(&self, token: Token) -> bool {
         self.inner.borrow_mut().slab.find(token).is_some_and(|record| record.is_expired())

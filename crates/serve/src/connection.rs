@@ -7,11 +7,10 @@
 //!
 //! INVARIANT: whatever ends the task, the record in the park goes with it, unless it parks.
 
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use stead_base::Reason;
@@ -23,6 +22,7 @@ use stead_sys::clock;
 use crate::access_log::Record;
 use crate::answer::{self, OUTPUT_MAX};
 use crate::chain::{self, Routed};
+use crate::guard::{Panicked, poll_guarded};
 use crate::linger::linger;
 use crate::receive::Receiver;
 use crate::snapshot::{Route, Server};
@@ -100,7 +100,6 @@ impl Connection {
             peer,
             scheme: Scheme::Http,
             server: Rc::clone(&state.names[usize::from(server)]),
-            peer_uid: None,
         };
         let limits = &state.server(server).limits;
         let decoder = RequestDecoder::new(limits.head(), limits.body.map(|size| size.0));
@@ -365,7 +364,7 @@ impl Connection {
             let mut answering = pin!(self.answer(wire, &mut receiver, answer, keep));
             poll_fn(|context| match poll_guarded(answering.as_mut(), context) {
                 Ok(polled) => polled,
-                Err(panicked) => Poll::Ready(Err(panicked)),
+                Err(Panicked) => Poll::Ready(Err(Reason::HandlerPanic)),
             })
             .await
         };
@@ -404,7 +403,7 @@ impl Connection {
                 match poll_guarded(chain.as_mut(), context) {
                     Ok(Poll::Ready(())) => return Poll::Ready(Ok(())),
                     Ok(Poll::Pending) => {}
-                    Err(reason) => return Poll::Ready(Err(reason)),
+                    Err(Panicked) => return Poll::Ready(Err(Reason::HandlerPanic)),
                 }
                 if let Err(reason) = ready!(receiver.poll_beside(wire, context)) {
                     return Poll::Ready(Err(reason));
@@ -565,15 +564,6 @@ impl From<std::io::Result<usize>> for Filled {
             Ok(_) => Self::Bytes,
         }
     }
-}
-
-/// Polls what runs other people's code: a panic there ends the exchange, never the worker.
-fn poll_guarded<F: Future + ?Sized>(
-    future: Pin<&mut F>,
-    context: &mut Context<'_>,
-) -> Result<Poll<F::Output>, Reason> {
-    let polled = catch_unwind(AssertUnwindSafe(|| future.poll(context)));
-    polled.map_err(|_| Reason::HandlerPanic)
 }
 
 /// Whether the answer was cut because the peer is gone or did not keep up.

@@ -73,6 +73,7 @@ impl Fleet {
                 signals: Arc::clone(&signals),
                 collect: options.collect,
                 listeners: listeners.into(),
+                was_ready: false.into(),
             };
             let name = format!("worker-{index}");
             threads.push(std::thread::Builder::new().name(name).spawn(move || run(&plan))?);
@@ -115,25 +116,25 @@ impl Fleet {
 
 const RESTART_AFTER: Duration = Duration::from_millis(50);
 
-/// A panicked worker starts again with its listeners; its connections are lost, no new one is.
+/// A worker that panicked or failed starts again with its listeners; its connections are lost, no
+/// new one is. One that never got ready stops the start instead.
 fn run(plan: &Plan) {
     loop {
         match catch_unwind(AssertUnwindSafe(|| worker::run(plan))) {
             Ok(Ok(())) => return,
+            Ok(Err(error)) if !plan.was_ready.get() => return plan.signals.worker_failed(&error),
             Ok(Err(error)) => {
-                tracing::error!("worker {} failed: {error}", plan.index);
-                plan.signals.worker_failed(&error);
-                return;
+                tracing::error!("worker {} failed and starts again: {error}", plan.index);
             }
             Err(_) => {
                 tracing::error!("worker {} panicked and starts again", plan.index);
                 plan.counters.panics.add(1);
-                let active = plan.counters.requests_active.value();
-                plan.counters.requests_active.subtract(active);
-                // One that panics at every start must not burn a core.
-                std::thread::sleep(RESTART_AFTER);
             }
         }
+        let active = plan.counters.requests_active.value();
+        plan.counters.requests_active.subtract(active);
+        // One that fails at every start must not burn a core.
+        std::thread::sleep(RESTART_AFTER);
     }
 }
 

@@ -13,6 +13,7 @@ mod chain;
 mod connection;
 mod connection_limits;
 mod fleet;
+mod guard;
 mod linger;
 mod receive;
 mod snapshot;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use crate::accept::{accept, accept_waiting};
 use crate::access_log::{AccessLog, WorkerLog};
 use crate::fleet::Signals;
+use crate::guard::{Panicked, poll_guarded};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
@@ -38,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) collect: Collect,
     /// Descriptor and server of each listener; gone once the worker drains.
     pub(crate) listeners: RefCell<Vec<(OwnedFd, u16)>>,
+    /// Whether it has accepted before.
+    pub(crate) was_ready: Cell<bool>,
 }
 
 /// Runs a worker until it has drained.
@@ -80,7 +84,9 @@ async fn serve(plan: &Plan) -> io::Result<()> {
             tokio::task::spawn_local(listen(Rc::clone(&state), Rc::clone(&acceptor), *server));
         accepting.push((task, acceptor, *server));
     }
-    plan.signals.worker_is_ready();
+    if !plan.was_ready.replace(true) {
+        plan.signals.worker_is_ready();
+    }
     let logging = tokio::task::spawn_local(flush_log(Rc::clone(&state)));
     tokio::select! {
         result = state.park.drive(&*state) => result?,
@@ -112,8 +118,23 @@ async fn serve(plan: &Plan) -> io::Result<()> {
 }
 
 async fn listen(state: Rc<State>, acceptor: Rc<Acceptor>, server: u16) {
-    if let Err(error) = accept(Rc::clone(&state), acceptor, server).await {
-        tracing::error!("a listener of server {} failed: {error}", state.server(server).name);
+    let name = &state.server(server).name;
+    loop {
+        let mut accepting = pin!(accept(Rc::clone(&state), Rc::clone(&acceptor), server));
+        let ended = poll_fn(|context| match poll_guarded(accepting.as_mut(), context) {
+            Ok(polled) => polled.map(Ok),
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        });
+        match ended.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                return tracing::error!("a listener of server {name} failed: {error}");
+            }
+            Err(Panicked) => {
+                tracing::error!("accepting for server {name} panicked and goes on");
+                state.worker.counters.panics.add(1);
+            }
+        }
     }
 }
 

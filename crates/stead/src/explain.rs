@@ -1,6 +1,6 @@
 //! What would answer a request, and why: the decision of the router, shown.
 
-use stead_config::{RouteConfig, ServerConfig, Sources, Span};
+use stead_config::{Address, RouteConfig, ServerConfig, Sources, Span};
 use stead_http1::{RequestDecoder, RequestHead};
 use stead_route::{RouteRef, Router, Sample, Verdict, canonicalize};
 use stead_serve::{Server, Verdict as Decided, decide};
@@ -27,7 +27,8 @@ pub struct Explanation {
     pub lines: Vec<String>,
 }
 
-/// Explains what each server, or the one asked for, does with a request.
+/// Explains what the server asked for does with a request; else those that listen on the URL's
+/// port; else all.
 ///
 /// # Errors
 /// The URL is none, its path is refused, or there is no such server; the text says what to write.
@@ -36,13 +37,24 @@ pub fn explain(checked: &Checked, question: &Question) -> Result<Vec<Explanation
         return Err("the configuration has errors".to_owned());
     };
     let sample = sample(question)?;
+    let port = port(&question.url);
+    let listens = |config: &ServerConfig| {
+        let mut addresses = config.listen.iter().map(|address| &address.value);
+        addresses
+            .any(|address| matches!(address, Address::Tcp { port: own, .. } if Some(*own) == port))
+    };
+    // A port that nobody listens on may be that of something in front: it says nothing.
+    let by_port = configuration.servers.iter().any(|(_, config)| listens(config));
     let mut explanations = Vec::new();
     let servers = configuration.servers.iter().zip(&compiled.snapshot.servers);
     for ((name, config), server) in servers {
-        if question.server.as_ref().is_some_and(|wanted| *wanted != name.value) {
-            continue;
+        let is_asked_for = match &question.server {
+            Some(wanted) => *wanted == name.value,
+            None => !by_port || listens(config),
+        };
+        if is_asked_for {
+            explanations.push(of_server(config, server, &checked.sources, &sample));
         }
-        explanations.push(of_server(config, server, &checked.sources, &sample));
     }
     if explanations.is_empty() {
         let names: Vec<&str> =
@@ -50,6 +62,13 @@ pub fn explain(checked: &Checked, question: &Question) -> Result<Vec<Explanation
         return Err(format!("there is no such server: write one of {}", names.join(", ")));
     }
     Ok(explanations)
+}
+
+/// The port that a URL names.
+fn port(url: &str) -> Option<u16> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    authority.rsplit_once(':')?.1.parse().ok()
 }
 
 /// The request as the engine would parse it: what it refuses cannot be explained further.

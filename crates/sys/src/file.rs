@@ -75,11 +75,6 @@ pub fn open(start: Start<'_>, path: &Path, lookup: Lookup) -> io::Result<OwnedFd
     walk(start, path, flags, lookup)
 }
 
-/// Opens `path` for reading beneath `root`: [`open`].
-pub fn open_beneath(root: BorrowedFd<'_>, path: &Path, lookup: Lookup) -> io::Result<OwnedFd> {
-    open(Start::Beneath(root), path, lookup)
-}
-
 /// Looks at a path without opening it for reading.
 ///
 /// # Errors
@@ -246,7 +241,8 @@ mod tests {
         std::os::unix::fs::symlink("../secret", root.join("link")).expect("link");
         std::os::unix::fs::symlink("page", root.join("inner")).expect("link");
         let handle = open_root(&root, Lookup::MaySleep).expect("open");
-        let open = |path: &str| open_beneath(handle.as_fd(), Path::new(path), Lookup::MaySleep);
+        let open =
+            |path: &str| open(Start::Beneath(handle.as_fd()), Path::new(path), Lookup::MaySleep);
         assert!(
             open("../secret").is_err() && open("link").is_err() && open("/etc/passwd").is_err()
         );
