@@ -8,7 +8,7 @@ use crate::model::{Configuration, Matcher, MiddlewareRef, RouteConfig, ServerCon
 use crate::near::nearest;
 use crate::schema::{alternatives, quoted};
 use crate::value::{Content, Table};
-use crate::{Decoder, Diagnostic, Map, Settings, Span, Spanned, Value};
+use crate::{Decoder, Diagnostic, Map, Span, Spanned, Value};
 
 /// Longest name of a server, a site or a process, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -120,7 +120,7 @@ fn middleware(root: &Table, lists: &[&[MiddlewareRef]], decoder: &mut Decoder<'_
             decoder.report(twice(message, item.name.span, first.name.span));
         } else if item.removes {
             removal(inherited, item, decoder);
-        } else {
+        } else if !item.is_inline {
             named(root, item, decoder);
         }
     }
@@ -145,12 +145,10 @@ fn named(root: &Table, item: &MiddlewareRef, decoder: &mut Decoder<'_>) {
         let names: Vec<&str> = tables.map(|tables| tables.names().collect()).unwrap_or_default();
         return unknown_middleware("middleware", &item.name, &names, decoder);
     };
-    let sources = decoder.sources().clone();
-    let settings = Settings::empty(&item.name, item.name.span, sources);
-    validate((kind.validate)(&settings), decoder);
+    validate((kind.validate)(&item.settings), decoder);
 }
 
-fn unknown_middleware(
+pub(crate) fn unknown_middleware(
     what: &str,
     name: &Spanned<String>,
     names: &[&str],

@@ -159,6 +159,14 @@ impl Printer<'_> {
                 braced(&self.inline_entries(table, schema))
             }
             (Schema::Table(schema), _) => self.shorthand(value, schema),
+            (Schema::Middleware, Content::Table(table)) => {
+                let kinds = table.entries().iter().filter_map(|entry| {
+                    let kind = self.vocabulary.middleware_kind(&entry.key.name)?;
+                    let settings = self.inline(&entry.value, &(kind.schema)());
+                    Some((entry.key.name.clone(), settings))
+                });
+                braced(&kinds.collect::<Vec<_>>())
+            }
             (Schema::OneOf(schemas), _) => match branch(schemas, value) {
                 Some(schema) => self.inline(value, schema),
                 None => print::value(value),

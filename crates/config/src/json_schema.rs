@@ -20,12 +20,16 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
     extend(&mut root, about);
     let mut definitions = Map::new();
     definitions.insert("variable".to_owned(), json!({ "type": "string", "pattern": VARIABLE }));
-    for kind in &vocabulary.handlers {
-        let mut schema = writer.schema(&(kind.schema)());
-        if schema.get("description").is_none() {
-            extend(&mut schema, json!({ "description": kind.summary }));
+    for (group, kinds) in
+        [("handler", &vocabulary.handlers), ("middleware", &vocabulary.middleware)]
+    {
+        for kind in kinds {
+            let mut schema = writer.schema(&(kind.schema)());
+            if schema.get("description").is_none() {
+                extend(&mut schema, json!({ "description": kind.summary }));
+            }
+            definitions.insert(format!("{group}.{}", kind.name), schema);
         }
-        definitions.insert(format!("handler.{}", kind.name), schema);
     }
     extend(&mut root, json!({ "$defs": definitions }));
     root
@@ -57,6 +61,7 @@ impl Writer<'_> {
             }
             Schema::Table(table) => self.short_or_table(table),
             Schema::OneOf(schemas) => any_of(schemas.iter().map(|schema| self.schema(schema))),
+            Schema::Middleware => any_of([json!({ "type": "string" }), self.one_kind()]),
         }
     }
 
@@ -83,7 +88,7 @@ impl Writer<'_> {
         }
         if table.rest == Some(RestSchema::Handler) {
             for kind in &self.vocabulary.handlers {
-                properties.insert(kind.name.to_owned(), reference(kind));
+                properties.insert(kind.name.to_owned(), reference("handler", kind));
             }
             extend(&mut object, json!({ "allOf": self.route_rules() }));
         }
@@ -114,6 +119,20 @@ impl Writer<'_> {
         let mut schema = any_of(kinds);
         extend(&mut schema, json!({ "description": flowing(table.docs) }));
         schema
+    }
+
+    /// A middleware where it is listed: one kind with its settings.
+    fn one_kind(&self) -> Value {
+        let kinds = self.vocabulary.middleware.iter();
+        let properties: Map<String, Value> =
+            kinds.map(|kind| (kind.name.to_owned(), reference("middleware", kind))).collect();
+        json!({
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+        })
     }
 
     fn exists(&self, field: &Field) -> bool {
@@ -167,8 +186,8 @@ fn bound(schema: &mut Value, low: i64, high: i64) {
     }
 }
 
-fn reference(kind: &KindFacts) -> Value {
-    json!({ "$ref": format!("#/$defs/handler.{}", kind.name), "description": kind.summary })
+fn reference(group: &str, kind: &KindFacts) -> Value {
+    json!({ "$ref": format!("#/$defs/{group}.{}", kind.name), "description": kind.summary })
 }
 
 fn variable() -> Value {

@@ -15,6 +15,8 @@ mod address;
 mod check;
 mod decode;
 mod diagnostic;
+#[doc(hidden)]
+pub mod docs;
 mod document;
 mod expand;
 mod files;

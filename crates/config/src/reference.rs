@@ -231,12 +231,14 @@ fn type_name(schema: &Schema) -> String {
             let types: Vec<String> = schemas.iter().map(one_of_type).collect();
             types.join(" or ")
         }
+        Schema::Middleware => "name or `{ KIND = … }`".to_owned(),
     }
 }
 
 fn plural(schema: &Schema) -> String {
     match schema {
         Schema::Text(form) => form.plural(),
+        Schema::Middleware => "names or `{ KIND = … }`".to_owned(),
         Schema::Table(_) | Schema::Integer { .. } => {
             format!("{}s", type_name(schema))
         }

@@ -32,6 +32,8 @@ pub enum Schema {
     Table(TableSchema),
     /// Any of several.
     OneOf(Vec<Schema>),
+    /// A middleware: its name, or a table of one kind with its settings.
+    Middleware,
 }
 
 /// One word of a closed set.
@@ -171,6 +173,7 @@ impl Schema {
             Self::Map(_) => "a table of names".to_owned(),
             Self::Table(table) => table.describe(),
             Self::OneOf(schemas) => alternatives(schemas.iter().flat_map(Self::choices)),
+            Self::Middleware => "a name or a table such as { KIND = … }".to_owned(),
         }
     }
 
@@ -194,6 +197,7 @@ impl Schema {
             Self::Map(_) => "{}".to_owned(),
             Self::Table(table) => table.example(),
             Self::OneOf(schemas) => schemas.first().map_or(String::new(), Self::example),
+            Self::Middleware => quoted("name"),
         }
     }
 }

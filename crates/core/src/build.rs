@@ -1,8 +1,10 @@
 //! What a component receives when it is built from its settings.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use stead_config::{Diagnostics, Kind, Settings};
+use stead_route::CaptureNames;
 
 use crate::local::LocalKeys;
 use crate::{Handler, LocalKey, Middleware, Process};
@@ -15,22 +17,58 @@ pub type HandlerKind =
 pub type MiddlewareKind =
     Kind<fn(&Settings, &BuildContext<'_>) -> Result<Box<dyn Middleware>, Diagnostics>>;
 
-/// What a component may ask for while it is built. A position among `captures` is what
-/// [`Exchange::capture`](crate::Exchange::capture) takes.
+/// What a component may ask for while it is built.
 pub struct BuildContext<'a> {
-    /// Names that the route's pattern captures, in order.
-    pub captures: &'a [String],
-    /// The position of the pattern's wildcard, if it has one.
-    pub wildcard: Option<usize>,
-    /// The process that will carry the component.
-    pub process: &'a Arc<Process>,
-    /// Places for worker-local state.
-    pub keys: &'a LocalKeys,
+    captures: &'a CaptureNames,
+    captures_seen: Cell<bool>,
+    process: &'a Arc<Process>,
+    keys: &'a LocalKeys,
 }
 
-impl BuildContext<'_> {
+impl<'a> BuildContext<'a> {
+    /// For a component on a route whose pattern has these captures; none where it stands around
+    /// several routes.
+    pub fn new(captures: &'a CaptureNames, process: &'a Arc<Process>, keys: &'a LocalKeys) -> Self {
+        Self { captures, captures_seen: Cell::new(false), process, keys }
+    }
+
+    /// Names that the route's pattern captures. A position here is what
+    /// [`Exchange::capture`](crate::Exchange::capture) takes.
+    pub fn captures(&self) -> &'a [String] {
+        self.captures_seen.set(true);
+        &self.captures.names
+    }
+
+    /// The position of the pattern's wildcard among the captures, if it has one.
+    pub fn wildcard(&self) -> Option<usize> {
+        self.captures_seen.set(true);
+        self.captures.wildcard
+    }
+
+    /// Whether the component asked for captures, so that it serves this route only.
+    pub fn is_of_one_route(&self) -> bool {
+        self.captures_seen.get()
+    }
+
+    /// The process that will carry the component.
+    pub fn process(&self) -> &'a Arc<Process> {
+        self.process
+    }
+
     /// A place for a `T` on each worker.
     pub fn local<T>(&self) -> LocalKey<T> {
         self.keys.next()
     }
+}
+
+/// Turns names of files into modules and into `KINDS`, the sorted list of kinds: what a crate of
+/// kinds consists of.
+#[macro_export]
+macro_rules! register {
+    ($($name:ident),* ; $kind:ty) => {
+        $(pub mod $name;)*
+
+        /// Every kind of this crate, sorted by name.
+        pub const KINDS: &[$kind] = &[$($name::KIND),*];
+    };
 }

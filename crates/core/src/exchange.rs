@@ -4,10 +4,10 @@
 //! request on nothing is allocated. Its worker lends buffers; whatever belongs to one request is
 //! released when the next begins.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -53,6 +53,33 @@ impl fmt::Display for Peer {
     }
 }
 
+/// Whose request it is: the peer, or whom a trusted proxy names (`trusted_proxies`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// An address; IPv4-mapped IPv6 addresses are unmapped.
+    Ip(IpAddr),
+    /// A process of this machine, through a unix socket.
+    Unix,
+}
+
+impl From<Peer> for Client {
+    fn from(peer: Peer) -> Self {
+        match peer {
+            Peer::Tcp(address) => Self::Ip(address.ip()),
+            Peer::Unix => Self::Unix,
+        }
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => write!(f, "{ip}"),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
 /// What an exchange knows of its connection.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -68,6 +95,10 @@ pub struct Connection {
 pub struct Exchange {
     worker: Rc<Worker>,
     connection: Connection,
+    client: Client,
+    scheme: Scheme,
+    peer_is_trusted: bool,
+    request_id: OnceCell<Box<str>>,
     storage: Storage,
     body: Option<Rc<BodyPipe>>,
     response: Option<Response>,
@@ -79,8 +110,16 @@ pub struct Exchange {
 #[derive(Default)]
 pub(crate) struct Storage {
     head: RequestHead,
+    /// What the router saw.
     path: String,
     captures: Captures,
+    rewritten: Option<Box<Rewritten>>,
+}
+
+/// What middleware put in place of path and query.
+struct Rewritten {
+    path: String,
+    query: Option<Vec<u8>>,
 }
 
 impl Storage {
@@ -91,6 +130,7 @@ impl Storage {
         self.path.clear();
         self.path.shrink_to(STORAGE_BYTES_MAX);
         self.captures.clear();
+        self.rewritten = None;
     }
 }
 
@@ -109,6 +149,10 @@ impl Exchange {
     pub fn new(worker: Rc<Worker>, connection: Connection) -> Self {
         Self {
             storage: worker.storage(),
+            client: connection.peer.into(),
+            scheme: connection.scheme,
+            peer_is_trusted: false,
+            request_id: OnceCell::new(),
             worker,
             connection,
             body: None,
@@ -152,14 +196,69 @@ impl Exchange {
         self.storage.head.fields_mut()
     }
 
-    /// The canonical path: the one that router, rules, handlers and log see.
+    /// Whose request it is.
+    pub fn client(&self) -> Client {
+        self.client
+    }
+
+    /// How the client reached us, or the trusted proxy in front of us.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Whether the peer is one of the server's `trusted_proxies`: what it says of others counts.
+    pub fn peer_is_trusted(&self) -> bool {
+        self.peer_is_trusted
+    }
+
+    /// The canonical path, as rewritten: the one that rules and handlers see.
     pub fn path(&self) -> &str {
+        self.storage.rewritten.as_ref().map_or(&self.storage.path, |rewritten| &rewritten.path)
+    }
+
+    /// The canonical path that the router saw: the one that the log shows and that a client knows.
+    pub fn routed_path(&self) -> &str {
         &self.storage.path
     }
 
-    /// The query as it was sent, without its question mark.
+    /// The query, as rewritten, without its question mark.
     pub fn query(&self) -> Option<&[u8]> {
-        self.storage.head.query()
+        match &self.storage.rewritten {
+            Some(rewritten) => rewritten.query.as_deref(),
+            None => self.storage.head.query(),
+        }
+    }
+
+    /// Whether path and query are no longer those that were asked for.
+    pub fn is_rewritten(&self) -> bool {
+        self.storage.rewritten.is_some()
+    }
+
+    /// Puts another path and query in place of those that were asked for, for what is further in.
+    /// Captures stay what they were.
+    ///
+    /// # Errors
+    /// [`Reason::BadPath`] where `path` has no canonical form.
+    pub fn rewrite(&mut self, path: &[u8], query: Option<&[u8]>) -> Result<(), Reason> {
+        let mut canonical = String::with_capacity(path.len());
+        stead_route::canonicalize(path, &mut canonical)?;
+        let query = query.map(<[u8]>::to_vec);
+        self.storage.rewritten = Some(Box::new(Rewritten { path: canonical, query }));
+        Ok(())
+    }
+
+    /// What names this request in logs: as [`Exchange::set_request_id`] said, else made when first
+    /// asked for, 32 hexadecimal digits.
+    pub fn request_id(&self) -> &str {
+        self.request_id.get_or_init(|| {
+            let [high, low] = [self.worker.random(), self.worker.random()];
+            format!("{high:016x}{low:016x}").into()
+        })
+    }
+
+    /// Names this request.
+    pub fn set_request_id(&mut self, id: Box<str>) {
+        self.request_id = OnceCell::from(id);
     }
 
     /// What the route's pattern captured at position `index` (see
@@ -217,6 +316,11 @@ impl Exchange {
 impl Exchange {
     /// Forgets the last request; keeps its storage.
     pub fn begin(&mut self) {
+        self.client = self.connection.peer.into();
+        self.scheme = self.connection.scheme;
+        self.peer_is_trusted = false;
+        self.request_id.take();
+        self.storage.rewritten = None;
         self.storage.head.clear();
         self.storage.path.clear();
         self.storage.captures.clear();
@@ -225,6 +329,14 @@ impl Exchange {
         if let Some(response) = self.response.take() {
             self.reclaim(response);
         }
+    }
+
+    /// Says that the peer is a trusted proxy, who the client behind it is, and how that one reached
+    /// it.
+    pub fn set_client(&mut self, client: Client, scheme: Scheme) {
+        self.peer_is_trusted = true;
+        self.client = client;
+        self.scheme = scheme;
     }
 
     /// The head, for the decoder to fill.

@@ -1,6 +1,7 @@
 //! What a worker lends to the exchanges that it carries.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,6 +27,7 @@ pub struct Worker {
     storage: RefCell<Vec<Storage>>,
     date: RefCell<Date>,
     numbers: Cell<u64>,
+    random: Cell<u64>,
 }
 
 /// Buffers that a worker keeps at hand; more are freed. Few, so that a quiet worker holds little.
@@ -57,6 +59,7 @@ impl Worker {
             storage: RefCell::default(),
             date: RefCell::new(Date { second: u64::MAX, text: [0; 29] }),
             numbers: Cell::new(0),
+            random: Cell::new(RandomState::new().hash_one(index)),
         }
     }
 
@@ -140,6 +143,16 @@ impl Worker {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Pending<T> {
         Pending::start(&*self.blocking, work)
+    }
+
+    /// A pseudo-random number, `SplitMix64` (Steele, Lea, Flood, OOPSLA 2014): for sampling, jitter
+    /// and names, not for secrets.
+    pub fn random(&self) -> u64 {
+        self.random.set(self.random.get().wrapping_add(0x9E37_79B9_7F4A_7C15));
+        let mut number = self.random.get();
+        number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        number ^ (number >> 31)
     }
 
     /// A number that no two calls on this worker share.

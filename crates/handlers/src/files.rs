@@ -43,7 +43,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use stead_base::Kind as ErrorKind;
-use stead_config::{ByteSize, Config, Map, Off, Spanned};
+use stead_config::{module_docs, ByteSize, Config, Map, Off, Spanned};
 use stead_core::{
     Error, Exchange, Handler, HandlerKind, LocalKey, Method, Reason, Reply, Response,
     Result, StatusCode, Worker, name,
@@ -73,7 +73,7 @@ mod turn;
 /// The kind `files`.
 pub const KIND: HandlerKind = HandlerKind::new("files", setup::build)
     .summary("serve the files of a directory, or one file")
-    .docs(crate::docs::module_docs!("files.rs"))
+    .docs(module_docs!("files.rs"))
     .example(r#"files = { root = "public", listing = true }"#)
     .settings::<FilesConfig>();
 
@@ -171,9 +171,14 @@ struct Found {
 }
 
 impl Files {
-    /// The cache's key: the capture as it is, canonical and escaped; one file has one key.
+    /// The cache's key: the capture as it is, canonical and escaped; one file has one key. Where
+    /// middleware rewrote the path, all of that path.
     fn key<'a>(&self, exchange: &'a Exchange) -> &'a str {
-        self.wildcard.and_then(|index| exchange.capture(index)).unwrap_or_default()
+        match self.wildcard {
+            Some(_) if exchange.is_rewritten() => exchange.path().trim_start_matches('/'),
+            Some(index) => exchange.capture(index).unwrap_or_default(),
+            None => "",
+        }
     }
 
     /// 4. The answer with what was found; none for a directory that is to be listed.
@@ -281,7 +286,7 @@ impl Files {
         // One at a time on a worker: the pool is for everybody's cold files.
         let cache = self.cache(exchange.worker());
         let _turn = cache.listings().enter().await;
-        let (tree, title) = (Arc::clone(&self.tree), exchange.path().to_owned());
+        let (tree, title) = (Arc::clone(&self.tree), exchange.routed_path().to_owned());
         let path = self.tree.path_of(self.key(exchange)).unwrap_or_default();
         let listed = exchange.worker().blocking(move || {
             let root = tree.open_root(Lookup::MaySleep)?;

@@ -19,7 +19,7 @@
 //! # RFC
 //! RFC 9110 §15.6.4 (503), RFC 9111 §5.2.2.5 (`no-store`).
 
-use stead_config::{Config, Diagnostics, Settings};
+use stead_config::{module_docs, Config, Diagnostics, Settings};
 use stead_core::{
     BuildContext, Exchange, Handler, HandlerKind, Phase, Reason, Reply, StatusCode, name,
 };
@@ -27,7 +27,7 @@ use stead_core::{
 /// The kind `health`.
 pub const KIND: HandlerKind = HandlerKind::new("health", build)
     .summary("say whether the process is alive, or ready for traffic")
-    .docs(crate::docs::module_docs!("health.rs"))
+    .docs(module_docs!("health.rs"))
     .example(r#"health = "ready""#)
     .settings::<HealthConfig>();
 
@@ -68,10 +68,10 @@ impl Handler for Health {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Bench;
+    use crate::testing::{bench, refusal};
 
     fn check(settings: &str, phase: Phase, status: u16, reason: Reason) {
-        let bench = Bench::new("/healthz", settings);
+        let bench = bench("/healthz", settings);
         bench.worker.process.enter(phase);
         let answer = bench.call("GET", "/healthz", &[]);
         assert_eq!((answer.status, answer.reason), (status, reason), "{settings} {phase:?}");
@@ -86,6 +86,6 @@ mod tests {
         check("health = 'ready'", Phase::Starting, 503, Reason::NotReady);
         check("health = 'ready'", Phase::Ready, 200, Reason::Ok);
         check("health = 'ready'", Phase::Drain, 503, Reason::NotReady);
-        assert_eq!(Bench::refusal("/", "health = 'well'").len(), 1);
+        assert_eq!(refusal("/", "health = 'well'").len(), 1);
     }
 }

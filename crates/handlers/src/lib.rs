@@ -6,21 +6,9 @@
 
 #![forbid(unsafe_code)]
 
-mod docs;
+use stead_core::{HandlerKind, register};
 
-use stead_core::HandlerKind;
-
-/// Turns names of files into modules and into the list of kinds.
-macro_rules! register {
-    ($($name:ident),* $(,)?) => {
-        $(pub mod $name;)*
-
-        /// Every kind of handler, sorted by name.
-        pub const KINDS: &[HandlerKind] = &[$($name::KIND),*];
-    };
-}
-
-register! { files, health, redirect, respond }
+register! { files, health, redirect, respond; HandlerKind }
 
 #[cfg(test)]
 mod testing;

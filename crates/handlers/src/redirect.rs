@@ -14,9 +14,9 @@
 //!
 //! # Placeholders
 //! What the route's pattern captures, still escaped, then `{host}` (without its port), `{path}`,
-//! `{query}` (without `?`), `{uri}` (path and query), `{method}`, `{scheme}` and `{client_ip}`. The
-//! query is not kept unless `to` says so. Filled once: what a client sends is never looked at for
-//! further placeholders.
+//! `{query}` (without `?`), `{uri}` (path and query), `{method}`, `{scheme}`, `{client_ip}` and
+//! `{request_id}`. The query is not kept unless `to` says so. Filled once: what a client sends is
+//! never looked at for further placeholders.
 //!
 //! # Limits
 //! Only the text of the configuration can name another host: of the placeholders `{host}` alone may
@@ -26,15 +26,18 @@
 //! # RFC
 //! RFC 9110 §15.4 (status codes), §10.2.2 (`Location`), RFC 3986 §4.2 (references).
 
-use stead_config::{Config, Diagnostic, Diagnostics, Piece, Settings, Spanned, Template};
+use stead_config::{
+    Config, Diagnostic, Diagnostics, Piece, Settings, Spanned, Template, module_docs,
+};
 use stead_core::{
-    BuildContext, Exchange, Handler, HandlerKind, Reason, Reply, Response, Result, StatusCode, name,
+    BuildContext, Exchange, Fact, Handler, HandlerKind, Part, Reason, Reply, Response, Result,
+    StatusCode, Text, name,
 };
 
 /// The kind `redirect`.
 pub const KIND: HandlerKind = HandlerKind::new("redirect", build)
     .summary("send the client to another address")
-    .docs(crate::docs::module_docs!("redirect.rs"))
+    .docs(module_docs!("redirect.rs"))
     .example(r#"redirect = { to = "/new{path}", status = 308 }"#)
     .settings::<RedirectConfig>();
 
@@ -63,38 +66,6 @@ struct Location {
     rest: Vec<Part>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Part {
-    Text(Box<[u8]>),
-    /// By its position among the route's captures.
-    Capture(usize),
-    Fact(Fact),
-}
-
-/// What is known of a request.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fact {
-    Host,
-    Path,
-    Query,
-    Uri,
-    Method,
-    Scheme,
-    ClientIp,
-}
-
-impl Fact {
-    const NAMED: &'static [(&'static str, Self)] = &[
-        ("host", Self::Host),
-        ("path", Self::Path),
-        ("query", Self::Query),
-        ("uri", Self::Uri),
-        ("method", Self::Method),
-        ("scheme", Self::Scheme),
-        ("client_ip", Self::ClientIp),
-    ];
-}
-
 fn build(
     settings: &Settings,
     context: &BuildContext<'_>,
@@ -107,11 +78,8 @@ fn build(
         let help = "write 308 (for good) or 307 (for now), or 301, 302, 303";
         wrong.push(Diagnostic::error(config.status.span, message).help(help));
     }
-    let facts = Fact::NAMED.iter().map(|(name, _)| *name);
-    let known: Vec<&str> = context.captures.iter().map(String::as_str).chain(facts).collect();
-    let location = config.to.check(&known).and_then(|()| {
-        Location::parse(&config.to, context.captures).map_err(Diagnostics::from)
-    });
+    let location = Text::compile(&config.to, context)
+        .and_then(|to| Location::parse(&to, &config.to).map_err(Diagnostics::from));
     match location {
         Ok(location) if !wrong.has_errors() => Ok(Box::new(Redirect { status, location })),
         Ok(_) => Err(wrong),
@@ -125,16 +93,12 @@ fn build(
 impl Location {
     /// Takes `to` apart. SECURITY: what follows the scheme up to the path holds text and `{host}`
     /// only, so that no request can choose another host (SECURITY.md 43).
-    fn parse(to: &Template, captures: &[String]) -> Result<Self, Diagnostic> {
-        let parts: Vec<(Part, &Piece)> = to
-            .pieces()
-            .iter()
-            .map(|piece| (Part::of(piece, captures), piece))
-            .collect();
+    fn parse(text: &Text, to: &Template) -> Result<Self, Diagnostic> {
+        let parts: Vec<(Part, &Piece)> = text.parts().iter().cloned().zip(to.pieces()).collect();
         let scheme_bytes = match parts.as_slice() {
-            [(Part::Text(text), _), ..] => scheme_len(text),
-            [(Part::Fact(Fact::Scheme), _), (Part::Text(text), _), ..]
-                if text.starts_with(b"://") =>
+            [(Part::Literal(text), _), ..] => scheme_len(text),
+            [(Part::Fact(Fact::Scheme), _), (Part::Literal(text), _), ..]
+                if text.starts_with("://") =>
             {
                 Some(3)
             }
@@ -145,7 +109,7 @@ impl Location {
         let Some(scheme_bytes) = scheme_bytes else {
             location.rest = parts.into_iter().map(|(part, _)| part).collect();
             return match location.rest.first() {
-                Some(Part::Text(text)) if !text.starts_with(b"/") => Err(misplaced_start(to)),
+                Some(Part::Literal(text)) if !text.starts_with('/') => Err(misplaced_start(to)),
                 _ => Ok(location),
             };
         };
@@ -167,22 +131,21 @@ impl Location {
                 continue;
             }
             match part {
-                Part::Text(text) => {
+                Part::Literal(text) => {
                     let first = std::mem::replace(&mut in_scheme, false);
                     let skip = if first { scheme_bytes } else { 0 };
                     let host = &text[skip..];
-                    let end = host.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
-                    let end = end.unwrap_or(host.len());
+                    let end = host.find(['/', '?', '#']).unwrap_or(host.len());
                     has_host |= end > 0;
-                    if !host[..end].iter().copied().all(is_authority_byte) {
+                    if !host[..end].bytes().all(is_authority_byte) {
                         let message = "a host cannot hold these characters";
                         let help = "write it as it stands in an address, in ASCII";
                         return Err(Diagnostic::error(to.span(), message).help(help));
                     }
                     let (origin, rest) = text.split_at(skip + end);
-                    self.origin.push(Part::Text(origin.into()));
+                    self.origin.push(Part::Literal(origin.into()));
                     if !rest.is_empty() {
-                        self.rest.push(Part::Text(rest.into()));
+                        self.rest.push(Part::Literal(rest.into()));
                     }
                 }
                 Part::Fact(Fact::Scheme) if in_scheme && self.origin.is_empty() => {
@@ -208,11 +171,11 @@ impl Location {
             if *part == Part::Fact(Fact::Host) && exchange.head().host_name().is_none() {
                 return Err(Reason::MissingHost);
             }
-            part.write(exchange, out);
+            write_escaped(part, exchange, out);
         }
         let start = out.len();
         for part in &self.rest {
-            part.write(exchange, out);
+            write_escaped(part, exchange, out);
         }
         // SECURITY: two slashes would begin a host (SECURITY.md 43).
         let slashes = out[start..].iter().take_while(|byte| **byte == b'/').count();
@@ -241,8 +204,8 @@ fn misplaced_in_host(piece: &Piece, to: &Template) -> Diagnostic {
 }
 
 /// Bytes of `https://`, `http://` or `//` at the start of a text.
-fn scheme_len(text: &[u8]) -> Option<usize> {
-    [&b"https://"[..], b"http://", b"//"]
+fn scheme_len(text: &str) -> Option<usize> {
+    ["https://", "http://", "//"]
         .iter()
         .find(|scheme| {
             text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
@@ -254,60 +217,16 @@ fn is_authority_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']')
 }
 
-impl Part {
-    /// INVARIANT: the names of placeholders were checked.
-    fn of(piece: &Piece, captures: &[String]) -> Self {
-        match piece {
-            Piece::Text(text) => {
-                let mut escaped = Vec::with_capacity(text.len());
-                push_escaped(text.as_bytes(), &mut escaped);
-                Self::Text(escaped.into())
-            }
-            Piece::Placeholder(name) => {
-                if let Some(index) = captures.iter().position(|capture| *capture == name.value) {
-                    return Self::Capture(index);
-                }
-                let fact = Fact::NAMED.iter().find(|(known, _)| *known == name.value);
-                fact.map_or(Self::Text(Box::default()), |(_, fact)| Self::Fact(*fact))
-            }
-        }
-    }
-
-    fn write(&self, exchange: &Exchange, out: &mut Vec<u8>) {
-        match self {
-            Self::Text(text) => out.extend_from_slice(text),
-            Self::Capture(index) => {
-                push_escaped(exchange.capture(*index).unwrap_or_default().as_bytes(), out);
-            }
-            Self::Fact(fact) => fact.write(exchange, out),
-        }
-    }
+/// Appends a part so that no byte means more than itself.
+fn write_escaped(part: &Part, exchange: &Exchange, out: &mut Vec<u8>) {
+    let mut raw = exchange.worker().buffer();
+    part.write(exchange, &mut raw);
+    push_escaped(&raw, out);
+    exchange.worker().reclaim_buffer(raw);
 }
 
-impl Fact {
-    fn write(self, exchange: &Exchange, out: &mut Vec<u8>) {
-        match self {
-            Self::Host => push_escaped(exchange.head().host_name().unwrap_or_default(), out),
-            Self::Path => push_escaped(exchange.path().as_bytes(), out),
-            Self::Query => push_escaped(exchange.query().unwrap_or_default(), out),
-            Self::Uri => {
-                push_escaped(exchange.path().as_bytes(), out);
-                if let Some(query) = exchange.query() {
-                    out.push(b'?');
-                    push_escaped(query, out);
-                }
-            }
-            Self::Method => push_escaped(exchange.method().as_str().as_bytes(), out),
-            Self::Scheme => out.extend_from_slice(exchange.connection().scheme.as_str().as_bytes()),
-            Self::ClientIp => {
-                push_escaped(exchange.connection().peer.to_string().as_bytes(), out);
-            }
-        }
-    }
-}
-
-/// Appends text in which no byte means more than itself: what is not visible ASCII is escaped, as
-/// are the characters that no address holds and that browsers read in their own ways.
+/// What is not visible ASCII is escaped, as are the characters that no address holds and
+/// that browsers read in their own ways.
 fn push_escaped(text: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text {
@@ -344,11 +263,11 @@ impl Redirect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Bench;
+    use crate::testing::{bench, refusal};
     use proptest::prelude::*;
 
     fn location(pattern: &str, to: &str, uri: &str) -> String {
-        let answer = Bench::new(pattern, &format!("redirect = {to:?}")).call("GET", uri, &[]);
+        let answer = bench(pattern, &format!("redirect = {to:?}")).call("GET", uri, &[]);
         assert_eq!((answer.status, answer.body.len()), (308, 0));
         answer.field("Location")
     }
@@ -395,7 +314,7 @@ mod tests {
 
     #[test]
     fn security_43_only_the_configuration_names_a_host() {
-        let refused = |to: &str| Bench::refusal("/{*rest}", &format!("redirect = {to:?}")).len();
+        let refused = |to: &str| refusal("/{*rest}", &format!("redirect = {to:?}")).len();
         for to in [
             "https://{rest}", "https://{rest}/x", "https://x{rest}", "https://x.{rest}.example/",
             "//{rest}", "///{rest}", "https:///x", "{scheme}://{path}", "{rest}", "{host}", "",
@@ -405,20 +324,20 @@ mod tests {
             assert_eq!(refused(to), 1, "{to}");
         }
         assert_eq!(refused("/{yaer}/{mont}"), 2);
-        assert_eq!(Bench::refusal("/", "redirect = { to = '/x', status = 200 }").len(), 1);
-        assert_eq!(Bench::refusal("/", "redirect = { to = '/{x}', status = 304 }").len(), 2);
+        assert_eq!(refusal("/", "redirect = { to = '/x', status = 200 }").len(), 1);
+        assert_eq!(refusal("/", "redirect = { to = '/{x}', status = 304 }").len(), 2);
     }
 
     #[test]
     fn a_request_without_host_is_refused_where_the_host_is_wanted() {
-        let bench = Bench::new("/", "redirect = 'https://{host}/'");
+        let bench = bench("/", "redirect = 'https://{host}/'");
         let answer = bench.call_without_host("/");
         assert_eq!((answer.status, answer.reason), (400, Reason::MissingHost));
     }
 
     #[test]
     fn the_status_is_chosen() {
-        let bench = Bench::new("/", "redirect = { to = '/x', status = 303 }");
+        let bench = bench("/", "redirect = { to = '/x', status = 303 }");
         assert_eq!(bench.call("POST", "/", &[]).status, 303);
     }
 
@@ -429,7 +348,7 @@ mod tests {
         ) {
             let path = format!("/{path}").replace('#', "/");
             for to in ["/{rest}", "{path}", "{uri}", "/{query}"] {
-                let bench = Bench::new("/{*rest}", &format!("redirect = {to:?}"));
+                let bench = bench("/{*rest}", &format!("redirect = {to:?}"));
                 let Some(answer) = bench.try_call("GET", &path, &[]) else { continue };
                 let location = answer.field("Location");
                 prop_assert!(location.starts_with('/') && !location.starts_with("//"), "{}", location);

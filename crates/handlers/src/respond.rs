@@ -20,17 +20,17 @@
 //! RFC 9110 §6.4 (content), §8.3 (`Content-Type`), §15 (status codes).
 
 use bytes::Bytes;
-use stead_config::{Config, Diagnostic, Diagnostics, Map, Settings, Spanned};
+use stead_config::{module_docs, Config, Diagnostic, Diagnostics, Map, Settings, Spanned};
 use stead_core::{
-    Body, BuildContext, Exchange, Fields, Handler, HandlerKind, Name, Reason, Reply, StatusCode,
+    Body, BuildContext, Exchange, Fields, Handler, HandlerKind, Name, Reply, StatusCode,
+    check_field_name, check_field_value,
     name,
 };
-use stead_http1::Known;
 
 /// The kind `respond`.
 pub const KIND: HandlerKind = HandlerKind::new("respond", build)
     .summary("answer with a text of the configuration")
-    .docs(crate::docs::module_docs!("respond.rs"))
+    .docs(module_docs!("respond.rs"))
     .example(r#"respond = { status = 200, body = "ok\n" }"#)
     .settings::<RespondConfig>();
 
@@ -95,31 +95,11 @@ fn set(
     field: &Spanned<String>,
     value: &Spanned<String>,
 ) -> Result<(), Diagnostic> {
-    if let Name::Known(known) = Name::from_bytes(field.as_bytes())
-        && OURS.contains(&known)
-    {
-        let message = format!("`{}` is written by Stead itself", known.as_str());
-        return Err(Diagnostic::error(field.span, message).help("take it out"));
-    }
-    match fields.try_set(field.as_bytes(), value.as_bytes()) {
-        Ok(()) => Ok(()),
-        Err(Reason::BadHeaderName) => Err(Diagnostic::error(field.span, "this is no header name")
-            .help("write letters, digits and `-`")),
-        Err(_) => Err(Diagnostic::error(value.span, "a header's value holds a control character")
-            .help("write one line of text")),
-    }
+    check_field_name(field)?;
+    check_field_value(value)?;
+    fields.set(Name::Other(field.as_bytes()), value.as_bytes());
+    Ok(())
 }
-
-/// Fields that say where a message ends, or that the connection writes.
-const OURS: &[Known] = &[
-    Known::Connection,
-    Known::ContentLength,
-    Known::Date,
-    Known::KeepAlive,
-    Known::TransferEncoding,
-    Known::Trailer,
-    Known::Upgrade,
-];
 
 /// Statuses whose answers end with their head (RFC 9112 §6.3).
 fn is_without_body(status: StatusCode) -> bool {
@@ -146,11 +126,12 @@ impl Handler for Respond {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Bench;
+    use stead_core::Reason;
+    use crate::testing::{bench, refusal};
 
     #[test]
     fn a_string_is_the_body_of_a_200() {
-        let answer = Bench::new("/", r#"respond = "ok\n""#).call("GET", "/", &[]);
+        let answer = bench("/", r#"respond = "ok\n""#).call("GET", "/", &[]);
         assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"));
         assert_eq!(answer.field("Content-Type"), "text/plain; charset=utf-8");
         assert_eq!(answer.reason, Reason::Ok);
@@ -160,7 +141,7 @@ mod tests {
     fn headers_replace_the_type_and_add_others() {
         let settings = "respond = { status = 503, body = '{}', headers = { content-type = \
                         'application/json', Retry-After = '120' } }";
-        let answer = Bench::new("/", settings).call("POST", "/", &[]);
+        let answer = bench("/", settings).call("POST", "/", &[]);
         assert_eq!((answer.status, answer.text().as_str()), (503, "{}"));
         assert_eq!(answer.field("Content-Type"), "application/json");
         assert_eq!(answer.field("Retry-After"), "120");
@@ -169,16 +150,16 @@ mod tests {
     #[test]
     fn large_bodies_are_shared_and_empty_ones_have_no_type() {
         let body = "x".repeat(COPIED_BYTES_MAX + 1);
-        let answer = Bench::new("/", &format!("respond = '{body}'")).call("GET", "/", &[]);
+        let answer = bench("/", &format!("respond = '{body}'")).call("GET", "/", &[]);
         assert_eq!(answer.text(), body);
-        let answer = Bench::new("/", "respond = { status = 204 }").call("GET", "/", &[]);
+        let answer = bench("/", "respond = { status = 204 }").call("GET", "/", &[]);
         assert_eq!((answer.status, answer.body.len()), (204, 0));
         assert_eq!(answer.field("Content-Type"), "");
     }
 
     #[test]
     fn every_wrong_setting_is_named() {
-        let refused = |settings: &str| Bench::refusal("/", settings).len();
+        let refused = |settings: &str| refusal("/", settings).len();
         assert_eq!(refused("respond = { status = 204, body = 'x' }"), 1);
         assert_eq!(refused("respond = { status = 101 }"), 1);
         assert_eq!(refused("respond = { status = 200, bodi = 'x' }"), 1);

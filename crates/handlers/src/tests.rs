@@ -3,7 +3,7 @@
 use stead_config::Settings;
 
 use super::KINDS;
-use crate::testing::Bench;
+use crate::testing::bench;
 
 #[test]
 fn every_kind_is_named_documented_and_has_an_example_that_builds() {
@@ -30,6 +30,6 @@ fn every_example_builds() {
     for kind in KINDS {
         let public = directory.path().join("public").display().to_string();
         let example = kind.facts().example.replace("\"public\"", &format!("{public:?}"));
-        Bench::new("/{*file}", &example);
+        bench("/{*file}", &example);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use stead_base::Reason;
-use stead_core::{Exchange, Peer, Worker};
+use stead_core::{Exchange, Worker};
 
 pub use format::Format;
 pub use writer::{AccessLog, Destination};
@@ -24,7 +24,6 @@ use writer::Message;
 /// What the log tells of one exchange, beside the exchange itself.
 pub(crate) struct Record<'a> {
     pub(crate) exchange: &'a Exchange,
-    pub(crate) peer: Peer,
     pub(crate) site: &'a str,
     pub(crate) route: &'a str,
     pub(crate) status: u16,

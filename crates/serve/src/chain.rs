@@ -2,8 +2,10 @@
 //!
 //! Nothing here reads or writes a socket. The caller polls [`run`] and pumps bodies meanwhile.
 
+use std::sync::Arc;
+
 use stead_base::{Reason, Result};
-use stead_core::{Exchange, Flow, Reply, Response, StatusCode, name};
+use stead_core::{Exchange, Flow, Middleware, Reply, Response, StatusCode, name};
 use stead_http1::Form;
 use stead_route::{Captures, Found, RouteRef, Router};
 
@@ -15,6 +17,8 @@ pub(crate) struct Routed<'a> {
     pub(crate) route: Option<&'a Route>,
     /// The site's position, where one serves the host.
     pub(crate) site: Option<usize>,
+    /// What stands around the answer.
+    pub(crate) middleware: &'a [Arc<dyn Middleware>],
     /// The answer where no route matches.
     pub(crate) answer: Option<Response>,
 }
@@ -22,12 +26,12 @@ pub(crate) struct Routed<'a> {
 impl Routed<'_> {
     /// For an exchange that never reached the router.
     pub(crate) fn none() -> Self {
-        Self { route: None, site: None, answer: None }
+        Self { route: None, site: None, middleware: &[], answer: None }
     }
 
     /// For an exchange that is answered before the router sees it.
     pub(crate) fn answered(answer: Response) -> Self {
-        Self { route: None, site: None, answer: Some(answer) }
+        Self { answer: Some(answer), ..Self::none() }
     }
 }
 
@@ -43,19 +47,49 @@ pub(crate) fn route<'a>(
         return Routed::answered(answer);
     }
     if let Err(reason) = exchange.canonicalize_path() {
-        return refused(exchange, None, reason, None);
+        return Routed::answered(exchange.refuse(reason));
     }
     let (head, path, captures) = exchange.route_parts();
-    let Decision { site, verdict } = decide(server, router, &Request { head, path }, captures);
-    match verdict {
-        Verdict::Route(route, _) => Routed { route: Some(route), site, answer: None },
-        Verdict::NotFound => refused(exchange, site, Reason::NoRoute, None),
+    let request = Request { head, path, method: head.method().as_str() };
+    let Decision { site, verdict } = decide(server, router, &request, captures);
+    let mut middleware = server.middleware(site);
+    let answer = match verdict {
+        Verdict::Route(route, _) => {
+            return Routed {
+                route: Some(route),
+                site,
+                middleware: &route.middleware,
+                answer: None,
+            };
+        }
+        Verdict::NotFound => exchange.refuse(Reason::NoRoute),
         Verdict::MethodNotAllowed { allow } => {
-            refused(exchange, site, Reason::MethodNotAllowed, Some(&allow))
+            let answer = exchange.refuse(Reason::MethodNotAllowed);
+            with_allow(answer, &allow)
         }
         Verdict::Options { allow } => {
-            Routed { route: None, site, answer: Some(options(exchange, &allow)) }
+            if let Some(route) = preflighted(server, router, &request, captures) {
+                middleware = &route.middleware;
+            }
+            with_allow(exchange.respond(StatusCode::NO_CONTENT), &allow)
         }
+    };
+    Routed { route: None, site, middleware, answer: Some(answer) }
+}
+
+/// The route that a browser asks about before it dares: its middleware know the answer (Fetch,
+/// "CORS-preflight fetch").
+fn preflighted<'a>(
+    server: &'a Server,
+    router: &Router,
+    request: &Request<'_>,
+    captures: &mut Captures,
+) -> Option<&'a Route> {
+    let asked = request.head.fields().get(name::ACCESS_CONTROL_REQUEST_METHOD)?;
+    let method = std::str::from_utf8(asked).ok()?;
+    match decide(server, router, &Request { method, ..*request }, captures).verdict {
+        Verdict::Route(route, _) => Some(route),
+        _ => None,
     }
 }
 
@@ -120,52 +154,41 @@ fn by_method<'a>(route: &'a Route, place: RouteRef, method: &str) -> Verdict<'a>
     }
 }
 
-fn refused<'a>(
-    exchange: &Exchange,
-    site: Option<usize>,
-    reason: Reason,
-    allow: Option<&str>,
-) -> Routed<'a> {
-    let mut answer = exchange.refuse(reason);
-    if let Some(allow) = allow {
-        answer.fields.set(name::ALLOW, allow.as_bytes());
-    }
-    Routed { route: None, site, answer: Some(answer) }
-}
-
-fn options(exchange: &Exchange, allow: &str) -> Response {
-    let mut answer = exchange.respond(StatusCode::NO_CONTENT);
+fn with_allow(mut answer: Response, allow: &str) -> Response {
     answer.fields.set(name::ALLOW, allow.as_bytes());
     answer
 }
 
-/// Runs middleware and handler; afterwards the exchange holds the answer.
-pub(crate) async fn run(route: &Route, exchange: &mut Exchange) {
+/// Runs middleware and what they stand around; afterwards the exchange holds the answer.
+pub(crate) async fn run(
+    middleware: &[Arc<dyn Middleware>],
+    inner: Inner<'_>,
+    exchange: &mut Exchange,
+) {
     let mut ran = 0;
-    let mut answer = None;
-    for middleware in &route.middleware {
+    let mut is_answered = false;
+    for middleware in middleware {
         ran += 1;
-        match settle(middleware.request(exchange)).await {
-            Ok(None) => {}
-            Ok(Some(response)) => {
-                answer = Some(response);
-                break;
-            }
-            Err(error) => {
-                answer = Some(exchange.refuse(error.reason()));
-                break;
-            }
-        }
-    }
-    let answer = match answer {
-        Some(answer) => answer,
-        None => match call(route, exchange).await {
-            Ok(answer) => answer,
+        let early = match settle(middleware.request(exchange)).await {
+            Ok(None) => continue,
+            Ok(Some(response)) => response,
             Err(error) => exchange.refuse(error.reason()),
-        },
-    };
-    exchange.set_response(answer);
-    for middleware in route.middleware[..ran].iter().rev() {
+        };
+        exchange.set_response(early);
+        is_answered = true;
+        break;
+    }
+    if !is_answered {
+        let answer = match inner {
+            Inner::Answer(answer) => *answer,
+            Inner::Route(route) => match call(route, exchange).await {
+                Ok(answer) => answer,
+                Err(error) => exchange.refuse(error.reason()),
+            },
+        };
+        exchange.set_response(answer);
+    }
+    for middleware in middleware[..ran].iter().rev() {
         match settle(middleware.response(exchange)).await {
             Ok(None) => {}
             Ok(Some(response)) => exchange.set_response(response),
@@ -175,6 +198,15 @@ pub(crate) async fn run(route: &Route, exchange: &mut Exchange) {
             }
         }
     }
+}
+
+/// What middleware stand around.
+pub(crate) enum Inner<'a> {
+    /// The handler of a route.
+    Route(&'a Route),
+    /// Our own answer where no route matches. PERF: boxed, because every connection's task has
+    /// room for it, and few ever need it.
+    Answer(Box<Response>),
 }
 
 async fn call(route: &Route, exchange: &mut Exchange) -> Result<Response> {
@@ -193,14 +225,16 @@ async fn settle(flow: Flow<'_>) -> Result<Option<Response>> {
 }
 
 /// What the router asks of a request.
+#[derive(Clone, Copy)]
 struct Request<'a> {
     head: &'a stead_http1::RequestHead,
     path: &'a str,
+    method: &'a str,
 }
 
 impl stead_route::Request for Request<'_> {
     fn method(&self) -> &str {
-        self.head.method().as_str()
+        self.method
     }
 
     fn host(&self) -> Option<&[u8]> {

@@ -10,22 +10,25 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use stead_base::Reason;
-use stead_core::{Body, Connection as Facts, Exchange, Peer, Response, Scheme, StatusCode};
+use stead_core::{
+    Body, Connection as Facts, Exchange, Middleware, Peer, Response, Scheme, StatusCode,
+};
 use stead_http1::{Event, Form, Framing, RequestDecoder, Step};
 use stead_net::{Socket, Token, Wait};
 use stead_sys::clock;
 
 use crate::access_log::Record;
 use crate::answer::{self, OUTPUT_MAX};
-use crate::chain::{self, Routed};
+use crate::chain::{self, Inner, Routed};
 use crate::guard::{Panicked, poll_guarded};
 use crate::linger::linger;
 use crate::receive::Receiver;
-use crate::snapshot::{Route, Server};
+use crate::snapshot::Server;
 use crate::state::State;
 use crate::tunnel::TunnelEnd;
 use crate::wire::Wire;
@@ -326,23 +329,32 @@ impl Connection {
             self.exchange.set_body(pipe);
         }
         let mut panicked = false;
-        let answer = match (routed.route, routed.answer.take()) {
-            (_, Some(answer)) => Some(answer),
-            (Some(route), None) => match self.run_chain(wire, &mut receiver, route).await {
-                Ok(()) => self.exchange.take_response(),
-                Err(Reason::HandlerPanic) => {
-                    panicked = true;
-                    state.worker.counters.panics.add(1);
-                    Some(self.exchange.refuse(Reason::HandlerPanic))
+        let inner = match (routed.route, routed.answer.take()) {
+            (_, Some(answer)) if routed.middleware.is_empty() => Err(answer),
+            (_, Some(answer)) => Ok(Inner::Answer(Box::new(answer))),
+            (Some(route), None) => Ok(Inner::Route(route)),
+            (None, None) => Err(self.exchange.refuse(Reason::NoRoute)),
+        };
+        let answer = match inner {
+            Err(answer) => Some(answer),
+            Ok(inner) => {
+                match self.run_chain(wire, &mut receiver, routed.middleware, inner).await {
+                    Ok(()) => self.exchange.take_response(),
+                    Err(Reason::HandlerPanic) => {
+                        panicked = true;
+                        state.worker.counters.panics.add(1);
+                        Some(self.exchange.refuse(Reason::HandlerPanic))
+                    }
+                    Err(Reason::RequestTimeout) => {
+                        Some(self.exchange.refuse(Reason::RequestTimeout))
+                    }
+                    Err(reason) => {
+                        self.set_active(false);
+                        self.close_account(wire, account, &routed, None, reason, 0);
+                        return After::Close;
+                    }
                 }
-                Err(Reason::RequestTimeout) => Some(self.exchange.refuse(Reason::RequestTimeout)),
-                Err(reason) => {
-                    self.set_active(false);
-                    self.close_account(wire, account, &routed, None, reason, 0);
-                    return After::Close;
-                }
-            },
-            (None, None) => Some(self.exchange.refuse(Reason::NoRoute)),
+            }
         };
         let answer = answer.map(|answer| self.checked(answer, &receiver));
         let answer = answer.unwrap_or_else(|| self.exchange.refuse(Reason::HandlerError));
@@ -395,9 +407,10 @@ impl Connection {
         &mut self,
         wire: &mut Wire,
         receiver: &mut Receiver,
-        route: &Route,
+        middleware: &[Arc<dyn Middleware>],
+        inner: Inner<'_>,
     ) -> Result<(), Reason> {
-        let mut chain = pin!(chain::run(route, &mut self.exchange));
+        let mut chain = pin!(chain::run(middleware, inner, &mut self.exchange));
         poll_fn(|context| {
             loop {
                 match poll_guarded(chain.as_mut(), context) {
@@ -505,7 +518,6 @@ impl Connection {
         if let Some(log) = self.state.log.as_ref().filter(|_| server.access_log) {
             log.write(&Record {
                 exchange: &self.exchange,
-                peer: self.peer,
                 site: server.site_name(routed.site),
                 route: routed.route.map_or("", |route| &route.label),
                 status: status.map_or(0, |status| status.as_u16()),

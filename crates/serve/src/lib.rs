@@ -25,4 +25,4 @@ mod worker;
 pub use chain::{Decision, Verdict, decide};
 pub use connection_limits::ConnectionLimits;
 pub use fleet::{Fleet, FleetOptions, Listener};
-pub use snapshot::{Route, Server, Snapshot};
+pub use snapshot::{Route, Server, Site, Snapshot, Stack};

@@ -1,5 +1,7 @@
 //! The compiled configuration: what runs. Immutable, shared by all workers.
 
+use std::sync::Arc;
+
 use stead_base::{Limits, Timeouts};
 use stead_core::{Handler, Middleware};
 use stead_route::{RouteRef, Router};
@@ -24,8 +26,10 @@ pub struct Server {
     pub router: Router,
     /// The server's own routes, as the router counts them.
     pub routes: Vec<Route>,
-    /// Each site's name and routes, as the router counts them.
-    pub sites: Vec<(String, Vec<Route>)>,
+    /// The sites, as the router counts them.
+    pub sites: Vec<Site>,
+    /// What stands around the answer where no route matches.
+    pub middleware: Stack,
     /// Whether its exchanges are written to the access log.
     pub access_log: bool,
     /// Whether only root and this process's own user may connect (unix sockets).
@@ -38,15 +42,33 @@ impl Server {
     /// The route that the router found.
     pub fn route(&self, found: RouteRef) -> Option<&Route> {
         match found.site {
-            Some(site) => self.sites.get(site)?.1.get(found.route),
+            Some(site) => self.sites.get(site)?.routes.get(found.route),
             None => self.routes.get(found.route),
         }
     }
 
     /// The name of a site.
     pub fn site_name(&self, site: Option<usize>) -> &str {
-        site.and_then(|site| self.sites.get(site)).map_or("", |(name, _)| name)
+        site.and_then(|site| self.sites.get(site)).map_or("", |site| &site.name)
     }
+
+    /// What stands around the answer where no route of a site, or of the server, matches.
+    pub fn middleware(&self, site: Option<usize>) -> &[Arc<dyn Middleware>] {
+        site.and_then(|site| self.sites.get(site)).map_or(&self.middleware, |site| &site.middleware)
+    }
+}
+
+/// Middleware around one handler, outermost first.
+pub type Stack = Box<[Arc<dyn Middleware>]>;
+
+/// The routes of some hosts.
+pub struct Site {
+    /// Its name.
+    pub name: String,
+    /// Its routes, as the router counts them.
+    pub routes: Vec<Route>,
+    /// What stands around the answer where no route matches.
+    pub middleware: Stack,
 }
 
 /// One match with what answers it.
@@ -58,5 +80,5 @@ pub struct Route {
     /// What answers.
     pub handler: Box<dyn Handler>,
     /// What stands around it, outermost first.
-    pub middleware: Box<[Box<dyn Middleware>]>,
+    pub middleware: Stack,
 }

@@ -52,6 +52,7 @@ pub(crate) fn server(board: Arc<OnceLock<Board>>, control: Sender<Control>) -> O
         router,
         routes: built,
         sites: Vec::new(),
+        middleware: Box::default(),
         access_log: false,
         private: true,
         connections: ConnectionLimits::default(),

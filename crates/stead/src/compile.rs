@@ -8,17 +8,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use stead_config::{
-    Configuration, Diagnostic, Diagnostics, Map, Matcher, Pattern, RouteConfig, ServerConfig,
-    SiteConfig, Sources, Span, Spanned,
+    Configuration, Diagnostic, Diagnostics, Map, Matcher, MiddlewareRef, Pattern, RouteConfig,
+    ServerConfig, SiteConfig, Sources, Span, Spanned,
 };
 use stead_core::{BuildContext, LocalKeys, Process};
 use stead_route::{
     CaptureNames, PathSpec, Place, Problem, RouteRef, RouteSpec, Router, RouterSpec, SiteSpec,
     ValueMatch,
 };
-use stead_serve::{ConnectionLimits, Route, Server, Snapshot};
+use stead_serve::{ConnectionLimits, Route, Server, Site, Snapshot};
 
 use crate::registry;
+use crate::stacks::Stacks;
 
 /// A configuration ready to serve.
 pub(crate) struct Compiled {
@@ -38,8 +39,9 @@ pub(crate) fn compile(
     let keys = LocalKeys::default();
     let mut diagnostics = Diagnostics::new();
     let mut servers = Vec::new();
+    let stacks = Stacks::new(configuration, process, &keys);
     for (name, config) in &configuration.servers {
-        let compiler = Compiler { config, sources, process, keys: &keys };
+        let compiler = Compiler { config, sources, process, keys: &keys, stacks: &stacks };
         servers.extend(compiler.server(name, &mut diagnostics));
     }
     if diagnostics.has_errors() {
@@ -54,17 +56,24 @@ struct Compiler<'a> {
     sources: &'a Sources,
     process: &'a Arc<Process>,
     keys: &'a LocalKeys,
+    stacks: &'a Stacks<'a>,
 }
 
 impl Compiler<'_> {
     fn server(&self, name: &str, diagnostics: &mut Diagnostics) -> Option<Server> {
         let spec = router_spec(self.config);
         let router = self.router(&spec, diagnostics);
-        let routes = self.routes(&self.config.routes, &spec.routes, diagnostics);
+        let outer = [self.config.middleware.as_slice()];
+        let routes = self.routes(&self.config.routes, &spec.routes, &outer, diagnostics);
+        let middleware = self.stacks.around_all(&outer, diagnostics);
         let mut sites = Vec::new();
         for ((name, site), spec) in self.config.sites.iter().zip(&spec.sites) {
-            let routes = self.routes(&site.routes, &spec.routes, diagnostics);
-            sites.push((name.value.clone(), routes));
+            let outer = [self.config.middleware.as_slice(), site.middleware.as_slice()];
+            sites.push(Site {
+                name: name.value.clone(),
+                routes: self.routes(&site.routes, &spec.routes, &outer, diagnostics),
+                middleware: self.stacks.around_all(&outer, diagnostics),
+            });
         }
         Some(Server {
             name: name.to_owned(),
@@ -73,6 +82,7 @@ impl Compiler<'_> {
             router: router?,
             routes,
             sites,
+            middleware,
             access_log: true,
             private: false,
             connections: ConnectionLimits::default(),
@@ -147,11 +157,12 @@ impl Compiler<'_> {
         &self,
         routes: &[RouteConfig],
         specs: &[RouteSpec],
+        outer: &[&[MiddlewareRef]],
         diagnostics: &mut Diagnostics,
     ) -> Vec<Route> {
         let build = |(config, spec): (&RouteConfig, &RouteSpec)| {
             // What a malformed pattern captures is not known, and is an error already.
-            self.build(config, &spec.path.captures()?, diagnostics)
+            self.build(config, &spec.path.captures()?, outer, diagnostics)
         };
         routes.iter().zip(specs).filter_map(build).collect()
     }
@@ -160,21 +171,18 @@ impl Compiler<'_> {
         &self,
         config: &RouteConfig,
         captures: &CaptureNames,
+        outer: &[&[MiddlewareRef]],
         diagnostics: &mut Diagnostics,
     ) -> Option<Route> {
         let kind = registry::handler(&config.handler.kind.value)?;
-        let context = BuildContext {
-            captures: &captures.names,
-            wildcard: captures.wildcard,
-            process: self.process,
-            keys: self.keys,
-        };
+        let middleware = self.stacks.around_route(outer, config, captures, diagnostics);
+        let context = BuildContext::new(captures, self.process, self.keys);
         match (kind.build)(&config.handler.settings, &context) {
             Ok(handler) => Some(Route {
                 label: config.pattern.text().value.clone(),
                 kind: kind.name,
                 handler,
-                middleware: Box::default(),
+                middleware,
             }),
             Err(errors) => {
                 diagnostics.append(errors);

@@ -48,7 +48,7 @@ impl Board {
             .filter(|address| address.server == index)
             .map(|address| address.url.clone())
             .collect();
-        let site_routes: usize = server.sites.iter().map(|(_, routes)| routes.len()).sum();
+        let site_routes: usize = server.sites.iter().map(|site| site.routes.len()).sum();
         json!({
             "name": server.name,
             "addresses": addresses,

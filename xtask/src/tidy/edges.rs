@@ -112,6 +112,11 @@ const CRATES: &[Allowed] = &[
         &["stead-base", "stead-config", "stead-core", "stead-http1", "stead-route", "stead-sys"],
         &["bytes", "http", "httpdate"],
     ),
+    shipped(
+        "stead-middleware",
+        &["stead-base", "stead-config", "stead-core", "stead-http1", "stead-route", "stead-sys"],
+        &["bytes", "http", "httpdate"],
+    ),
     // Tier 4: what joins them.
     Allowed {
         features: true,
@@ -123,6 +128,7 @@ const CRATES: &[Allowed] = &[
                 "stead-core",
                 "stead-handlers",
                 "stead-http1",
+                "stead-middleware",
                 "stead-net",
                 "stead-route",
                 "stead-serve",
@@ -151,6 +157,10 @@ const CRATES: &[Allowed] = &[
     },
     // Not shipped.
     tool("xtask", &[]),
+    tool(
+        "stead-testing",
+        &["stead-base", "stead-config", "stead-core", "stead-http1", "stead-route", "stead-sys"],
+    ),
     tool("stead-e2e", &["stead-base", "stead-http1"]),
     tool("stead-bench", &["stead-base", "stead-route", "stead-http1"]),
     tool(
@@ -160,7 +170,7 @@ const CRATES: &[Allowed] = &[
 ];
 
 /// Outside crates that any crate's tests may use.
-const ANY_TESTS: &[&str] = &["proptest", "tempfile"];
+const ANY_TESTS: &[&str] = &["proptest", "stead-testing", "tempfile"];
 
 const fn shipped(
     name: &'static str,

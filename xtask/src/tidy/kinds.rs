@@ -48,7 +48,13 @@ fn registered(source: &Source) -> Vec<(usize, String)> {
             Some((list, _)) => (list, true),
             None => (list, false),
         };
-        let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let names = list
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty());
         kinds.extend(names.map(|name| (number, name.to_owned())));
         inside = !end;
     }
@@ -76,7 +82,7 @@ mod tests {
     use super::*;
 
     const LIST: &str =
-        "register! {\n    files, health,\n    // a comment\n    respond\n}\nfn f() {}\n";
+        "register! {\n    files, health,\n    // a comment\n    respond; Kind\n}\nfn f() {}\n";
 
     #[test]
     fn names_of_a_list() {

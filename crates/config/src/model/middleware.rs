@@ -4,8 +4,7 @@ use crate::decode::Rest;
 use crate::schema::with_article;
 use crate::value::{Content, Table};
 use crate::{
-    Config, Decoder, Diagnostic, Entry, Field, RestSchema, Schema, Settings, Span, Spanned,
-    TextForm, Value,
+    Config, Decoder, Diagnostic, Entry, Field, RestSchema, Schema, Settings, Span, Spanned, Value,
 };
 
 /// A named configuration of a middleware kind.
@@ -41,33 +40,61 @@ impl Rest for MiddlewareSettings {
     }
 }
 
-/// One item of a list of middleware.
+/// One item of a list of middleware: `"name"`, `"-name"` or `{ kind = settings }`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MiddlewareRef {
     /// A name of `[middleware.NAME]`, or a kind.
     pub name: Spanned<String>,
     /// Written `"-name"`: takes an inherited one out.
     pub removes: bool,
+    /// Written with its settings: `name` is a kind.
+    pub is_inline: bool,
+    /// The settings of a kind; none unless they are written here.
+    pub settings: Settings,
 }
 
 impl Config for MiddlewareRef {
     fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
-        let Some(text) = value.as_str() else {
-            decoder.wrong_type(value, &Self::schema(), None);
-            return None;
-        };
-        let (name, removes) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
-        if name.is_empty() {
-            let message = format!("`{}` takes {}", decoder.key(), with_article("name"));
-            decoder.report(Diagnostic::error(value.span, message));
-            return None;
+        match &value.content {
+            Content::Text(text) => named(&text.value, value.span, decoder),
+            Content::Table(table) if table.entries().len() == 1 => {
+                table.entries().first().and_then(|entry| inline(entry, decoder))
+            }
+            _ => {
+                decoder.wrong_type(value, &Self::schema(), None);
+                None
+            }
         }
-        Some(Self { name: Spanned::new(name.to_owned(), value.span), removes })
     }
 
     fn schema() -> Schema {
-        Schema::Text(TextForm::new("name", "name"))
+        Schema::Middleware
     }
+}
+
+fn named(text: &str, span: Span, decoder: &mut Decoder<'_>) -> Option<MiddlewareRef> {
+    let (name, removes) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+    if name.is_empty() {
+        let message = format!("`{}` takes {}", decoder.key(), with_article("name"));
+        decoder.report(Diagnostic::error(span, message));
+        return None;
+    }
+    let settings = Settings::empty(name, span, decoder.sources().clone());
+    let name = Spanned::new(name.to_owned(), span);
+    Some(MiddlewareRef { name, removes, is_inline: false, settings })
+}
+
+fn inline(entry: &Entry, decoder: &mut Decoder<'_>) -> Option<MiddlewareRef> {
+    let name = Spanned::new(entry.key.name.clone(), entry.key.span);
+    let Some(kind) = decoder.vocabulary().middleware_kind(&name) else {
+        crate::check::unknown_middleware("middleware", &name, &[], decoder);
+        return None;
+    };
+    let settings = super::component(&name, entry.value.clone(), decoder);
+    if let Err(errors) = (kind.validate)(&settings) {
+        decoder.report_all(errors);
+    }
+    Some(MiddlewareRef { name, removes: false, is_inline: true, settings })
 }
 
 /// What stands around a handler, outermost first, out of the lists from the server inward. `kind`
@@ -96,12 +123,15 @@ pub fn effective_middleware<'a>(
 mod tests {
     use super::*;
     use crate::FileId;
+    use std::sync::Arc;
 
     fn list(names: &str) -> Vec<MiddlewareRef> {
         let span = Span::new(FileId(0), 0..0);
         let item = |text: &str| MiddlewareRef {
             name: Spanned::new(text.trim_start_matches('-').to_owned(), span),
             removes: text.starts_with('-'),
+            is_inline: false,
+            settings: Settings::empty("", span, Arc::default()),
         };
         names.split_whitespace().map(item).collect()
     }

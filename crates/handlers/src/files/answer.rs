@@ -36,9 +36,9 @@ pub(crate) fn file(exchange: &Exchange, variant: &Variant, boundary: &RandomStat
 /// its start, so that it stays on this host (SECURITY.md 43).
 pub(crate) fn redirect_to_directory(exchange: &Exchange) -> Response {
     let mut location = exchange.worker().buffer();
-    location.extend_from_slice(stead_route::one_leading_slash(exchange.path()).as_bytes());
+    location.extend_from_slice(stead_route::one_leading_slash(exchange.routed_path()).as_bytes());
     location.push(b'/');
-    if let Some(query) = exchange.query() {
+    if let Some(query) = exchange.head().query() {
         location.push(b'?');
         location.extend_from_slice(query);
     }

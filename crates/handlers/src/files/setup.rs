@@ -47,7 +47,7 @@ pub(super) fn build(
     };
     Ok(Box::new(Files {
         tree: Arc::new(tree),
-        wildcard: context.wildcard,
+        wildcard: context.wildcard(),
         fallback: config.fallback.map(|path| format!("{CONFIGURED}{}", path.trim_start_matches('/'))),
         cache: context.local(),
         limits,
@@ -72,7 +72,7 @@ fn origin(
             Err(error.help("write only one of them").related(root.span, "the other is here"))
         }
         (None, None) => {
-            let help = match context.wildcard {
+            let help = match context.wildcard() {
                 Some(_) => "add `root = \"public\"`, the directory to serve",
                 None => "add `file = \"robots.txt\"`, the file to serve",
             };
@@ -83,7 +83,7 @@ fn origin(
 }
 
 fn check_root(root: &Spanned<PathBuf>, context: &BuildContext<'_>) -> Result<(), Diagnostic> {
-    if context.wildcard.is_none() {
+    if context.wildcard().is_none() {
         let message = "`root` needs a route whose path ends in a wildcard, which names the file";
         let help = "end the route's path in `/{*file}`, or write `file = \"…\"` for a single file";
         return Err(Diagnostic::error(root.span, message).help(help));
@@ -107,7 +107,7 @@ fn check_file(
     config: &FilesConfig,
     context: &BuildContext<'_>,
 ) -> Result<(), Diagnostic> {
-    if context.wildcard.is_some() {
+    if context.wildcard().is_some() {
         let message = "`file` is one file, but the route's path ends in a wildcard";
         let help = "write `root = \"…\"`, the directory that the wildcard looks in, or take the \
                     wildcard out of the path";

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stead_core::Reason;
 use tempfile::TempDir;
 
-use crate::testing::{Answer, Bench};
+use crate::testing::{Bench, bench};
+use stead_testing::Answer;
 
 mod cached;
 mod coded;
@@ -58,7 +59,7 @@ impl Site {
 
     /// A handler on `pattern`; `more` settings begin with a comma.
     fn bench_at(&self, pattern: &str, more: &str) -> Bench {
-        Bench::new(pattern, &format!("files = {{ root = {:?}{more} }}", self.root()))
+        bench(pattern, &format!("files = {{ root = {:?}{more} }}", self.root()))
     }
 
     fn bench(&self, more: &str) -> Bench {
@@ -105,11 +106,11 @@ fn a_wildcard_names_the_file_beneath_the_root() {
 fn one_file_answers_a_route_without_wildcard() {
     let site = Site::new(&[("robots.txt", "Disallow:")]);
     let settings = format!("files = {{ file = {:?} }}", site.path("robots.txt"));
-    let bench = Bench::new("/robots.txt", &settings);
-    let answer = bench.page("/robots.txt");
+    let robots = bench("/robots.txt", &settings);
+    let answer = robots.page("/robots.txt");
     assert_eq!((answer.status, answer.text().as_str()), (200, "Disallow:"));
     assert_eq!(answer.field("Content-Type"), "text/plain; charset=utf-8");
-    let bench = Bench::new("/old/{name}", &settings);
+    let bench = bench("/old/{name}", &settings);
     assert_eq!(bench.page("/old/anything").text(), "Disallow:");
 }
 

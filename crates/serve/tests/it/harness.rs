@@ -86,7 +86,7 @@ impl Recipe {
             label: path.to_owned(),
             kind: "test",
             handler: Box::new(handler),
-            middleware: middleware.into(),
+            middleware: middleware.into_iter().map(Arc::from).collect(),
         };
         self.routes.push((spec, route));
         self
@@ -134,6 +134,7 @@ impl Recipe {
             router,
             routes: answers,
             sites: Vec::new(),
+            middleware: Box::default(),
             access_log: self.access_log,
             private: self.private,
             connections: ConnectionLimits::default(),

@@ -119,7 +119,7 @@ fn a_root_that_is_swapped_is_followed() {
     }
     let current = site.directory.path().join("current");
     symlink("old", &current).unwrap();
-    let bench = Bench::new("/{*f}", &format!("files = {current:?}"));
+    let bench = bench("/{*f}", &format!("files = {current:?}"));
     assert_eq!(bench.page("/a").text(), "old");
     let next = site.directory.path().join("next");
     symlink("new", &next).unwrap();

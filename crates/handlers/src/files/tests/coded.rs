@@ -101,7 +101,7 @@ fn a_sibling_that_appears_or_goes_is_seen_within_a_second() {
 fn one_file_has_siblings_too() {
     let site = site();
     let bench =
-        Bench::new("/app.js", &format!("files = {{ file = {:?} }}", site.path("a.js")));
+        bench("/app.js", &format!("files = {{ file = {:?} }}", site.path("a.js")));
     assert_eq!(ask(&bench, "/app.js", "br").text(), "brotli");
     assert_eq!(ask(&bench, "/app.js", "").text(), "plain");
 }

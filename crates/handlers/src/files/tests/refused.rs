@@ -4,6 +4,7 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use super::*;
+use crate::testing::refusal;
 
 #[test]
 fn security_38_an_escaped_slash_is_400() {
@@ -73,7 +74,7 @@ fn security_40_root_goes_with_a_wildcard_and_file_without() {
     let site = Site::new(&[("a", "")]);
     let (root, file) = (site.root(), site.path("a"));
     let wrong = |pattern: &str, settings: String, message: &str| {
-        let refusal = Bench::refusal(pattern, &format!("files = {{ {settings} }}"));
+        let refusal = refusal(pattern, &format!("files = {{ {settings} }}"));
         assert_eq!(refusal.len(), 1, "{refusal:?}");
         assert!(refusal[0].contains(message), "{refusal:?}");
     };
@@ -94,8 +95,8 @@ fn security_40_root_goes_with_a_wildcard_and_file_without() {
     wrong("/{*f}", format!("root = {root:?}, types = {{ '.md' = 'a/b' }}"), "without a dot");
     wrong("/{*f}", format!("root = {root:?}, types = {{ md = 'text' }}"), "no media type");
     let both = "files = { root = '/none/at/all', index = [''], fallback = '' }";
-    assert_eq!(Bench::refusal("/{*f}", both).len(), 3, "all at once");
-    assert_eq!(Bench::refusal("/{*f}", &format!("files = {root:?}")).len(), 0, "a shorthand");
+    assert_eq!(refusal("/{*f}", both).len(), 3, "all at once");
+    assert_eq!(refusal("/{*f}", &format!("files = {root:?}")).len(), 0, "a shorthand");
 }
 
 #[test]
@@ -111,7 +112,7 @@ fn security_42_devices_fifos_and_sockets_are_404() {
     }
     assert!(!bench.page("/").text().contains("<bdi>"));
     let settings = format!("files = {{ file = {:?} }}", site.path("fifo"));
-    assert_eq!(Bench::refusal("/x", &settings).len(), 1);
+    assert_eq!(refusal("/x", &settings).len(), 1);
 }
 
 #[test]

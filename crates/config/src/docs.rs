@@ -2,12 +2,12 @@
 //! source while the crate is compiled, so that there is one text.
 
 /// Bytes of the documentation at the start of `source`.
-pub(crate) const fn len(source: &str) -> usize {
+pub const fn len(source: &str) -> usize {
     copy(source.as_bytes(), &mut []).0
 }
 
 /// The documentation at the start of `source`, without its comment marks. `N` is [`len`].
-pub(crate) const fn text<const N: usize>(source: &str) -> [u8; N] {
+pub const fn text<const N: usize>(source: &str) -> [u8; N] {
     let mut docs = [0; N];
     copy(source.as_bytes(), &mut docs);
     docs
@@ -42,6 +42,7 @@ const fn copy(source: &[u8], out: &mut [u8]) -> (usize, usize) {
 }
 
 /// The module documentation of the file of this name beside the one that calls it.
+#[macro_export]
 macro_rules! module_docs {
     ($file:literal) => {{
         const SOURCE: &str = include_str!($file);
@@ -53,13 +54,11 @@ macro_rules! module_docs {
     }};
 }
 
-pub(crate) use module_docs;
-
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_text_of_this_file() {
-        let docs: &str = super::module_docs!("docs.rs");
+        let docs: &str = crate::module_docs!("docs.rs");
         assert!(docs.starts_with("A kind's page in the reference: the module"));
         assert!(docs.ends_with("so that there is one text.\n"));
     }

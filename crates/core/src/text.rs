@@ -1,0 +1,164 @@
+//! Configured strings with placeholders, filled from an exchange.
+//!
+//! Compiled once, when a component is built: `{name}` is a capture of the route's pattern, else a
+//! [`Fact`]. Filled in one pass: what a request carries is never looked at for further
+//! placeholders. What is written is raw; whoever uses it escapes it for its place.
+
+use std::io::Write;
+
+use stead_config::{Diagnostics, Piece, Spanned, Template};
+
+use crate::{BuildContext, Exchange, check_field_value};
+
+/// A template whose placeholders are resolved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text(Box<[Part]>);
+
+/// One part of a [`Text`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Stands for itself.
+    Literal(Box<str>),
+    /// A capture, by its position: canonical, still escaped.
+    Capture(usize),
+    /// What is known of the request.
+    Fact(Fact),
+}
+
+/// What is known of every request, by the name of its placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// The host without its port.
+    Host,
+    /// The canonical path.
+    Path,
+    /// The query without its question mark.
+    Query,
+    /// Path and query.
+    Uri,
+    /// The method.
+    Method,
+    /// `http` or `https`.
+    Scheme,
+    /// The client's address.
+    ClientIp,
+    /// What names this request in logs.
+    RequestId,
+}
+
+impl Fact {
+    /// Every fact with its name.
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("host", Self::Host),
+        ("path", Self::Path),
+        ("query", Self::Query),
+        ("uri", Self::Uri),
+        ("method", Self::Method),
+        ("scheme", Self::Scheme),
+        ("client_ip", Self::ClientIp),
+        ("request_id", Self::RequestId),
+    ];
+
+    /// Appends the fact's text.
+    pub fn write(self, exchange: &Exchange, out: &mut Vec<u8>) {
+        match self {
+            Self::Host => out.extend_from_slice(exchange.head().host_name().unwrap_or_default()),
+            Self::Path => out.extend_from_slice(exchange.path().as_bytes()),
+            Self::Query => out.extend_from_slice(exchange.query().unwrap_or_default()),
+            Self::Uri => {
+                out.extend_from_slice(exchange.path().as_bytes());
+                if let Some(query) = exchange.query() {
+                    out.push(b'?');
+                    out.extend_from_slice(query);
+                }
+            }
+            Self::Method => out.extend_from_slice(exchange.method().as_str().as_bytes()),
+            Self::Scheme => out.extend_from_slice(exchange.scheme().as_str().as_bytes()),
+            // Writing into a vector cannot fail.
+            Self::ClientIp => drop(write!(out, "{}", exchange.client())),
+            Self::RequestId => out.extend_from_slice(exchange.request_id().as_bytes()),
+        }
+    }
+}
+
+impl Text {
+    /// Resolves a template's placeholders.
+    ///
+    /// # Errors
+    /// Every placeholder that is neither a capture of the route nor a fact.
+    pub fn compile(template: &Template, context: &BuildContext<'_>) -> Result<Self, Diagnostics> {
+        if template.names().next().is_none() {
+            // Does not ask for captures, so that what it is part of can serve several routes.
+            return Ok(Self(template.pieces().iter().map(|piece| Part::of(piece, &[])).collect()));
+        }
+        let captures = context.captures();
+        let facts = Fact::ALL.iter().map(|(name, _)| *name);
+        let known: Vec<&str> = captures.iter().map(String::as_str).chain(facts).collect();
+        template.check(&known)?;
+        Ok(Self(template.pieces().iter().map(|piece| Part::of(piece, captures)).collect()))
+    }
+
+    /// Resolves the value of a header field.
+    ///
+    /// # Errors
+    /// As [`Text::compile`], and for a control character.
+    pub fn compile_field(
+        template: &Template,
+        context: &BuildContext<'_>,
+    ) -> Result<Self, Diagnostics> {
+        let text = Self::compile(template, context)?;
+        for part in &text.0 {
+            if let Part::Literal(literal) = part {
+                check_field_value(&Spanned::new(literal.to_string(), template.span()))?;
+            }
+        }
+        Ok(text)
+    }
+
+    /// The parts in order.
+    pub fn parts(&self) -> &[Part] {
+        &self.0
+    }
+
+    /// All of it, where it has no placeholder.
+    pub fn as_literal(&self) -> Option<&str> {
+        match &*self.0 {
+            [] => Some(""),
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Appends the text, filled.
+    pub fn write(&self, exchange: &Exchange, out: &mut Vec<u8>) {
+        for part in &self.0 {
+            part.write(exchange, out);
+        }
+    }
+}
+
+impl Part {
+    /// INVARIANT: the names of placeholders were checked.
+    fn of(piece: &Piece, captures: &[String]) -> Self {
+        let name = match piece {
+            Piece::Text(text) => return Self::Literal(text.as_str().into()),
+            Piece::Placeholder(name) => name.value.as_str(),
+        };
+        if let Some(index) = captures.iter().position(|capture| capture == name) {
+            return Self::Capture(index);
+        }
+        let fact = Fact::ALL.iter().find(|(known, _)| *known == name);
+        fact.map_or(Self::Literal("".into()), |(_, fact)| Self::Fact(*fact))
+    }
+
+    /// Appends the part, filled.
+    pub fn write(&self, exchange: &Exchange, out: &mut Vec<u8>) {
+        match self {
+            Self::Literal(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Capture(index) => {
+                out.extend_from_slice(exchange.capture(*index).unwrap_or_default().as_bytes());
+            }
+            Self::Fact(fact) => fact.write(exchange, out),
+        }
+    }
+}

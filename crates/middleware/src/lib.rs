@@ -1,0 +1,17 @@
+//! The middleware: what stands around handlers.
+//!
+//! One file per kind, which holds its documentation, its settings, its code and its tests; its name
+//! is the word in the configuration, the page in the reference and the word in the log. To add one,
+//! write the file and add its name below.
+
+#![forbid(unsafe_code)]
+
+use stead_core::{MiddlewareKind, register};
+
+register! { headers, request_id; MiddlewareKind }
+
+#[cfg(test)]
+mod testing;
+
+#[cfg(test)]
+mod tests;
