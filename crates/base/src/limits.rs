@@ -33,6 +33,8 @@ pub struct Limits {
     pub uri: ByteSize,
     /// Bytes of a request body.
     pub body: Option<ByteSize>,
+    /// Requests that one connection may carry.
+    pub keepalive_requests: Option<u32>,
 }
 
 impl Default for Limits {
@@ -44,6 +46,7 @@ impl Default for Limits {
             header_count: 100,
             uri: ByteSize(8 << 10),
             body: None,
+            keepalive_requests: None,
         }
     }
 }
@@ -78,6 +81,8 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// From a head's last byte to the answer's last.
     pub request: Option<Duration>,
+    /// From accept until the connection is not kept any longer, 10 % more or less.
+    pub connection_age_max: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -92,6 +97,7 @@ impl Default for Timeouts {
             write_rate: Some(Rate(240)),
             idle: seconds(75),
             request: None,
+            connection_age_max: None,
         }
     }
 }

@@ -87,6 +87,8 @@ reasons! {
     FirstByteTimeout "first_byte_timeout" 0 Client "no byte arrived within timeouts.first_byte";
     HeaderTimeout "header_timeout" 408 Client "the head was not complete within timeouts.header";
     IdleTimeout "idle_timeout" 0 Us "the connection was idle for timeouts.idle";
+    KeepaliveRequests "keepalive_requests" 0 Us "the connection carried limits.keepalive_requests requests and was closed after its answer";
+    ConnectionAge "connection_age" 0 Us "the connection was older than timeouts.connection_age_max and was closed, after its answer or while idle";
     BodyIdleTimeout "body_idle_timeout" 408 Client "no byte of the body arrived within timeouts.body_idle";
     BodyTooSlow "body_too_slow" 408 Client "the body arrived slower than timeouts.body_rate";
     WriteIdleTimeout "write_idle_timeout" 0 Client "the peer took no byte within timeouts.write_idle";

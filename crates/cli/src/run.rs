@@ -125,9 +125,14 @@ async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
             },
         }
     }
-    tell("draining; once more to end at once");
-    let limit = stead.drain_limit();
-    let draining = tokio::task::spawn_blocking(move || stead.drain(limit));
+    match stead.drain_before() {
+        Duration::ZERO => tell("draining; once more to end at once"),
+        before => tell(format_args!(
+            "draining: not ready, still accepting for {}; once more to end at once",
+            stead_base::format_duration(before)
+        )),
+    }
+    let draining = tokio::task::spawn_blocking(move || stead.stop());
     tokio::select! {
         result = draining => result.context("the drain failed")?,
         () = any(&mut stop) => std::process::exit(1),

@@ -70,6 +70,10 @@ pub enum Workers {
 /// How long work may take to end when Stead stops.
 #[derive(Clone, Debug, PartialEq, Config)]
 pub struct Drain {
+    /// How long listeners still accept while `health = "ready"` fails already, so that balancers
+    /// send no more before connections are refused.
+    #[config(default = "0s", range = "0s"..="1h")]
+    pub before: Duration,
     /// For requests in flight; what is left then is cut.
     #[config(default = "25s", range = "0s"..="30d")]
     pub request: Duration,
@@ -339,6 +343,12 @@ struct TimeoutsTable {
     /// From a head's last byte to the answer's last.
     #[config(default = "off", range = "1ms"..="30d")]
     request: Off<Duration>,
+    /// From accept until a connection is kept no longer: the next answer says `Connection: close`,
+    /// and one that rests is closed. Each connection's own age is up to 10 % more or less, so that
+    /// not all reconnect at once. Off by default: nothing of a connection grows with its age. Set
+    /// it where clients must spread anew over several machines. Applies to new connections.
+    #[config(default = "off", range = "1s"..="30d")]
+    connection_age_max: Off<Duration>,
 }
 
 impl Config for stead_base::Timeouts {
@@ -353,6 +363,7 @@ impl Config for stead_base::Timeouts {
             write_rate: table.write_rate.0,
             idle: table.idle.0,
             request: table.request.0,
+            connection_age_max: table.connection_age_max.0,
         })
     }
 
@@ -383,6 +394,10 @@ struct LimitsTable {
     /// Bytes of a request body.
     #[config(default = "off")]
     body: Off<ByteSize>,
+    /// Requests that one connection may carry; the last answer says `Connection: close`. Off by
+    /// default: nothing of a connection grows with its requests.
+    #[config(default = "off", range = 1..=4_294_967_295)]
+    keepalive_requests: Off<u32>,
 }
 
 impl Config for stead_base::Limits {
@@ -395,6 +410,7 @@ impl Config for stead_base::Limits {
             header_count: table.header_count,
             uri: table.uri,
             body: table.body.0,
+            keepalive_requests: table.keepalive_requests.0,
         })
     }
 

@@ -17,7 +17,7 @@ mod socket;
 pub use accept::{Accepted, Acceptor};
 pub use acquire::{AcquireError, Acquired, Bind, Listening, acquire};
 pub use holder::{Holder, holder_of};
-pub use park::{Closed, Collect, Park, Wake};
+pub use park::{Closed, Collect, Park, Wake, step_towards};
 pub use progress::{Pace, Progress};
 pub use record::{Token, Wait};
 pub use socket::Socket;

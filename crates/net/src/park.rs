@@ -45,6 +45,8 @@ pub enum Closed {
     Peer,
     /// The deadline of this wait was over.
     Deadline(Wait),
+    /// It was as old as it may become.
+    Age,
     /// The worker drains.
     Drain,
 }
@@ -120,12 +122,21 @@ impl Park {
         self.len() == 0
     }
 
-    /// A new connection, active.
-    pub fn admit(&self, peer: Peer, server: u16) -> Token {
+    /// A new connection, active; kept for `age` at most, 10 % more or less.
+    pub fn admit(&self, peer: Peer, server: u16, age: Option<Duration>) -> Token {
         let mut inner = self.inner.borrow_mut();
         let token = inner.slab.insert(peer, server);
         inner.note_active();
+        if let Some(age) = age {
+            let end = clock::now() + spread(age, token, self.worker.index);
+            inner.slab[token.index].set_age_ends(end);
+        }
         token
+    }
+
+    /// When a connection is kept no longer.
+    pub fn age_ends(&self, token: Token) -> Option<Tick> {
+        self.inner.borrow_mut().slab.find(token).and_then(|record| record.age_ends())
     }
 
     /// The other end, the server and the requests so far of an open connection.
@@ -170,7 +181,10 @@ impl Park {
         record.descriptor = Some(descriptor);
         record.waker = None;
         record.wait = wait;
-        if let Some(limit) = limit {
+        let age = record.age_ends().map(|end| end - clock::now());
+        let age = age.filter(|age| limit.is_none_or(|limit| *age < limit));
+        record.set_ages(age.is_some());
+        if let Some(limit) = age.map(step_towards).or(limit) {
             self.link(&mut inner, token.index, limit);
         }
         inner.parked += 1;
@@ -342,9 +356,16 @@ impl Park {
                     }
                     continue;
                 }
-                let (wait, server, peer) = (record.wait, record.server, record.peer());
+                if let Some(end) = record.age_ends().filter(|end| record.ages() && *end > now) {
+                    let next = inner.link(token.index, step_towards(end - now), now);
+                    earliest = Some(earlier(earliest, next));
+                    continue;
+                }
+                let (server, peer) = (record.server, record.peer());
+                let closed =
+                    if record.ages() { Closed::Age } else { Closed::Deadline(record.wait) };
                 self.close_parked(&mut inner, token);
-                wake.closed(Closed::Deadline(wait), server, peer);
+                wake.closed(closed, server, peer);
             }
         }
         let trim_at = self.trim_when_quiet(&mut inner, now);
@@ -479,6 +500,23 @@ fn has_input(descriptor: &OwnedFd) -> bool {
     matches!(recv(descriptor, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((_, 1..)))
 }
 
+/// The longest step of 0.1 s, 0.2 s, 0.4 s, … that does not go beyond `left`. What is left may be
+/// any length of time, and the park keeps a list for each length that it is given.
+pub fn step_towards(left: Duration) -> Duration {
+    const STEP: Duration = Duration::from_millis(100);
+    let steps = u32::try_from(left.as_millis() / STEP.as_millis()).unwrap_or(u32::MAX);
+    STEP * steps.checked_ilog2().map_or(1, |log| 1 << log.min(30))
+}
+
+/// 90 % to 110 % of an age. Connections that came at once lie side by side in the slab, and the
+/// golden ratio spreads neighbours evenly (Knuth, The Art of Computer Programming, vol. 3, §6.4).
+fn spread(age: Duration, token: Token, worker: usize) -> Duration {
+    const GOLDEN: u32 = 0x9e37_79b9;
+    let seed = token.index ^ token.generation.rotate_left(16) ^ (worker as u32).rotate_left(24);
+    let fraction = f64::from(seed.wrapping_mul(GOLDEN)) / f64::from(u32::MAX);
+    age.mul_f64(0.9 + 0.2 * fraction)
+}
+
 fn earlier(one: Option<Tick>, other: Tick) -> Tick {
     one.map_or(other, |tick| tick.min(other))
 }
@@ -539,5 +577,30 @@ mod tests {
         for list in 0..inner.lists.len() {
             assert!(deadlines(&inner, list).is_sorted(), "list {list}");
         }
+    }
+
+    #[test]
+    fn steps_are_few_and_never_too_long() {
+        for (left, step) in
+            [(0, 100), (99, 100), (100, 100), (199, 100), (200, 200), (3_999, 3_200)]
+        {
+            let stepped = step_towards(Duration::from_millis(left));
+            assert_eq!(stepped, Duration::from_millis(step), "{left} ms left");
+        }
+        assert!(step_towards(Duration::MAX) > Duration::from_secs(1 << 20));
+    }
+
+    /// A fleet of clients that connected at once does not come back at once.
+    #[test]
+    fn ages_spread_evenly_over_a_fifth() {
+        let (age, least, most) = (1_000.0, 900.0, 1_100.0);
+        let mut tenths = [0; 10];
+        for index in 0..10_000 {
+            let own = spread(Duration::from_secs_f64(age), Token { index, generation: 1 }, 3);
+            let own = own.as_secs_f64();
+            assert!((least..=most).contains(&own), "{own} s");
+            tenths[((own - least) / 20.000_1) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|count| (900..=1_100).contains(count)), "{tenths:?}");
     }
 }

@@ -61,6 +61,9 @@ pub(crate) struct Record {
     port: u16,
     pub(crate) server: u16,
     pub(crate) requests: u32,
+    /// When the connection is kept no longer, in tenths of a second since the machine started;
+    /// `NONE` for never.
+    age_ends: u32,
     pub(crate) list: u8,
     pub(crate) wait: Wait,
     flags: u8,
@@ -72,6 +75,8 @@ const IPV4: u8 = 2;
 const WATCHED: u8 = 4;
 const EXPIRED: u8 = 8;
 const IN_USE: u8 = 16;
+/// The deadline that runs is a step towards the end of the connection's age.
+const AGES: u8 = 32;
 
 impl Record {
     fn vacant(next: u32) -> Self {
@@ -86,6 +91,7 @@ impl Record {
             port: 0,
             server: 0,
             requests: 0,
+            age_ends: NONE,
             list: NO_LIST,
             wait: Wait::Task,
             flags: 0,
@@ -143,7 +149,28 @@ impl Record {
     pub(crate) fn set_expired(&mut self, on: bool) {
         self.set_flag(EXPIRED, on);
     }
+
+    pub(crate) fn ages(&self) -> bool {
+        self.flag(AGES)
+    }
+
+    pub(crate) fn set_ages(&mut self, on: bool) {
+        self.set_flag(AGES, on);
+    }
+
+    /// When the connection is kept no longer, to a tenth of a second.
+    pub(crate) fn age_ends(&self) -> Option<Tick> {
+        (self.age_ends != NONE).then(|| Tick::from_millis(u64::from(self.age_ends) * AGE_STEP))
+    }
+
+    pub(crate) fn set_age_ends(&mut self, end: Tick) {
+        // A machine that runs for 13 years without a restart keeps its connections.
+        self.age_ends = u32::try_from(end.as_millis().div_ceil(AGE_STEP)).unwrap_or(NONE);
+    }
 }
+
+/// Milliseconds in which ages are counted, so that they fit into 32 bits.
+const AGE_STEP: u64 = 100;
 
 const CHUNK: usize = 256;
 
@@ -256,6 +283,16 @@ mod tests {
     #[test]
     fn a_record_keeps_its_budget() {
         assert!(size_of::<Record>() <= 96, "{} bytes", size_of::<Record>());
+    }
+
+    #[test]
+    fn an_age_is_kept_to_a_tenth_of_a_second() {
+        let mut record = Record::vacant(NONE);
+        assert_eq!(record.age_ends(), None);
+        record.set_age_ends(Tick::from_millis(86_400_001));
+        assert_eq!(record.age_ends(), Some(Tick::from_millis(86_400_100)));
+        record.set_age_ends(Tick::from_millis(u64::MAX));
+        assert_eq!(record.age_ends(), None);
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, server: u16) {
         return;
     }
     state.remember(server);
-    let token = state.park.admit(peer, server);
+    let token = state.park.admit(peer, server, owner.timeouts.connection_age_max);
     let mut socket = Socket::new(descriptor);
     let mut input = state.worker.buffer();
     input.reserve(4 << 10);

@@ -28,6 +28,8 @@ pub(crate) struct Record<'a> {
     pub(crate) route: &'a str,
     pub(crate) status: u16,
     pub(crate) reason: Reason,
+    /// Why the connection was not kept after the answer, where that was our doing.
+    pub(crate) closes: Option<Reason>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) bytes_body: u64,

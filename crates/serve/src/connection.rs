@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use stead_base::Reason;
+use stead_base::{Reason, Tick};
 use stead_core::{
     Body, Connection as Facts, Exchange, Middleware, Peer, Response, Scheme, StatusCode,
 };
@@ -47,7 +47,11 @@ pub(crate) struct Connection {
     peer: Peer,
     server: u16,
     exchange: Exchange,
+    /// Requests that earlier tasks of the connection served.
+    earlier_requests: u32,
     requests: u32,
+    /// When the connection is kept no longer.
+    age_ends: Option<Tick>,
     /// Bytes in and out that earlier exchanges account for.
     traffic: (u64, u64),
     /// Whether an exchange is under way.
@@ -88,6 +92,8 @@ enum After {
 #[derive(Clone, Copy)]
 struct Account {
     started: Duration,
+    /// Why the connection is not kept, where that is our doing.
+    closes: Option<Reason>,
 }
 
 impl Connection {
@@ -98,7 +104,9 @@ impl Connection {
         socket: Socket,
         input: Vec<u8>,
     ) -> impl Future<Output = ()> {
-        let (peer, server, _) = state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
+        let (peer, server, earlier_requests) =
+            state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
+        let age_ends = state.park.age_ends(token);
         let facts = Facts {
             peer,
             scheme: Scheme::Http,
@@ -114,7 +122,9 @@ impl Connection {
             peer,
             server,
             exchange,
+            earlier_requests,
             requests: 0,
+            age_ends,
             traffic: (0, 0),
             is_active: false,
             is_parked: false,
@@ -261,7 +271,7 @@ impl Connection {
     }
 
     /// Waits for more of a head that has begun; `ends` is when all of it must be there.
-    async fn fill_head(&self, wire: &mut Wire, ends: &mut Option<stead_base::Tick>) -> Filled {
+    async fn fill_head(&self, wire: &mut Wire, ends: &mut Option<Tick>) -> Filled {
         if let Some(limit) = wire.timeouts().header {
             ends.get_or_insert(self.state.worker.now() + limit);
         }
@@ -311,8 +321,8 @@ impl Connection {
     async fn exchange(&mut self, wire: &mut Wire) -> After {
         let state = Rc::clone(&self.state);
         let server = state.server(self.server);
-        let account = self.open_account();
-        self.requests += 1;
+        let mut account = self.open_account();
+        self.requests = self.requests.saturating_add(1);
         self.set_active(true);
         let ends = server.timeouts.request.map(|limit| state.worker.now() + limit);
         wire.request_ends = ends;
@@ -370,8 +380,9 @@ impl Connection {
             && reason != Reason::BadPath
             // What follows a refused CONNECT may be meant for the tunnel.
             && self.exchange.head().form() != Form::Authority
-            && !state.drains(self.server)
             && !receiver.must_close();
+        account.closes = self.closes(server).filter(|_| keep && !is_tunnel(&answer));
+        let keep = keep && account.closes.is_none();
         let sent = {
             let mut answering = pin!(self.answer(wire, &mut receiver, answer, keep));
             poll_fn(|context| match poll_guarded(answering.as_mut(), context) {
@@ -385,6 +396,7 @@ impl Connection {
             Ok(sent) => (reason, sent.body_bytes),
             Err(cut) => (*cut, 0),
         };
+        account.closes = account.closes.filter(|_| sent.is_ok());
         if matches!(sent, Err(Reason::HandlerPanic)) {
             state.worker.counters.panics.add(1);
         }
@@ -456,7 +468,7 @@ impl Connection {
     /// A tunnel must have been asked for, come with 101, and begin where the request ended; no
     /// other interim status is an answer. Anything else is the handler's error.
     fn checked(&self, answer: Response, receiver: &Receiver) -> Response {
-        let is_right = if matches!(answer.body, Body::Tunnel(_)) {
+        let is_right = if is_tunnel(&answer) {
             answer.status == StatusCode::SWITCHING_PROTOCOLS
                 && self.exchange.head().upgrade().is_some()
                 && receiver.is_complete()
@@ -481,6 +493,20 @@ impl Connection {
         Ok(Sent { body_bytes: 0, keep: false })
     }
 
+    /// Why the connection must not be kept after the answer that is about to be written.
+    fn closes(&self, server: &Server) -> Option<Reason> {
+        let requests = self.earlier_requests.saturating_add(self.requests);
+        if self.state.drains(self.server) {
+            Some(Reason::Drained)
+        } else if server.limits.keepalive_requests.is_some_and(|limit| requests >= limit) {
+            Some(Reason::KeepaliveRequests)
+        } else if self.age_ends.is_some_and(|end| self.state.worker.now() >= end) {
+            Some(Reason::ConnectionAge)
+        } else {
+            None
+        }
+    }
+
     fn set_active(&mut self, is_active: bool) {
         let counter = &self.state.worker.counters.requests_active;
         match (self.is_active, is_active) {
@@ -493,7 +519,7 @@ impl Connection {
 
     fn open_account(&self) -> Account {
         let started = if self.state.log.is_some() { clock::precise() } else { Duration::ZERO };
-        Account { started }
+        Account { started, closes: None }
     }
 
     fn close_account(
@@ -509,6 +535,7 @@ impl Connection {
         let counters = &self.state.worker.counters;
         counters.requests.add(1);
         counters.outcome(reason);
+        account.closes.into_iter().for_each(|closes| counters.outcome(closes));
         let (consumed, produced) = wire.traffic();
         let (bytes_in, bytes_out) = (consumed - self.traffic.0, produced - self.traffic.1);
         self.traffic = (consumed, produced);
@@ -522,6 +549,7 @@ impl Connection {
                 route: routed.route.map_or("", |route| &route.label),
                 status: status.map_or(0, |status| status.as_u16()),
                 reason,
+                closes: account.closes,
                 bytes_in,
                 bytes_out,
                 bytes_body: body_bytes,
@@ -554,6 +582,10 @@ async fn settle_body(wire: &mut Wire, receiver: &mut Receiver) -> After {
         return After::Cut;
     }
     if receiver.discard(wire).await { After::Next } else { After::Linger }
+}
+
+fn is_tunnel(answer: &Response) -> bool {
+    matches!(answer.body, Body::Tunnel(_))
 }
 
 /// An answer that was written whole.

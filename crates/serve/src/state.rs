@@ -100,6 +100,7 @@ impl Wake for State {
         match why {
             Closed::Peer => {}
             Closed::Drain => self.worker.counters.outcome(Reason::Drained),
+            Closed::Age => self.worker.counters.outcome(Reason::ConnectionAge),
             Closed::Deadline(Wait::FirstByte) => {
                 self.worker.counters.outcome(Reason::FirstByteTimeout);
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use stead_base::{Reason, Tick, Timeouts};
 use stead_http1::RequestDecoder;
-use stead_net::{Pace, Progress, Socket, Token, Wait};
+use stead_net::{Pace, Progress, Socket, Token, Wait, step_towards};
 
 use crate::state::State;
 
@@ -293,14 +293,6 @@ impl Wire {
     }
 }
 
-/// The longest step of 0.1 s, 0.2 s, 0.4 s, … that does not go beyond `left`. What is left may be
-/// any length of time, and the park keeps a list for each length that it is given.
-fn step_towards(left: Duration) -> Duration {
-    const STEP: Duration = Duration::from_millis(100);
-    let steps = u32::try_from(left.as_millis() / STEP.as_millis()).unwrap_or(u32::MAX);
-    STEP * steps.checked_ilog2().map_or(1, |log| 1 << log.min(30))
-}
-
 /// Which way the bytes go that we wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -379,21 +371,5 @@ fn moved(direction: Direction, wire: &Wire) -> u64 {
     match direction {
         Direction::Read => wire.bytes_in,
         Direction::Write => wire.bytes_out.saturating_sub(wire.socket.unacknowledged()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_are_few_and_never_too_long() {
-        for (left, step) in
-            [(0, 100), (99, 100), (100, 100), (199, 100), (200, 200), (3_999, 3_200)]
-        {
-            let stepped = step_towards(Duration::from_millis(left));
-            assert_eq!(stepped, Duration::from_millis(step), "{left} ms left");
-        }
-        assert!(step_towards(Duration::MAX) > Duration::from_secs(1 << 20));
     }
 }

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use stead_config::{AccessLog as LogTo, Configuration, LogFormat, Workers};
+use stead_config::{AccessLog as LogTo, Configuration, Drain, LogFormat, Workers};
 use stead_core::{Phase, Process};
 use stead_net::{Bind, Collect, Listening, acquire};
 use stead_serve::access_log::{AccessLog, Destination, Format};
@@ -87,7 +87,7 @@ pub struct Stead {
     workers: usize,
     listening: Vec<Listening>,
     log: Option<Arc<AccessLog>>,
-    drain: Duration,
+    drain: Drain,
     control: Option<Receiver<Control>>,
     /// Held as long as this runs.
     _lock: Option<File>,
@@ -127,9 +127,9 @@ impl Stead {
         Descriptors::share(descriptors_max()).connections
     }
 
-    /// How long a drain may take.
-    pub fn drain_limit(&self) -> Duration {
-        self.drain
+    /// How long listeners accept on once readiness fails, as the configuration says.
+    pub fn drain_before(&self) -> Duration {
+        self.drain.before
     }
 
     /// What arrives on the admin socket; once.
@@ -144,7 +144,16 @@ impl Stead {
         }
     }
 
-    /// Stops accepting, lets requests finish for `limit` at most, and ends.
+    /// Ends as the configuration says: readiness fails at once, listeners close after
+    /// `process.drain.before`, and requests have `process.drain.request` to finish.
+    pub fn stop(self) {
+        self.process.enter(Phase::Drain);
+        std::thread::sleep(self.drain.before);
+        let limit = self.drain.request;
+        self.drain(limit);
+    }
+
+    /// Stops accepting at once, lets requests finish for `limit` at most, and ends.
     pub fn drain(self, limit: Duration) {
         self.process.enter(Phase::Drain);
         self.fleet.drain(limit);
@@ -219,7 +228,7 @@ fn start(
         workers,
         listening: guard.0.clone(),
         log,
-        drain: configuration.process.drain.request,
+        drain: configuration.process.drain.clone(),
         control: Some(control),
         _lock: lock,
     })

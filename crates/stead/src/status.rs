@@ -96,6 +96,7 @@ pub(crate) fn limits(limits: &Limits) -> Value {
         "header_count": limits.header_count,
         "uri": limits.uri.to_string(),
         "body": or_off(limits.body.map(|size| size.to_string())),
+        "keepalive_requests": or_off(limits.keepalive_requests),
     })
 }
 
@@ -110,6 +111,7 @@ pub(crate) fn timeouts(timeouts: &Timeouts) -> Value {
         "write_rate": or_off(timeouts.write_rate.map(|rate| rate.to_string())),
         "idle": time(timeouts.idle),
         "request": time(timeouts.request),
+        "connection_age_max": time(timeouts.connection_age_max),
     })
 }
 

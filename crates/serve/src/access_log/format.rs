@@ -87,6 +87,10 @@ fn json(out: &mut Vec<u8>, time: &Clock, now: Duration, record: &Record<'_>) {
     number(out, u64::from(record.status));
     out.extend_from_slice(b",\"reason\":\"");
     out.extend_from_slice(record.reason.code().as_bytes());
+    if let Some(closes) = record.closes {
+        out.extend_from_slice(b"\",\"closes\":\"");
+        out.extend_from_slice(closes.code().as_bytes());
+    }
     out.extend_from_slice(b"\",\"bytes_in\":");
     number(out, record.bytes_in);
     out.extend_from_slice(b",\"bytes_out\":");
@@ -124,6 +128,10 @@ fn text(out: &mut Vec<u8>, time: &Clock, now: Duration, record: &Record<'_>) {
     out.extend_from_slice(b"B ");
     millis(out, record.duration);
     out.extend_from_slice(b"ms");
+    if let Some(closes) = record.closes {
+        out.extend_from_slice(b" closes:");
+        out.extend_from_slice(closes.code().as_bytes());
+    }
 }
 
 fn common(out: &mut Vec<u8>, time: &Clock, record: &Record<'_>, combined: bool) {

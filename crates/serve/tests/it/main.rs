@@ -20,6 +20,7 @@ mod framing_rules;
 mod handlers;
 mod harness;
 mod head_rules;
+mod keeping;
 mod lingering;
 mod middleware;
 mod panics;
