@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod activation;
 mod browser;
 mod changes;
 mod check;
@@ -12,6 +13,7 @@ mod drain_before;
 mod files;
 mod isolation;
 mod keeping;
+mod listen;
 mod log;
 mod paths;
 mod ranges;

@@ -21,7 +21,7 @@ pub(crate) struct Peer {
 }
 
 /// What the end-to-end tests compare with or drive.
-pub(crate) const TESTS: &[Peer] = &[NGINX, CURL, WGET, WRK, NGHTTP2, CHROMIUM];
+pub(crate) const TESTS: &[Peer] = &[NGINX, CURL, WGET, WRK, NGHTTP2, CHROMIUM, SYSTEMD, SS];
 
 /// What the benches measure beside.
 pub(crate) const BENCHES: &[Peer] = &[NGINX, HAPROXY, CADDY, GO, WRK];
@@ -36,6 +36,8 @@ const WRK: Peer = peer(&["wrk"], "wrk", "load");
 const NGHTTP2: Peer = peer(&["h2load"], "nghttp2-client", "load, pipelined");
 const CHROMIUM: Peer =
     peer(&["chromium", "chromium-browser", "google-chrome"], "chromium", "pages in a browser");
+const SYSTEMD: Peer = peer(&["systemd-socket-activate"], "systemd", "passing listening sockets on");
+const SS: Peer = peer(&["ss"], "iproute2", "what the system says of sockets");
 const HAPROXY: Peer = peer(&["haproxy"], "haproxy", "a peer of the benches");
 const CADDY: Peer = peer(&["caddy"], "caddy", "a peer of the benches");
 const GO: Peer = peer(&["go"], "golang-go", "builds the net/http peer of the benches");

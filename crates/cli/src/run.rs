@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use stead::{Checked, Control, Runtime, StartError, StartOptions, Stead};
+use stead::{Checked, Control, Inherited, Runtime, StartError, StartOptions, Stead};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -24,6 +24,13 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
 /// Starts what was checked and serves until told to stop. `title` names it in the banner.
 pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
+    let inherited = match Inherited::take() {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            tell(format_args!("error: {error}"));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     print(&checked);
     let Some(configuration) = checked.configuration.as_ref().filter(|_| checked.is_ok()) else {
         tell(summary(&checked, path));
@@ -39,6 +46,7 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
     let options = StartOptions {
         path: path.to_owned(),
         runtime: Some(Runtime::of(&checked, path)),
+        inherited,
         collect: stead_sys::memory::collect_mimalloc,
         is_terminal: std::io::stdout().is_terminal(),
     };

@@ -173,7 +173,8 @@ fn validate(outcome: Result<(), crate::Diagnostics>, decoder: &mut Decoder<'_>) 
 /// No two listeners of the file may need the same address.
 fn addresses(configuration: &Configuration, decoder: &mut Decoder<'_>) {
     let mut known: Vec<&Spanned<crate::Address>> = Vec::new();
-    for address in configuration.servers.iter().flat_map(|(_, server)| &server.listen) {
+    let listeners = configuration.servers.iter().flat_map(|(_, server)| &server.listen);
+    for address in listeners.map(|listen| &listen.address) {
         if let Some(first) = known.iter().find(|known| known.overlaps(address)) {
             let message = if first.value == address.value {
                 format!("the address {} is listened on twice", address.value)

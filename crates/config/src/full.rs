@@ -48,7 +48,7 @@ fn place(schema: &Schema) -> Place<'_> {
             _ => Place::Line,
         },
         Schema::List(inner) => match inner.as_ref() {
-            Schema::Table(schema) => Place::Array(schema),
+            Schema::Table(schema) if schema.shorthand.is_none() => Place::Array(schema),
             _ => Place::Line,
         },
         _ => Place::Line,
@@ -142,11 +142,15 @@ impl Printer<'_> {
             (Schema::Text(form), Content::Text(text)) => {
                 print::text(&self.written(text, *form, value.span))
             }
+            (Schema::Off(_), _) if value.as_str() == Some("off") => print::value(value),
             (Schema::Off(inner), _) => self.inline(value, inner),
             (Schema::List(inner), Content::List(items)) => {
                 let items: Vec<String> =
                     items.iter().map(|item| self.inline(item, inner)).collect();
-                format!("[{}]", items.join(", "))
+                match (inner.as_ref(), items.len()) {
+                    (Schema::Table(_), 2..) => format!("[\n  {},\n]", items.join(",\n  ")),
+                    _ => format!("[{}]", items.join(", ")),
+                }
             }
             (Schema::Map(inner), Content::Table(table)) => {
                 let entries = table.entries().iter();

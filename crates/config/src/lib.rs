@@ -51,9 +51,9 @@ pub use json_schema::schema;
 pub use kind::{Kind, KindFacts, Vocabulary};
 pub use load::{Loaded, load};
 pub use model::{
-    AccessLog, Configuration, Drain, HandlerConfig, Level, Log, LogFormat, Matcher,
+    AccessLog, Configuration, Drain, HandlerConfig, Level, Listen, Log, LogFormat, Matcher,
     MiddlewareConfig, MiddlewareRef, Pattern, Process, RouteConfig, ServerConfig, SiteConfig,
-    Workers, effective_middleware,
+    TcpKeepalive, Workers, effective_middleware,
 };
 pub use reference::{Page, reference};
 pub use render::Color;

@@ -6,14 +6,15 @@
 use std::path::PathBuf;
 
 use crate::{
-    Address, ByteSize, Config, Decoder, Duration, Map, Off, Rate, Schema, Settings, Spanned,
-    TextForm, Value,
+    ByteSize, Config, Decoder, Duration, Map, Off, Rate, Schema, Settings, Spanned, TextForm, Value,
 };
 
 mod handler;
+mod listen;
 mod middleware;
 
 pub use handler::HandlerConfig;
+pub use listen::{Listen, TcpKeepalive};
 pub use middleware::{MiddlewareConfig, MiddlewareRef, effective_middleware};
 
 /// A whole configuration.
@@ -143,10 +144,9 @@ pub enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Config)]
 pub struct ServerConfig {
     /// At least one address: `":8080"` (IPv6 and IPv4), `"127.0.0.1:8080"`, `"[::1]:8080"`,
-    /// `"localhost:8080"`,
-    /// `"unix:run/web.sock"`. Port 0 lets the system choose.
+    /// `"localhost:8080"`, `"unix:run/web.sock"`; or a table: `{ address = ":8080", … }`.
     #[config(default = [])]
-    pub listen: Vec<Spanned<Address>>,
+    pub listen: Vec<Listen>,
     /// How long the server waits for a peer.
     #[config(default)]
     pub timeouts: stead_base::Timeouts,

@@ -195,6 +195,7 @@ impl<'a> Writer<'a> {
                 self.nested(path, &format!("{name}.{}", name.to_uppercase()), inner);
             }
             Schema::List(inner) => self.nested(path, &format!("{name}[]"), inner),
+            Schema::Off(inner) => self.nested(path, name, inner),
             _ => {}
         }
     }
@@ -202,6 +203,7 @@ impl<'a> Writer<'a> {
 
 /// `server.SERVER.route[]` → `` `[[server.SERVER.route]]` ``.
 fn heading(path: &str) -> String {
+    let path = path.replace("[].", ".");
     match path.strip_suffix("[]") {
         Some(path) => format!("`[[{path}]]`"),
         None => format!("`[{path}]`"),
@@ -239,6 +241,9 @@ fn plural(schema: &Schema) -> String {
     match schema {
         Schema::Text(form) => form.plural(),
         Schema::Middleware => "names or `{ KIND = … }`".to_owned(),
+        Schema::Table(table) if table.shorthand.is_some() => {
+            table.short().map_or_else(String::new, |short| plural(&short.schema) + " or tables")
+        }
         Schema::Table(_) | Schema::Integer { .. } => {
             format!("{}s", type_name(schema))
         }

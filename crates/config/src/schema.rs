@@ -168,6 +168,10 @@ impl Schema {
             Self::Off(inner) => format!("{} or \"off\"", inner.describe()),
             Self::List(inner) => match inner.as_ref() {
                 Self::Text(form) => format!("a list of {}", form.plural()),
+                Self::Table(table) => match table.short().map(|short| &short.schema) {
+                    Some(Self::Text(form)) => format!("a list of {}", form.plural()),
+                    _ => "a list".to_owned(),
+                },
                 _ => "a list".to_owned(),
             },
             Self::Map(_) => "a table of names".to_owned(),
@@ -204,7 +208,7 @@ impl Schema {
 
 impl TableSchema {
     fn describe(&self) -> String {
-        let short = self.shorthand.and_then(|name| self.field(name));
+        let short = self.short();
         let table = self.fields.first().map_or_else(
             || "a table".to_owned(),
             |first| format!("a table such as {{ {} = … }}", first.field.name),
@@ -213,8 +217,7 @@ impl TableSchema {
     }
 
     fn example(&self) -> String {
-        let named = self.shorthand.and_then(|name| self.field(name));
-        if let Some(short) = named {
+        if let Some(short) = self.short() {
             return short.schema.example();
         }
         let required: Vec<&FieldSchema> = self.fields.iter().filter(|f| f.required).collect();
@@ -223,6 +226,11 @@ impl TableSchema {
         let keys: Vec<String> =
             shown.iter().map(|f| format!("{} = {}", f.field.name, f.schema.example())).collect();
         format!("{{ {} }}", keys.join(", "))
+    }
+
+    /// The field that a value which is no table stands for.
+    pub fn short(&self) -> Option<&FieldSchema> {
+        self.shorthand.and_then(|name| self.field(name))
     }
 
     /// The field of a key.

@@ -2,7 +2,8 @@
 //!
 //! A TCP address is **owned**: each worker gets a socket of its own, siblings by `SO_REUSEPORT`.
 //! The first is bound without that option and set to listen, so that whoever comes second, also a
-//! second Stead, fails right here. A unix socket is **shared**: every worker watches the same one.
+//! second Stead, fails right here. A unix socket, and one that was inherited, is **shared**: every
+//! worker watches the same one, and of those that wake all but one find nothing.
 
 use std::fmt;
 use std::fs;
@@ -15,9 +16,8 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::holder::{Holder, holder_of};
-
-/// Connections that may wait to be accepted; the system's `somaxconn` caps it.
-const BACKLOG: i32 = 4096;
+use crate::inherit::Inherited;
+use crate::options::ListenOptions;
 
 /// What to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Acquired {
     pub listening: Listening,
     /// One descriptor for each worker.
     pub descriptors: Vec<OwnedFd>,
+    /// Whether the socket was passed on by whoever started this process.
+    pub inherited: bool,
 }
 
 /// Where a listener really listens.
@@ -53,19 +55,19 @@ pub struct Acquired {
 pub enum Listening {
     /// A TCP address, with the real port.
     Tcp(SocketAddr),
-    /// A unix path and the inode that is ours.
+    /// A unix path.
     Unix {
         /// The path.
         path: PathBuf,
-        /// The socket's inode.
-        inode: u64,
+        /// The inode of a socket that is ours; `None` where it was inherited.
+        inode: Option<u64>,
     },
 }
 
 impl Listening {
     /// Unlinks a unix path, if it is still ours.
     pub fn release(&self) {
-        if let Self::Unix { path, inode } = self
+        if let Self::Unix { path, inode: Some(inode) } = self
             && fs::symlink_metadata(path).is_ok_and(|found| found.ino() == *inode)
         {
             // Gone already is as good.
@@ -109,16 +111,27 @@ impl AcquireError {
     }
 }
 
-/// Binds `bind` and listens, once for each of `workers`.
+/// Binds `bind` afresh and listens, once for each of `workers`.
 ///
 /// # Errors
-/// The address is in use, forbidden, or not of this machine.
+/// As [`acquire_with`].
 pub fn acquire(bind: &Bind, workers: usize) -> Result<Acquired, AcquireError> {
-    let result = match bind {
-        Bind::AnyAddress(port) => acquire_any(*port, workers),
-        Bind::Address(address) => acquire_tcp(*address, Families::One, workers),
-        Bind::Unix(path) => acquire_unix(path, workers),
-    };
+    acquire_with(bind, &ListenOptions::default(), workers, &mut Inherited::default())
+}
+
+/// The sockets that listen on `bind`, one for each of `workers`: an inherited one that is bound to
+/// it, else fresh ones.
+///
+/// # Errors
+/// The address is in use, forbidden, or not of this machine, or an option is refused.
+pub fn acquire_with(
+    bind: &Bind,
+    options: &ListenOptions,
+    workers: usize,
+    inherited: &mut Inherited,
+) -> Result<Acquired, AcquireError> {
+    let fresh = Fresh { options, workers };
+    let result = inherited.acquire(bind, options, workers).unwrap_or_else(|| fresh.acquire(bind));
     result.map_err(|source| {
         let wanted = match bind {
             Bind::AnyAddress(port) => Some((None, *port)),
@@ -131,15 +144,81 @@ pub fn acquire(bind: &Bind, workers: usize) -> Result<Acquired, AcquireError> {
     })
 }
 
-fn acquire_any(port: u16, workers: usize) -> io::Result<Acquired> {
-    let six = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    match acquire_tcp(six, Families::Both, workers) {
-        Err(error) if is_missing_family(&error) => {
-            let four = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            acquire_tcp(four, Families::One, workers)
+/// How sockets of our own are made.
+struct Fresh<'a> {
+    options: &'a ListenOptions,
+    workers: usize,
+}
+
+impl Fresh<'_> {
+    fn acquire(&self, bind: &Bind) -> io::Result<Acquired> {
+        match bind {
+            Bind::AnyAddress(port) => self.any(*port),
+            Bind::Address(address) => self.tcp(*address, Families::One),
+            Bind::Unix(path) => self.unix(path),
         }
-        result => result,
     }
+
+    fn any(&self, port: u16) -> io::Result<Acquired> {
+        let six = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        match self.tcp(six, Families::Both) {
+            Err(error) if is_missing_family(&error) => {
+                let four = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+                self.tcp(four, Families::One)
+            }
+            result => result,
+        }
+    }
+
+    fn tcp(&self, address: SocketAddr, families: Families) -> io::Result<Acquired> {
+        let first = tcp_socket(address, families)?;
+        first.bind(&address.into())?;
+        self.options.prepare(&first)?;
+        self.options.listen(&first)?;
+        let real = first.local_addr()?.as_socket().unwrap_or(address);
+        let mut descriptors = Vec::with_capacity(self.workers);
+        if self.workers > 1 {
+            first.set_reuse_port(true)?;
+        }
+        descriptors.push(OwnedFd::from(first));
+        for _ in 1..self.workers {
+            let sibling = tcp_socket(real, families)?;
+            sibling.set_reuse_port(true)?;
+            sibling.bind(&real.into())?;
+            self.options.prepare(&sibling)?;
+            self.options.listen(&sibling)?;
+            descriptors.push(OwnedFd::from(sibling));
+        }
+        Ok(Acquired { listening: Listening::Tcp(real), descriptors, inherited: false })
+    }
+
+    fn unix(&self, path: &Path) -> io::Result<Acquired> {
+        refuse_what_is_alive(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        // Bound under another name and renamed, so that a stale socket is replaced in one step.
+        let temporary = path.with_extension(format!("{}.new", std::process::id()));
+        let _ = fs::remove_file(&temporary);
+        socket.bind(&SockAddr::unix(&temporary)?)?;
+        let ready = self.options.listen(&socket).and_then(|()| {
+            let inode = fs::symlink_metadata(&temporary)?.ino();
+            fs::rename(&temporary, path)?;
+            Ok(inode)
+        });
+        let inode = ready.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+        let listening = Listening::Unix { path: path.to_owned(), inode: Some(inode) };
+        Ok(Acquired { listening, descriptors: shared(socket, self.workers)?, inherited: false })
+    }
+}
+
+/// The same socket for every worker.
+pub(crate) fn shared(socket: Socket, workers: usize) -> io::Result<Vec<OwnedFd>> {
+    let mut descriptors = Vec::with_capacity(workers);
+    for _ in 1..workers {
+        descriptors.push(OwnedFd::from(socket.try_clone()?));
+    }
+    descriptors.push(OwnedFd::from(socket));
+    Ok(descriptors)
 }
 
 fn is_missing_family(error: &io::Error) -> bool {
@@ -154,26 +233,6 @@ enum Families {
     Both,
 }
 
-fn acquire_tcp(address: SocketAddr, families: Families, workers: usize) -> io::Result<Acquired> {
-    let first = tcp_socket(address, families)?;
-    first.bind(&address.into())?;
-    first.listen(BACKLOG)?;
-    let real = first.local_addr()?.as_socket().unwrap_or(address);
-    let mut descriptors = Vec::with_capacity(workers);
-    if workers > 1 {
-        first.set_reuse_port(true)?;
-    }
-    descriptors.push(OwnedFd::from(first));
-    for _ in 1..workers {
-        let sibling = tcp_socket(real, families)?;
-        sibling.set_reuse_port(true)?;
-        sibling.bind(&real.into())?;
-        sibling.listen(BACKLOG)?;
-        descriptors.push(OwnedFd::from(sibling));
-    }
-    Ok(Acquired { listening: Listening::Tcp(real), descriptors })
-}
-
 fn tcp_socket(address: SocketAddr, families: Families) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of an earlier process in TIME_WAIT do not keep us out; listeners still do.
@@ -181,32 +240,8 @@ fn tcp_socket(address: SocketAddr, families: Families) -> io::Result<Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(families == Families::One)?;
     }
-    // PERF: accepted connections inherit it, which saves a call for each.
-    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
-}
-
-fn acquire_unix(path: &Path, workers: usize) -> io::Result<Acquired> {
-    refuse_what_is_alive(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    // Bound under another name and renamed, so that a stale socket is replaced in one step.
-    let temporary = path.with_extension(format!("{}.new", std::process::id()));
-    let _ = fs::remove_file(&temporary);
-    socket.bind(&SockAddr::unix(&temporary)?)?;
-    let ready = socket.listen(BACKLOG).and_then(|()| {
-        let inode = fs::symlink_metadata(&temporary)?.ino();
-        fs::rename(&temporary, path)?;
-        Ok(inode)
-    });
-    let inode = ready.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-    let mut descriptors = Vec::with_capacity(workers);
-    for _ in 1..workers {
-        descriptors.push(OwnedFd::from(socket.try_clone()?));
-    }
-    descriptors.push(OwnedFd::from(socket));
-    Ok(Acquired { listening: Listening::Unix { path: path.to_owned(), inode }, descriptors })
 }
 
 /// Somebody who answers holds the path; a socket that nobody answers is stale; anything else is

@@ -9,14 +9,18 @@
 mod accept;
 mod acquire;
 mod holder;
+mod inherit;
+mod options;
 mod park;
 mod progress;
 mod record;
 mod socket;
 
 pub use accept::{Accepted, Acceptor};
-pub use acquire::{AcquireError, Acquired, Bind, Listening, acquire};
+pub use acquire::{AcquireError, Acquired, Bind, Listening, acquire, acquire_with};
 pub use holder::{Holder, holder_of};
+pub use inherit::{InheritError, Inherited, UnusedSocket};
+pub use options::{Keepalive, ListenOptions};
 pub use park::{Closed, Collect, Park, Wake, step_towards};
 pub use progress::{Pace, Progress};
 pub use record::{Token, Wait};

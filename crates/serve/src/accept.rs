@@ -46,9 +46,13 @@ pub(crate) async fn accept(
     }
 }
 
-/// Takes the connections that wait on a listener which is about to close: they came in time.
+/// Takes the connections that wait on a listener which is about to close: they came in time. No
+/// more than a queue holds, since what others hold too, an inherited socket, never runs dry.
 pub(crate) fn accept_waiting(state: &State, acceptor: &Acceptor, server: u16) {
-    while let Ok(Some(Accepted::Connection(descriptor, peer))) = acceptor.try_accept() {
+    for _ in 0..=u16::MAX {
+        let Ok(Some(Accepted::Connection(descriptor, peer))) = acceptor.try_accept() else {
+            return;
+        };
         admit(state, descriptor, peer, server);
     }
 }

@@ -1,41 +1,66 @@
-//! Every address of a configuration, bound before anything serves.
+//! Every address of a configuration, bound or inherited before anything serves.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use stead_config::{Address, Configuration, Host};
-use stead_net::{AcquireError, Acquired, Bind, Listening, acquire};
+use stead_config::{Address, Configuration, Host, Listen};
+use stead_net::{
+    AcquireError, Acquired, Bind, Inherited, Keepalive, ListenOptions, Listening, UnusedSocket,
+    acquire_with,
+};
 
 /// One address that was bound, for every worker.
 pub(crate) struct Bound {
     pub(crate) server: usize,
     pub(crate) acquired: Acquired,
+    pub(crate) options: ListenOptions,
 }
 
-/// An address that could not be had.
+/// What stands in the way of listening.
 #[derive(Debug)]
-pub struct BindError {
-    /// The server's name.
-    pub server: String,
-    /// Why.
-    pub source: AcquireError,
+pub enum BindError {
+    /// An address could not be had.
+    Address {
+        /// The server's name.
+        server: String,
+        /// Why.
+        source: AcquireError,
+    },
+    /// A socket that was passed on is bound to an address of no server.
+    Unused(UnusedSocket),
 }
 
-/// Binds everything; on an error what was bound is released.
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { server, source } => write!(f, "server {server}: {source}"),
+            Self::Unused(socket) => socket.fmt(f),
+        }
+    }
+}
+
+/// Binds everything that was not inherited; on an error what was bound is released.
 pub(crate) fn bind_all(
     configuration: &Configuration,
     workers: usize,
+    mut inherited: Inherited,
 ) -> Result<Vec<Bound>, Vec<BindError>> {
     let (mut bound, mut errors) = (Vec::new(), Vec::new());
     for (server, (name, config)) in configuration.servers.iter().enumerate() {
-        for address in &config.listen {
-            match bind_one(&address.value, workers) {
+        for listen in &config.listen {
+            let options = options(listen);
+            match bind_one(&listen.address.value, &options, workers, &mut inherited) {
                 Ok(acquired) => {
-                    bound.extend(acquired.into_iter().map(|acquired| Bound { server, acquired }));
+                    let of_server = |acquired| Bound { server, acquired, options };
+                    bound.extend(acquired.into_iter().map(of_server));
                 }
-                Err(source) => errors.push(BindError { server: name.value.clone(), source }),
+                Err(source) => {
+                    errors.push(BindError::Address { server: name.value.clone(), source });
+                }
             }
         }
     }
+    errors.extend(inherited.unused().map(BindError::Unused));
     if errors.is_empty() {
         return Ok(bound);
     }
@@ -45,28 +70,46 @@ pub(crate) fn bind_all(
     Err(errors)
 }
 
-fn bind_one(address: &Address, workers: usize) -> Result<Vec<Acquired>, AcquireError> {
-    let one = |bind: Bind| acquire(&bind, workers).map(|acquired| vec![acquired]);
+fn options(listen: &Listen) -> ListenOptions {
+    let keepalive = listen.tcp_keepalive.value.0.map(|probes| Keepalive {
+        idle: probes.idle,
+        interval: probes.interval,
+        count: probes.count,
+    });
+    ListenOptions { backlog: listen.backlog, keepalive, user_timeout: listen.user_timeout.value.0 }
+}
+
+fn bind_one(
+    address: &Address,
+    options: &ListenOptions,
+    workers: usize,
+    inherited: &mut Inherited,
+) -> Result<Vec<Acquired>, AcquireError> {
+    let mut acquire = |bind: &Bind| acquire_with(bind, options, workers, inherited);
+    let mut one = |bind: Bind| acquire(&bind).map(|acquired| vec![acquired]);
     match address {
         Address::Unix(path) => one(Bind::Unix(path.clone())),
         Address::Tcp { host: Host::Any, port } => one(Bind::AnyAddress(*port)),
         Address::Tcp { host: Host::Ip(ip), port } => {
             one(Bind::Address(SocketAddr::new(*ip, *port)))
         }
-        Address::Tcp { host: Host::Localhost, port } => localhost(*port, workers),
+        Address::Tcp { host: Host::Localhost, port } => localhost(*port, acquire),
     }
 }
 
 /// Both loopback addresses with the same port; only IPv4 where IPv6 is missing.
-fn localhost(port: u16, workers: usize) -> Result<Vec<Acquired>, AcquireError> {
+fn localhost(
+    port: u16,
+    mut acquire: impl FnMut(&Bind) -> Result<Acquired, AcquireError>,
+) -> Result<Vec<Acquired>, AcquireError> {
     let four = Bind::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-    let four = acquire(&four, workers)?;
+    let four = acquire(&four)?;
     let port = match &four.listening {
         Listening::Tcp(address) => address.port(),
         Listening::Unix { .. } => port,
     };
     let six = Bind::Address(SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port));
-    match acquire(&six, workers) {
+    match acquire(&six) {
         Ok(six) => Ok(vec![four, six]),
         Err(error) if error.is_missing_family() => Ok(vec![four]),
         Err(error) => Err(error),

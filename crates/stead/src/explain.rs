@@ -39,7 +39,7 @@ pub fn explain(checked: &Checked, question: &Question) -> Result<Vec<Explanation
     let sample = sample(question)?;
     let port = port(&question.url);
     let listens = |config: &ServerConfig| {
-        let mut addresses = config.listen.iter().map(|address| &address.value);
+        let mut addresses = config.listen.iter().map(|listen| &listen.address.value);
         addresses
             .any(|address| matches!(address, Address::Tcp { port: own, .. } if Some(*own) == port))
     };

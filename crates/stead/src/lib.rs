@@ -23,9 +23,11 @@ mod start;
 mod status;
 
 pub use admin::Control;
+pub use bind::BindError;
 pub use check::{Checked, check, check_files};
 pub use client::admin_request;
 pub use explain::{Explanation, Question, explain};
 pub use registry::{handler, vocabulary};
 pub use runtime::{Runtime, RuntimeError, default_name};
 pub use start::{Address, StartError, StartOptions, Stead};
+pub use stead_net::{InheritError, Inherited, Keepalive, ListenOptions};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use stead_config::{AccessLog as LogTo, Configuration, Drain, LogFormat, Workers};
 use stead_core::{Phase, Process};
-use stead_net::{Bind, Collect, Listening, acquire};
+use stead_net::{Bind, Collect, Inherited, ListenOptions, Listening, acquire};
 use stead_serve::access_log::{AccessLog, Destination, Format};
 use stead_serve::{Fleet, FleetOptions, Listener, Snapshot};
 
@@ -24,7 +24,7 @@ use crate::runtime::{Runtime, RuntimeError};
 use crate::status::Board;
 
 /// What a start needs beside the configuration.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct StartOptions {
     /// The configuration's path, as `status` shows it.
     pub path: PathBuf,
@@ -32,6 +32,8 @@ pub struct StartOptions {
     pub runtime: Option<Runtime>,
     /// Gives the allocator's free memory back to the system.
     pub collect: Collect,
+    /// Listening sockets that were passed to this process; each must be one that a server asks for.
+    pub inherited: Inherited,
     /// Whether standard output is a terminal, for `format = "auto"`.
     pub is_terminal: bool,
 }
@@ -41,7 +43,7 @@ pub struct StartOptions {
 pub enum StartError {
     /// The configuration has errors.
     Configuration,
-    /// Addresses could not be had, all of them.
+    /// Addresses that could not be had and sockets that nobody uses, all of them.
     Bind(Vec<BindError>),
     /// The runtime directory could not be used.
     Runtime(RuntimeError),
@@ -56,7 +58,7 @@ impl fmt::Display for StartError {
             Self::Bind(errors) => {
                 for (index, error) in errors.iter().enumerate() {
                     let end = if index + 1 < errors.len() { "\n" } else { "" };
-                    write!(f, "server {}: {}{end}", error.server, error.source)?;
+                    write!(f, "{error}{end}")?;
                 }
                 Ok(())
             }
@@ -77,6 +79,10 @@ pub struct Address {
     pub name: String,
     /// `http://localhost:8080`, `http://[::1]:80`, `unix:/run/web.sock`.
     pub url: String,
+    /// What its socket was given.
+    pub options: ListenOptions,
+    /// Whether the socket was passed on by whoever started this process.
+    pub inherited: bool,
 }
 
 /// A running Stead.
@@ -98,13 +104,14 @@ impl Stead {
     ///
     /// # Errors
     /// All addresses that could not be bound at once, or the first other thing that failed.
-    pub fn start(checked: Checked, options: StartOptions) -> Result<Self, StartError> {
+    pub fn start(checked: Checked, mut options: StartOptions) -> Result<Self, StartError> {
         let (Some(configuration), Some(compiled)) = (checked.configuration, checked.compiled)
         else {
             return Err(StartError::Configuration);
         };
         let workers = worker_count(configuration.process.workers);
-        let bound = bind_all(&configuration, workers).map_err(StartError::Bind)?;
+        let inherited = std::mem::take(&mut options.inherited);
+        let bound = bind_all(&configuration, workers, inherited).map_err(StartError::Bind)?;
         let mut guard = Release(bound.iter().map(|b| b.acquired.listening.clone()).collect());
         let log = open_log(&configuration, options.is_terminal)?;
         let started = start(compiled, &configuration, bound, options, workers, log, &mut guard)?;
@@ -259,7 +266,13 @@ fn addresses(snapshot: &Snapshot, bound: &[Bound]) -> Vec<Address> {
     let mut addresses: Vec<Address> = Vec::new();
     for bound in bound {
         let name = snapshot.servers[bound.server].name.clone();
-        let address = Address { server: bound.server, name, url: url(&bound.acquired.listening) };
+        let address = Address {
+            server: bound.server,
+            name,
+            url: url(&bound.acquired.listening),
+            options: bound.options,
+            inherited: bound.acquired.inherited,
+        };
         // `localhost` is two listeners and one address.
         let known = |other: &Address| other.server == address.server && other.url == address.url;
         if !addresses.iter().any(known) {

@@ -42,16 +42,15 @@ impl Board {
     }
 
     fn server(&self, index: usize, server: &Server) -> Value {
-        let addresses: Vec<String> = self
-            .addresses
-            .iter()
-            .filter(|address| address.server == index)
-            .map(|address| address.url.clone())
-            .collect();
+        let own: Vec<&Address> =
+            self.addresses.iter().filter(|address| address.server == index).collect();
+        let addresses: Vec<&str> = own.iter().map(|address| address.url.as_str()).collect();
+        let listeners: Vec<Value> = own.into_iter().map(listener).collect();
         let site_routes: usize = server.sites.iter().map(|site| site.routes.len()).sum();
         json!({
             "name": server.name,
             "addresses": addresses,
+            "listeners": listeners,
             "routes": server.routes.len() + site_routes,
             "connections": server.connections.open(),
             "limits": limits(&server.limits),
@@ -86,6 +85,24 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Ready => "ready",
         Phase::Drain => "drain",
     }
+}
+
+fn listener(address: &Address) -> Value {
+    let options = &address.options;
+    let keepalive = options.keepalive.map(|probes| {
+        json!({
+            "idle": format_duration(probes.idle),
+            "interval": format_duration(probes.interval),
+            "count": probes.count,
+        })
+    });
+    json!({
+        "address": address.url,
+        "inherited": address.inherited,
+        "backlog": options.backlog,
+        "tcp_keepalive": or_off(keepalive),
+        "user_timeout": or_off(options.user_timeout.map(format_duration)),
+    })
 }
 
 pub(crate) fn limits(limits: &Limits) -> Value {

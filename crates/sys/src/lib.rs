@@ -7,4 +7,5 @@ pub mod clock;
 pub mod event;
 pub mod file;
 pub mod memory;
+pub mod passed;
 pub mod socket;

@@ -1,0 +1,70 @@
+//! `listen`: the addresses of a server, each alone or as a table with options of its socket.
+//!
+//! Options are set on the listening socket, whose connections inherit them, so that none costs a
+//! system call for each connection (tcp(7), socket(7)).
+
+use crate::{Address, Config, Decoder, Diagnostic, Duration, Off, Span, Spanned};
+
+/// One listener: an address, alone or with options.
+#[derive(Clone, Debug, PartialEq, Config)]
+#[config(shorthand = "address", check = tcp_only)]
+pub struct Listen {
+    /// Where: `":8080"` (IPv6 and IPv4), `"127.0.0.1:8080"`, `"[::1]:8080"`, `"localhost:8080"`,
+    /// `"unix:run/web.sock"`. Port 0 lets the system choose. Applies on restart.
+    pub address: Spanned<Address>,
+    /// Connections that may wait to be accepted, for each worker's socket; the system's
+    /// `net.core.somaxconn` (usually 4096) caps it. Applies on restart.
+    #[config(default = 4096, range = 1..=65_535)]
+    pub backlog: u16,
+    /// Probes to a peer that has been silent for so long, and the end of a connection whose peer
+    /// does not answer them (`SO_KEEPALIVE`). Off by default: idle connections end by
+    /// `timeouts.idle`, slow ones by `write_idle`; probes find a vanished peer of a tunnel, or
+    /// where `idle` is off. TCP only. Applies on restart.
+    #[config(default = "off")]
+    pub tcp_keepalive: Spanned<Off<TcpKeepalive>>,
+    /// How long what we sent may stay unacknowledged before the system ends the connection, in
+    /// place of its about 15 minutes (`TCP_USER_TIMEOUT`); with `tcp_keepalive` it also decides how
+    /// long probes may stay unanswered. TCP only. Applies on restart.
+    #[config(default = "off", range = "1s"..="1d")]
+    pub user_timeout: Spanned<Off<Duration>>,
+}
+
+/// Probes to a peer that is silent; a duration alone is `idle`. Whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Config)]
+#[config(shorthand = "idle", check = whole_seconds)]
+pub struct TcpKeepalive {
+    /// Silence before the first probe, in whole seconds.
+    #[config(range = "1s"..="9h")]
+    pub idle: Duration,
+    /// Between two probes, in whole seconds.
+    #[config(default = "15s", range = "1s"..="9h")]
+    pub interval: Duration,
+    /// Probes without an answer that end the connection.
+    #[config(default = 4, range = 1..=127)]
+    pub count: u8,
+}
+
+/// A unix socket has no TCP beneath it.
+fn tcp_only(listen: &Listen, _: Span, decoder: &mut Decoder<'_>) {
+    if !matches!(listen.address.value, Address::Unix(_)) {
+        return;
+    }
+    let keepalive = listen.tcp_keepalive.value.0.map(|_| ("tcp_keepalive", &listen.tcp_keepalive));
+    let keepalive = keepalive.map(|(key, value)| (key, value.span));
+    let timeout = listen.user_timeout.value.0.map(|_| ("user_timeout", listen.user_timeout.span));
+    for (key, span) in keepalive.into_iter().chain(timeout) {
+        let message = format!("`{key}` is of TCP, and {} is a unix socket", listen.address.value);
+        decoder.report(Diagnostic::error(span, message).help(format!("remove `{key}`")));
+    }
+}
+
+/// The system counts these in seconds.
+fn whole_seconds(keepalive: &TcpKeepalive, span: Span, decoder: &mut Decoder<'_>) {
+    for (key, value) in [("idle", keepalive.idle), ("interval", keepalive.interval)] {
+        if value.subsec_nanos() != 0 {
+            let help = format!("write `\"{}s\"`", value.as_secs().max(1));
+            let message = format!("`{key}` of TCP keep-alive counts whole seconds");
+            decoder.report(Diagnostic::error(span, message).help(help));
+        }
+    }
+}

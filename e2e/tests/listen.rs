@@ -1,0 +1,58 @@
+//! Listeners as tables: what is asked of a socket reaches the system, and the connections that it
+//! accepts, without a call for each.
+
+use std::process::Command;
+
+use stead_e2e::process::run;
+use stead_e2e::{Folder, Stead};
+
+const CONFIG: &str = r#"[log]
+access = "off"
+[process]
+workers = 1
+[server.web]
+listen = [
+  { address = "127.0.0.1:0", backlog = 37, tcp_keepalive = "300s", user_timeout = "20s" },
+  "127.0.0.1:0",
+]
+[[server.web.route]]
+path = "/"
+respond = "ok"
+"#;
+
+/// `ss` shows a listener's backlog as its send queue, and the keep-alive timer of a connection.
+fn sockets(arguments: &[&str]) -> String {
+    let outcome = run(Command::new("ss").args(arguments));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    outcome.stdout
+}
+
+#[test]
+fn options_reach_the_listener_and_its_connections() {
+    let folder = Folder::new();
+    let stead = Stead::start(&folder, CONFIG);
+    let ports: Vec<&str> =
+        stead.urls("web").iter().filter_map(|url| url.rsplit_once(':')).map(|url| url.1).collect();
+    let [with, without] = ports[..] else { panic!("two listeners: {ports:?}") };
+    let backlog = |port: &str| {
+        let listing = sockets(&["-Hltn", &format!("sport = :{port}")]);
+        let queue = listing.split_whitespace().nth(2).map(str::to_owned);
+        queue.unwrap_or_else(|| panic!("no listener on {port}: {listing:?}"))
+    };
+    assert_eq!(backlog(with), "37");
+    assert_ne!(backlog(without), "37");
+    for (port, probed) in [(with, true), (without, false)] {
+        let mut connection = stead_e2e::Connection::open(port.parse().unwrap());
+        assert_eq!(connection.request("GET", "/", &[]).status, 200);
+        let listing = sockets(&["-Htno", "state", "established", &format!("sport = :{port}")]);
+        assert_eq!(listing.contains("timer:(keepalive,"), probed, "{port}: {listing}");
+    }
+    let listeners = &stead.status()["servers"][0]["listeners"];
+    assert_eq!(listeners[0]["backlog"], 37);
+    assert_eq!(listeners[0]["tcp_keepalive"]["idle"], "5m");
+    assert_eq!(listeners[0]["tcp_keepalive"]["interval"], "15s");
+    assert_eq!(listeners[0]["tcp_keepalive"]["count"], 4);
+    assert_eq!(listeners[0]["user_timeout"], "20s");
+    assert_eq!(listeners[0]["inherited"], false);
+    assert_eq!(listeners[1]["tcp_keepalive"], "off");
+}
