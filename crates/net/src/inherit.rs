@@ -2,7 +2,7 @@
 //!
 //! Before anything is bound. The sockets arrive as descriptors 3 and following, their number in
 //! `LISTEN_FDS`, the process they are meant for in `LISTEN_PID`, their names in `LISTEN_FDNAMES`
-//! (sd_listen_fds(3)). [`acquire_with`](crate::acquire_with) takes the one that is bound to the
+//! (`sd_listen_fds(3)`). [`acquire_with`](crate::acquire_with) takes the one that is bound to the
 //! address asked for. Such a socket is watched by every worker, and its path, if it has one, is
 //! never unlinked: it belongs to who made it.
 

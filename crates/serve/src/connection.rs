@@ -47,11 +47,10 @@ pub(crate) struct Connection {
     peer: Peer,
     server: u16,
     exchange: Exchange,
-    /// Requests that earlier tasks of the connection served.
-    earlier_requests: u32,
+    /// Requests that this task served.
     requests: u32,
-    /// When the connection is kept no longer.
-    age_ends: Option<Tick>,
+    /// Why the connection is not kept after this exchange, where that is our doing.
+    closes: Option<Reason>,
     /// Bytes in and out that earlier exchanges account for.
     traffic: (u64, u64),
     /// Whether an exchange is under way.
@@ -92,8 +91,6 @@ enum After {
 #[derive(Clone, Copy)]
 struct Account {
     started: Duration,
-    /// Why the connection is not kept, where that is our doing.
-    closes: Option<Reason>,
 }
 
 impl Connection {
@@ -104,9 +101,7 @@ impl Connection {
         socket: Socket,
         input: Vec<u8>,
     ) -> impl Future<Output = ()> {
-        let (peer, server, earlier_requests) =
-            state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
-        let age_ends = state.park.age_ends(token);
+        let (peer, server, _) = state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
         let facts = Facts {
             peer,
             scheme: Scheme::Http,
@@ -122,9 +117,8 @@ impl Connection {
             peer,
             server,
             exchange,
-            earlier_requests,
             requests: 0,
-            age_ends,
+            closes: None,
             traffic: (0, 0),
             is_active: false,
             is_parked: false,
@@ -321,7 +315,7 @@ impl Connection {
     async fn exchange(&mut self, wire: &mut Wire) -> After {
         let state = Rc::clone(&self.state);
         let server = state.server(self.server);
-        let mut account = self.open_account();
+        let account = self.open_account();
         self.requests = self.requests.saturating_add(1);
         self.set_active(true);
         let ends = server.timeouts.request.map(|limit| state.worker.now() + limit);
@@ -381,8 +375,10 @@ impl Connection {
             // What follows a refused CONNECT may be meant for the tunnel.
             && self.exchange.head().form() != Form::Authority
             && !receiver.must_close();
-        account.closes = self.closes(server).filter(|_| keep && !is_tunnel(&answer));
-        let keep = keep && account.closes.is_none();
+        // Read in place: an answer that is borrowed stays in the task as long as it is sent.
+        let is_kept = keep && !matches!(answer.body, Body::Tunnel(_));
+        self.closes = self.why_not_keep(server).filter(|_| is_kept);
+        let keep = keep && self.closes.is_none();
         let sent = {
             let mut answering = pin!(self.answer(wire, &mut receiver, answer, keep));
             poll_fn(|context| match poll_guarded(answering.as_mut(), context) {
@@ -396,7 +392,7 @@ impl Connection {
             Ok(sent) => (reason, sent.body_bytes),
             Err(cut) => (*cut, 0),
         };
-        account.closes = account.closes.filter(|_| sent.is_ok());
+        self.closes = self.closes.filter(|_| sent.is_ok());
         if matches!(sent, Err(Reason::HandlerPanic)) {
             state.worker.counters.panics.add(1);
         }
@@ -468,7 +464,7 @@ impl Connection {
     /// A tunnel must have been asked for, come with 101, and begin where the request ended; no
     /// other interim status is an answer. Anything else is the handler's error.
     fn checked(&self, answer: Response, receiver: &Receiver) -> Response {
-        let is_right = if is_tunnel(&answer) {
+        let is_right = if matches!(answer.body, Body::Tunnel(_)) {
             answer.status == StatusCode::SWITCHING_PROTOCOLS
                 && self.exchange.head().upgrade().is_some()
                 && receiver.is_complete()
@@ -494,17 +490,19 @@ impl Connection {
     }
 
     /// Why the connection must not be kept after the answer that is about to be written.
-    fn closes(&self, server: &Server) -> Option<Reason> {
-        let requests = self.earlier_requests.saturating_add(self.requests);
-        if self.state.drains(self.server) {
-            Some(Reason::Drained)
-        } else if server.limits.keepalive_requests.is_some_and(|limit| requests >= limit) {
-            Some(Reason::KeepaliveRequests)
-        } else if self.age_ends.is_some_and(|end| self.state.worker.now() >= end) {
-            Some(Reason::ConnectionAge)
-        } else {
-            None
+    fn why_not_keep(&self, server: &Server) -> Option<Reason> {
+        let state = &self.state;
+        if state.drains(self.server) {
+            return Some(Reason::Drained);
         }
+        if let Some(limit) = server.limits.keepalive_requests {
+            let earlier = state.park.facts(self.token).map_or(0, |(_, _, requests)| requests);
+            if earlier.saturating_add(self.requests) >= limit {
+                return Some(Reason::KeepaliveRequests);
+            }
+        }
+        let end = server.timeouts.connection_age_max.and_then(|_| state.park.age_ends(self.token));
+        end.filter(|end| state.worker.now() >= *end).map(|_| Reason::ConnectionAge)
     }
 
     fn set_active(&mut self, is_active: bool) {
@@ -519,7 +517,7 @@ impl Connection {
 
     fn open_account(&self) -> Account {
         let started = if self.state.log.is_some() { clock::precise() } else { Duration::ZERO };
-        Account { started, closes: None }
+        Account { started }
     }
 
     fn close_account(
@@ -535,7 +533,10 @@ impl Connection {
         let counters = &self.state.worker.counters;
         counters.requests.add(1);
         counters.outcome(reason);
-        account.closes.into_iter().for_each(|closes| counters.outcome(closes));
+        let closes = self.closes.take();
+        if let Some(closes) = closes {
+            counters.outcome(closes);
+        }
         let (consumed, produced) = wire.traffic();
         let (bytes_in, bytes_out) = (consumed - self.traffic.0, produced - self.traffic.1);
         self.traffic = (consumed, produced);
@@ -549,7 +550,7 @@ impl Connection {
                 route: routed.route.map_or("", |route| &route.label),
                 status: status.map_or(0, |status| status.as_u16()),
                 reason,
-                closes: account.closes,
+                closes,
                 bytes_in,
                 bytes_out,
                 bytes_body: body_bytes,
@@ -582,10 +583,6 @@ async fn settle_body(wire: &mut Wire, receiver: &mut Receiver) -> After {
         return After::Cut;
     }
     if receiver.discard(wire).await { After::Next } else { After::Linger }
-}
-
-fn is_tunnel(answer: &Response) -> bool {
-    matches!(answer.body, Body::Tunnel(_))
 }
 
 /// An answer that was written whole.

@@ -2,7 +2,8 @@
 //!
 //! `activate [NAME=VALUE]… SOCKET… -- PROGRAM ARGUMENT…`, a socket being `tcp:ADDRESS`,
 //! `unix:PATH` or `udp:ADDRESS`. They become descriptors 3 and following; `LISTEN_FDS`,
-//! `LISTEN_PID` and `LISTEN_FDNAMES` say so, unless `NAME=VALUE` says otherwise (`sd_listen_fds(3)`).
+//! `LISTEN_PID` and `LISTEN_FDNAMES` say so, unless `NAME=VALUE` says otherwise
+//! (`sd_listen_fds(3)`).
 
 #![forbid(unsafe_code)]
 
