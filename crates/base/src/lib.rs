@@ -7,12 +7,14 @@
 
 mod error;
 mod limits;
+mod network;
 mod reason;
 mod size;
 mod tick;
 
 pub use error::{Error, Kind, Result, Retry};
 pub use limits::{HeadLimits, Limits, Timeouts};
+pub use network::{Network, Networks, ParseNetworkError};
 pub use reason::{Reason, ReasonFacts, Side};
 pub use size::{ByteSize, ParseUnitError, Rate, format_duration, parse_duration};
 pub use tick::Tick;

@@ -201,7 +201,16 @@ impl<'a> Decoder<'a> {
             return false;
         }
         let other = T::schema();
-        let wrong = !matches!(other, Schema::Text(_));
+        let wrong = match &other {
+            // No form that editors can check is a mere word: a mistyped one was meant.
+            Schema::Text(form) => {
+                let names = words.iter().map(|word| word.name);
+                !form.pattern.is_empty()
+                    && text.value.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
+                    && nearest(&text.value, names).is_some()
+            }
+            _ => true,
+        };
         if wrong {
             self.no_variant(value, words, &Schema::OneOf(vec![Schema::Words(words), other]));
         }

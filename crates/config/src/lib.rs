@@ -26,6 +26,7 @@ mod kind;
 mod load;
 mod model;
 mod near;
+mod network;
 mod parse;
 mod print;
 mod reference;
@@ -55,6 +56,7 @@ pub use model::{
     MiddlewareConfig, MiddlewareRef, Pattern, Process, RouteConfig, ServerConfig, SiteConfig,
     TcpKeepalive, Workers, effective_middleware,
 };
+pub use network::Origin;
 pub use reference::{Page, reference};
 pub use render::Color;
 pub use scalar::{Map, Off};
@@ -62,7 +64,7 @@ pub use schema::{Field, FieldSchema, PathPart, RestSchema, Schema, TableSchema, 
 pub use secret::Secret;
 pub use settings::Settings;
 pub use span::{FileId, Position, Sources, Span, Spanned};
-pub use stead_base::{ByteSize, Rate};
+pub use stead_base::{ByteSize, Network, Rate};
 pub use stead_derive::Config;
 pub use template::{Piece, Template};
 pub use value::{Content, Entry, Key, Literal, Table, Text, Value};

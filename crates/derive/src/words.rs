@@ -105,9 +105,10 @@ impl<'a> Variants<'a> {
         });
         let inner = self.inner.iter().map(|(ident, ty)| {
             quote! {
-                if value.as_table().is_none()
-                    && !decoder.wrong_word::<#ty>(value, WORDS)
-                {
+                if value.as_table().is_none() {
+                    if decoder.wrong_word::<#ty>(value, WORDS) {
+                        return ::core::option::Option::None;
+                    }
                     let decoded = <#ty as ::stead_config::Config>::decode(value, decoder);
                     return decoded.map(Self::#ident);
                 }
