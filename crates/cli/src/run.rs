@@ -140,14 +140,24 @@ async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
             stead_base::format_duration(before)
         )),
     }
-    let draining = tokio::task::spawn_blocking(move || stead.stop());
+    let cutter = stead.cutter();
+    let mut draining = tokio::task::spawn_blocking(move || stead.stop());
     tokio::select! {
-        result = draining => result.context("the drain failed")?,
-        () = any(&mut stop) => std::process::exit(1),
-        Some(Control::StopNow) = control.recv() => std::process::exit(1),
+        result = &mut draining => {
+            result.context("the drain failed")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        () = any(&mut stop) => {}
+        Some(Control::StopNow) = control.recv() => {}
     }
-    Ok(ExitCode::SUCCESS)
+    // What is cut leaves its record; a worker that hangs is not waited for.
+    cutter.cut();
+    let _ = tokio::time::timeout(CUT_WITHIN, draining).await;
+    std::process::exit(1)
 }
+
+/// How long the end may take that was asked for at once.
+const CUT_WITHIN: Duration = Duration::from_secs(1);
 
 async fn any(signals: &mut [Signal; 3]) {
     let [one, two, three] = signals;

@@ -71,7 +71,7 @@ counters! {
     bytes_out,
     /// Failed attempts to accept for lack of descriptors.
     accepts_without_descriptor,
-    /// Access records dropped because the writer fell behind.
+    /// Access records dropped: the writer fell behind, or could not write them.
     access_records_dropped,
     /// Panics caught.
     panics,

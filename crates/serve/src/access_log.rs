@@ -1,15 +1,16 @@
 //! The access log: one record for each exchange, written without ever stopping a worker.
 //!
-//! Each worker formats into a buffer of its own; full buffers, and once a second the rest, go to
+//! Each worker formats into a buffer of its own; full buffers, and after a moment the rest, go to
 //! one writer thread through a bounded queue. Where the queue is full, records are dropped and
 //! counted.
 
 mod format;
+mod output;
 mod writer;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use stead_base::Reason;
@@ -45,6 +46,7 @@ pub(crate) struct WorkerLog {
     format: Format,
     buffer: RefCell<Buffer>,
     sender: SyncSender<Message>,
+    flush_every: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -57,17 +59,26 @@ struct Buffer {
 impl WorkerLog {
     pub(crate) fn new(worker: Rc<Worker>, log: &AccessLog) -> Self {
         let (format, sender) = log.parts();
-        Self { worker, format, buffer: RefCell::default(), sender }
+        Self { worker, format, buffer: RefCell::default(), sender, flush_every: log.flush_every() }
     }
 
-    /// Formats a record; sends the buffer on when it is full.
+    /// Formats a record; sends the buffer on when it is full, or at once where people look on.
     pub(crate) fn write(&self, record: &Record<'_>) {
         let mut buffer = self.buffer.borrow_mut();
         let Buffer { text, clock, .. } = &mut *buffer;
         format::write(text, clock, self.format, record);
         buffer.records += 1;
-        if buffer.text.len() >= BUFFER_BYTES {
+        if buffer.text.len() >= BUFFER_BYTES || self.flush_every.is_none() {
             self.send(&mut buffer);
+        }
+    }
+
+    /// Sends on what there is, at the pace of the destination, for ever.
+    pub(crate) async fn keep_flushing(&self) {
+        loop {
+            // Where records leave at once, those that found the queue full still wait.
+            tokio::time::sleep(self.flush_every.unwrap_or(RETRY_EVERY)).await;
+            self.flush();
         }
     }
 
@@ -80,15 +91,26 @@ impl WorkerLog {
     }
 
     fn send(&self, buffer: &mut Buffer) {
-        let text = std::mem::replace(&mut buffer.text, Vec::with_capacity(BUFFER_BYTES + 1024));
-        let records = std::mem::take(&mut buffer.records);
-        if let Err(error) = self.sender.try_send(Message::Records(text)) {
-            // The writer fell behind: the records are lost, the storage need not be.
-            if let std::sync::mpsc::TrySendError::Full(Message::Records(mut text)) = error {
-                text.clear();
+        let room = if self.flush_every.is_some() { BUFFER_BYTES + 1024 } else { 0 };
+        let text = std::mem::replace(&mut buffer.text, Vec::with_capacity(room));
+        match self.sender.try_send(Message::Records(text)) {
+            Ok(()) => buffer.records = 0,
+            // The writer is behind: what little there is can wait here.
+            Err(TrySendError::Full(Message::Records(text))) if text.len() < BUFFER_BYTES => {
                 buffer.text = text;
             }
-            self.worker.counters.access_records_dropped.add(records);
+            Err(error) => {
+                // The records are lost, the storage need not be.
+                if let TrySendError::Full(Message::Records(mut text)) = error {
+                    text.clear();
+                    buffer.text = text;
+                }
+                let records = std::mem::take(&mut buffer.records);
+                self.worker.counters.access_records_dropped.add(records);
+            }
         }
     }
 }
+
+/// How soon records that found the queue full are sent again, where none is kept back otherwise.
+const RETRY_EVERY: Duration = Duration::from_millis(100);

@@ -252,9 +252,13 @@ async fn write_piece(
 ) -> Result<(), Reason> {
     match framing {
         Framing::Chunked => {
+            let before = wire.output().len();
             encode::chunk_head(wire.output(), bytes.len());
+            let head = wire.output.len() - before;
+            wire.frame_body(head);
             write_bytes(wire, bytes).await?;
             wire.output().extend_from_slice(encode::CHUNK_END);
+            wire.frame_body(encode::CHUNK_END.len());
         }
         Framing::Length(length) if written > length => return Err(Reason::ResponseTruncated),
         _ => {

@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     closes: Option<Reason>,
     /// Bytes in and out that earlier exchanges account for.
     traffic: (u64, u64),
+    /// When the first byte of a head came that was not there whole at once.
+    head_began: Option<Duration>,
     /// Whether an exchange is under way.
     is_active: bool,
     /// Whether the record stays in the park when this task ends.
@@ -120,6 +122,7 @@ impl Connection {
             requests: 0,
             closes: None,
             traffic: (0, 0),
+            head_began: None,
             is_active: false,
             is_parked: false,
         };
@@ -151,12 +154,12 @@ impl Connection {
                 Next::Quiet => return End::Park,
                 Next::Close(reason) => {
                     if let Some(reason) = reason {
-                        self.state.worker.counters.outcome(reason);
+                        self.state.outcome(self.server, reason);
                     }
                     break After::Close;
                 }
                 Next::Cut(reason) => {
-                    self.state.worker.counters.outcome(reason);
+                    self.state.outcome(self.server, reason);
                     break After::Cut;
                 }
                 Next::Refuse(reason) => break Box::pin(self.refuse(wire, reason)).await,
@@ -164,7 +167,7 @@ impl Connection {
             match self.exchange(wire).await {
                 After::Next if wire.output.len() > OUTPUT_MAX => {
                     if let Err(reason) = wire.flush(false).await {
-                        self.state.worker.counters.outcome(reason);
+                        self.state.outcome(self.server, reason);
                         break After::Cut;
                     }
                 }
@@ -185,7 +188,7 @@ impl Connection {
             (Ok(()), After::Linger) => return End::Linger,
             // That a peer went away without its last answer is no outcome of its own.
             (Ok(()) | Err(Reason::ClientClosed), _) => {}
-            (Err(reason), _) => self.state.worker.counters.outcome(reason),
+            (Err(reason), _) => self.state.outcome(self.server, reason),
         }
         End::Close
     }
@@ -193,7 +196,8 @@ impl Connection {
     /// Reads until a request's head is complete.
     async fn next_head(&mut self, wire: &mut Wire) -> Next {
         self.exchange.begin();
-        wire.request_ends = None;
+        self.head_began = None;
+        wire.begin();
         let mut header_ends = None;
         loop {
             let (decoder, unread) = wire.decoder_and_unread();
@@ -218,6 +222,9 @@ impl Connection {
             let filled = if between {
                 self.fill_quiet(wire).await
             } else {
+                if self.head_began.is_none() && self.state.log.is_some() {
+                    self.head_began = Some(clock::precise());
+                }
                 self.fill_head(wire, &mut header_ends).await
             };
             match filled {
@@ -298,7 +305,7 @@ impl Connection {
     async fn refuse(&mut self, wire: &mut Wire, reason: Reason) -> After {
         let account = self.open_account();
         if reason.status().is_none() {
-            self.state.worker.counters.outcome(reason);
+            self.state.outcome(self.server, reason);
             return After::Close;
         }
         let answer = self.exchange.refuse(reason);
@@ -306,7 +313,7 @@ impl Connection {
         let mut receiver = Receiver::new(Framing::None, false);
         let sent = self.answer(wire, &mut receiver, answer, false).await;
         let outcome = sent.as_ref().map_or_else(|cut| *cut, |_| reason);
-        let body = sent.unwrap_or(Sent { body_bytes: 0, keep: false }).body_bytes;
+        let body = sent.map_or_else(|_| wire.body_sent(), |sent| sent.body_bytes);
         self.close_account(wire, account, &Routed::none(), Some(status), outcome, body);
         After::Linger
     }
@@ -325,6 +332,8 @@ impl Connection {
         let mut receiver = Receiver::new(framing, head.expects_continue());
         let too_large = exceeds(server, framing);
         let mut routed = if too_large {
+            // For the log; that it has no such form is not what is wrong.
+            let _ = self.exchange.canonicalize_path();
             Routed::answered(self.exchange.refuse(Reason::BodyTooLarge))
         } else {
             chain::route(server, state.router(self.server), &mut self.exchange)
@@ -390,7 +399,7 @@ impl Connection {
         self.set_active(false);
         let (outcome, body) = match &sent {
             Ok(sent) => (reason, sent.body_bytes),
-            Err(cut) => (*cut, 0),
+            Err(cut) => (*cut, wire.body_sent()),
         };
         self.closes = self.closes.filter(|_| sent.is_ok());
         if matches!(sent, Err(Reason::HandlerPanic)) {
@@ -401,7 +410,7 @@ impl Connection {
             Err(reason) if is_peers_doing(reason) => After::Cut,
             Err(_) => After::Close,
             Ok(sent) if sent.keep && receiver.is_complete() => After::Next,
-            Ok(sent) if sent.keep => Box::pin(settle_body(wire, &mut receiver)).await,
+            Ok(sent) if sent.keep => Box::pin(self.settle_body(wire, &mut receiver)).await,
             // The peer asked for the close and sent nothing more: no reset can follow.
             Ok(_) if !keep_alive && wire.unread().is_empty() && receiver.is_complete() => {
                 After::Close
@@ -451,6 +460,7 @@ impl Connection {
         }
         answer.body = body;
         let promise = answer::write_head(wire, &self.exchange, &answer, keep);
+        wire.body_begins();
         let body = std::mem::take(&mut answer.body);
         self.exchange.reclaim(answer);
         let written = answer::write_body(wire, receiver, body, promise.framing).await;
@@ -505,18 +515,33 @@ impl Connection {
         end.filter(|end| state.worker.now() >= *end).map(|_| Reason::ConnectionAge)
     }
 
+    /// Reads away what nobody read of a body, so that the connection can be kept.
+    async fn settle_body(&self, wire: &mut Wire, receiver: &mut Receiver) -> After {
+        // The peer may wait for this answer before it sends the rest.
+        if let Err(reason) = wire.flush(false).await {
+            self.state.outcome(self.server, reason);
+            return After::Cut;
+        }
+        if receiver.discard(wire).await { After::Next } else { After::Linger }
+    }
+
     fn set_active(&mut self, is_active: bool) {
-        let counter = &self.state.worker.counters.requests_active;
-        match (self.is_active, is_active) {
-            (false, true) => counter.add(1),
-            (true, false) => counter.subtract(1),
-            _ => {}
+        if let Some(counters) = self.state.counters(self.server) {
+            match (self.is_active, is_active) {
+                (false, true) => counters.requests_active.add(1),
+                (true, false) => counters.requests_active.subtract(1),
+                _ => {}
+            }
         }
         self.is_active = is_active;
     }
 
     fn open_account(&self) -> Account {
-        let started = if self.state.log.is_some() { clock::precise() } else { Duration::ZERO };
+        let started = match self.head_began {
+            Some(began) => began,
+            None if self.state.log.is_some() => clock::precise(),
+            None => Duration::ZERO,
+        };
         Account { started }
     }
 
@@ -530,18 +555,19 @@ impl Connection {
         reason: Reason,
         body_bytes: u64,
     ) {
-        let counters = &self.state.worker.counters;
-        counters.requests.add(1);
-        counters.outcome(reason);
         let closes = self.closes.take();
-        if let Some(closes) = closes {
-            counters.outcome(closes);
-        }
         let (consumed, produced) = wire.traffic();
         let (bytes_in, bytes_out) = (consumed - self.traffic.0, produced - self.traffic.1);
         self.traffic = (consumed, produced);
-        counters.bytes_in.add(bytes_in);
-        counters.bytes_out.add(bytes_out);
+        if let Some(counters) = self.state.counters(self.server) {
+            counters.requests.add(1);
+            counters.outcome(reason);
+            if let Some(closes) = closes {
+                counters.outcome(closes);
+            }
+            counters.bytes_in.add(bytes_in);
+            counters.bytes_out.add(bytes_out);
+        }
         let server = self.state.server(self.server);
         if let Some(log) = self.state.log.as_ref().filter(|_| server.access_log) {
             log.write(&Record {
@@ -573,16 +599,6 @@ impl Drop for Connection {
             self.state.forget(self.server, self.peer);
         }
     }
-}
-
-/// Reads away what nobody read of a body, so that the connection can be kept.
-async fn settle_body(wire: &mut Wire, receiver: &mut Receiver) -> After {
-    // The peer may wait for this answer before it sends the rest.
-    if let Err(reason) = wire.flush(false).await {
-        wire.state.worker.counters.outcome(reason);
-        return After::Cut;
-    }
-    if receiver.discard(wire).await { After::Next } else { After::Linger }
 }
 
 /// An answer that was written whole.

@@ -94,10 +94,19 @@ impl Fleet {
         &self.counters
     }
 
+    /// What ends a drain before its time.
+    pub fn cutter(&self) -> Cutter {
+        Cutter(Arc::clone(&self.signals))
+    }
+
     /// Stops accepting, closes idle connections and lets requests finish, for `limit` at most; then
     /// cuts what is left.
     pub fn drain(self, limit: Duration) {
-        self.signals.state.send_replace(Stage::Drain);
+        self.signals.state.send_if_modified(|stage| {
+            let is_first = *stage < Stage::Drain;
+            *stage = if is_first { Stage::Drain } else { *stage };
+            is_first
+        });
         let signals = Arc::clone(&self.signals);
         let (done, finished) = std::sync::mpsc::channel::<()>();
         let timer = std::thread::spawn(move || {
@@ -111,6 +120,22 @@ impl Fleet {
         }
         drop(done);
         let _ = timer.join();
+    }
+}
+
+/// Ends a drain before its time: what is left is cut, and leaves its record.
+#[derive(Clone)]
+pub struct Cutter(Arc<Signals>);
+
+impl Cutter {
+    /// Cuts what is left.
+    pub fn cut(&self) {
+        self.0.state.send_replace(Stage::Cut);
+    }
+
+    /// Whether there is no time left.
+    pub fn is_cut(&self) -> bool {
+        *self.0.state.borrow() == Stage::Cut
     }
 }
 

@@ -24,5 +24,5 @@ mod worker;
 
 pub use chain::{Decision, Verdict, decide};
 pub use connection_limits::ConnectionLimits;
-pub use fleet::{Fleet, FleetOptions, Listener};
+pub use fleet::{Cutter, Fleet, FleetOptions, Listener};
 pub use snapshot::{Route, Server, Site, Snapshot, Stack};

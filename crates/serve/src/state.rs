@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use stead_base::Reason;
-use stead_core::{Peer, Worker};
+use stead_core::{Counters, Peer, Worker};
 use stead_net::{Closed, Park, Socket, Token, Wait, Wake};
 use stead_route::Router;
 
@@ -46,13 +46,25 @@ impl State {
         self.draining.get() && !self.server(server).private
     }
 
+    /// Where a server's connections and exchanges count. Private ones do not: who asks what Stead
+    /// does is not what it does.
+    pub(crate) fn counters(&self, server: u16) -> Option<&Counters> {
+        (!self.server(server).private).then_some(&self.worker.counters)
+    }
+
     /// A connection was admitted.
     pub(crate) fn remember(&self, server: u16) {
-        let counters = &self.worker.counters;
-        counters.connections_accepted.add(1);
-        counters.connections_open.add(1);
-        if !self.server(server).private {
+        if let Some(counters) = self.counters(server) {
+            counters.connections_accepted.add(1);
+            counters.connections_open.add(1);
             self.open_public.set(self.open_public.get() + 1);
+        }
+    }
+
+    /// An exchange or a connection of a server ended so.
+    pub(crate) fn outcome(&self, server: u16, reason: Reason) {
+        if let Some(counters) = self.counters(server) {
+            counters.outcome(reason);
         }
     }
 
@@ -65,10 +77,10 @@ impl State {
 
     /// A connection was closed: undoes its admission.
     pub(crate) fn forget(&self, server: u16, peer: Peer) {
-        let server = self.server(server);
-        server.connections.release(&server.limits, peer);
-        self.worker.counters.connections_open.subtract(1);
-        if !server.private {
+        let owner = self.server(server);
+        owner.connections.release(&owner.limits, peer);
+        if let Some(counters) = self.counters(server) {
+            counters.connections_open.subtract(1);
             self.worker.process.connections.release(1);
             self.open_public.set(self.open_public.get().saturating_sub(1));
         }
@@ -82,8 +94,8 @@ impl Drop for State {
         self.park.clear(|server, peer| {
             let owner = &self.snapshot.servers[usize::from(server)];
             owner.connections.release(&owner.limits, peer);
-            self.worker.counters.connections_open.subtract(1);
             if !owner.private {
+                self.worker.counters.connections_open.subtract(1);
                 self.worker.process.connections.release(1);
             }
         });
@@ -99,12 +111,10 @@ impl Wake for State {
         self.forget(server, peer);
         match why {
             Closed::Peer => {}
-            Closed::Drain => self.worker.counters.outcome(Reason::Drained),
-            Closed::Age => self.worker.counters.outcome(Reason::ConnectionAge),
-            Closed::Deadline(Wait::FirstByte) => {
-                self.worker.counters.outcome(Reason::FirstByteTimeout);
-            }
-            Closed::Deadline(_) => self.worker.counters.outcome(Reason::IdleTimeout),
+            Closed::Drain => self.outcome(server, Reason::Drained),
+            Closed::Age => self.outcome(server, Reason::ConnectionAge),
+            Closed::Deadline(Wait::FirstByte) => self.outcome(server, Reason::FirstByteTimeout),
+            Closed::Deadline(_) => self.outcome(server, Reason::IdleTimeout),
         }
     }
 }

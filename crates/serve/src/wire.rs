@@ -40,6 +40,9 @@ pub(crate) struct Wire {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     consumed: u64,
+    /// The place in all that goes out where the body of the answer begins, moved on by its chunks'
+    /// own bytes.
+    body_from: u64,
     /// When `timeouts.request` is over.
     pub(crate) request_ends: Option<Tick>,
     /// Judges how fast the peer takes what is sent.
@@ -70,6 +73,7 @@ impl Wire {
             bytes_in,
             bytes_out: 0,
             consumed: 0,
+            body_from: u64::MAX,
             request_ends: None,
             writing: Watch::new(Direction::Write),
             turn_from: 0,
@@ -98,6 +102,27 @@ impl Wire {
     /// Bytes of this connection that were taken from the input and put into the output so far.
     pub(crate) fn traffic(&self) -> (u64, u64) {
         (self.consumed, self.bytes_out + (self.output.len() - self.written) as u64)
+    }
+
+    /// A new exchange: nothing of an answer yet.
+    pub(crate) fn begin(&mut self) {
+        self.request_ends = None;
+        self.body_from = u64::MAX;
+    }
+
+    /// What is put into the output from here on is the answer's body.
+    pub(crate) fn body_begins(&mut self) {
+        self.body_from = self.traffic().1;
+    }
+
+    /// So many bytes of the output belong to chunks, not to the body.
+    pub(crate) fn frame_body(&mut self, count: usize) {
+        self.body_from += count as u64;
+    }
+
+    /// Bytes of the answer's body that were handed to the socket.
+    pub(crate) fn body_sent(&self) -> u64 {
+        self.bytes_out.saturating_sub(self.body_from)
     }
 
     /// Reads more input; 0 at its end.

@@ -24,8 +24,6 @@ use crate::state::State;
 
 /// Threads of one worker's blocking pool.
 const BLOCKING_THREADS: usize = 4;
-/// How often a worker sends the rest of its log on.
-const LOG_FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// How long exchanges that are cut may take to leave their record.
 const CUT_WITHIN: Duration = Duration::from_millis(250);
 
@@ -139,10 +137,8 @@ async fn listen(state: Rc<State>, acceptor: Rc<Acceptor>, server: u16) {
 }
 
 async fn flush_log(state: Rc<State>) {
-    let Some(log) = &state.log else { return };
-    loop {
-        tokio::time::sleep(LOG_FLUSH_EVERY).await;
-        log.flush();
+    if let Some(log) = &state.log {
+        log.keep_flushing().await;
     }
 }
 

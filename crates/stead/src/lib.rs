@@ -31,3 +31,4 @@ pub use registry::{handler, vocabulary};
 pub use runtime::{Runtime, RuntimeError, default_name};
 pub use start::{Address, StartError, StartOptions, Stead};
 pub use stead_net::{InheritError, Inherited, Keepalive, ListenOptions};
+pub use stead_serve::Cutter;

@@ -8,13 +8,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stead_config::{AccessLog as LogTo, Configuration, Drain, LogFormat, Workers};
 use stead_core::{Phase, Process};
 use stead_net::{Bind, Collect, Inherited, ListenOptions, Listening, acquire};
 use stead_serve::access_log::{AccessLog, Destination, Format};
-use stead_serve::{Fleet, FleetOptions, Listener, Snapshot};
+use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Snapshot};
 
 use crate::admin::{self, Control};
 use crate::bind::{BindError, Bound, bind_all};
@@ -151,11 +151,19 @@ impl Stead {
         }
     }
 
+    /// What ends a drain before its time.
+    pub fn cutter(&self) -> Cutter {
+        self.fleet.cutter()
+    }
+
     /// Ends as the configuration says: readiness fails at once, listeners close after
     /// `process.drain.before`, and requests have `process.drain.request` to finish.
     pub fn stop(self) {
         self.process.enter(Phase::Drain);
-        std::thread::sleep(self.drain.before);
+        let (ends, cutter) = (Instant::now() + self.drain.before, self.cutter());
+        while Instant::now() < ends && !cutter.is_cut() {
+            std::thread::sleep(LOOK_EVERY.min(ends.saturating_duration_since(Instant::now())));
+        }
         let limit = self.drain.request;
         self.drain(limit);
     }
@@ -167,6 +175,9 @@ impl Stead {
         self.listening.iter().for_each(Listening::release);
     }
 }
+
+/// How often somebody who waits to drain looks whether there is time for it.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Releases unix paths of a start that failed.
 struct Release(Vec<Listening>);
@@ -222,6 +233,7 @@ fn start(
         process: Arc::clone(&process),
         snapshot,
         counters: fleet.counters().to_vec(),
+        records_lost: log.as_ref().map(|log| Arc::clone(log.lost())),
         addresses: addresses.clone(),
         descriptors_max: descriptors_max(),
         started: stead_sys::clock::now(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use stead_base::{Limits, Reason, Timeouts, format_duration};
-use stead_core::{Counters, Phase, Process, Worker};
+use stead_core::{Counter, Counters, Phase, Process, Worker};
 use stead_serve::{Server, Snapshot};
 
 use crate::start::Address;
@@ -17,6 +17,8 @@ pub(crate) struct Board {
     pub(crate) process: Arc<Process>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) counters: Vec<Arc<Counters>>,
+    /// What the writer of the access log counts beside the workers.
+    pub(crate) records_lost: Option<Arc<Counter>>,
     pub(crate) addresses: Vec<Address>,
     pub(crate) descriptors_max: u64,
     pub(crate) started: stead_base::Tick,
@@ -66,6 +68,10 @@ impl Board {
                 sums.insert(name.to_owned(), json!(sum + value));
             }
         }
+        let lost = self.records_lost.as_ref().map_or(0, |lost| lost.value());
+        if let Some(dropped) = sums.get_mut(RECORDS_DROPPED) {
+            *dropped = json!(dropped.as_u64().unwrap_or(0) + lost);
+        }
         Value::Object(sums)
     }
 
@@ -78,6 +84,8 @@ impl Board {
         Value::Object(all.map(|(i, reason)| (reason.code().to_owned(), json!(count(i)))).collect())
     }
 }
+
+const RECORDS_DROPPED: &str = "access_records_dropped";
 
 fn phase(phase: Phase) -> &'static str {
     match phase {

@@ -1,7 +1,7 @@
 //! The thread that writes the log, and the file that can be reopened under it.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use stead_core::Counter;
+
 use super::Format;
+use super::output::{Lost, Output};
 
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,16 @@ pub enum Destination {
     File(PathBuf),
 }
 
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("standard output"),
+            Self::Stderr => f.write_str("standard error"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 /// Buffers that may wait for the writer: 64 of 32 KiB.
 const QUEUE_MAX: usize = 64;
 /// How long the end of the process waits for the last records: the other end may be a pipe that
@@ -29,9 +42,15 @@ const QUEUE_MAX: usize = 64;
 const LAST_RECORDS_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
+/// How long a worker keeps its records to itself at most: on a terminal not at all, so that those
+/// of all workers come in their order; a program that reads gets them soon; a file has time.
+const FILE_FLUSH_EVERY: Duration = Duration::from_secs(1);
+const PIPE_FLUSH_EVERY: Duration = Duration::from_millis(100);
+
 pub(super) enum Message {
     Records(Vec<u8>),
-    Reopen,
+    /// Whoever waits for it is told how it went.
+    Reopen(Option<SyncSender<io::Result<()>>>),
     Stop,
 }
 
@@ -40,6 +59,8 @@ pub struct AccessLog {
     format: Format,
     sender: SyncSender<Message>,
     writer: Option<JoinHandle<()>>,
+    flush_every: Option<Duration>,
+    lost: Arc<Counter>,
     /// Set where the queue is full: whoever asks must not wait for a writer that is stuck.
     reopen_later: Arc<AtomicBool>,
 }
@@ -51,24 +72,58 @@ impl AccessLog {
     /// The file cannot be opened.
     pub fn open(destination: Destination, format: Format) -> io::Result<Self> {
         let output = Output::open(&destination)?;
+        let flush_every = match &output {
+            terminal if terminal.is_terminal() => None,
+            file if file.is_regular() => Some(FILE_FLUSH_EVERY),
+            _ => Some(PIPE_FLUSH_EVERY),
+        };
         let (sender, receiver) = sync_channel(QUEUE_MAX);
-        let reopen_later: Arc<AtomicBool> = Arc::default();
-        let later = Arc::clone(&reopen_later);
+        let (reopen_later, lost): (Arc<AtomicBool>, Arc<Counter>) = Default::default();
+        let writer = Writer {
+            output,
+            destination,
+            lost: Arc::clone(&lost),
+            reopen_later: Arc::clone(&reopen_later),
+            failing_since: None,
+        };
         let writer = std::thread::Builder::new()
             .name("access-log".into())
-            .spawn(move || run(output, &destination, &receiver, &later))?;
-        Ok(Self { format, sender, writer: Some(writer), reopen_later })
+            .spawn(move || writer.run(&receiver))?;
+        Ok(Self { format, sender, writer: Some(writer), flush_every, lost, reopen_later })
     }
 
     /// Opens the file again under its name: after it was moved away.
     pub fn reopen(&self) {
-        if self.sender.try_send(Message::Reopen).is_err() {
+        if self.sender.try_send(Message::Reopen(None)).is_err() {
             self.reopen_later.store(true, Ordering::Relaxed);
         }
     }
 
+    /// The same; waits until it is done, for `limit` at most. Not to be called by a worker.
+    ///
+    /// # Errors
+    /// The file cannot be opened (the old one goes on), or the writer is stuck.
+    pub fn reopen_within(&self, limit: Duration) -> io::Result<()> {
+        let (sender, receiver) = sync_channel(1);
+        if self.sender.try_send(Message::Reopen(Some(sender))).is_err() {
+            self.reopen_later.store(true, Ordering::Relaxed);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        receiver.recv_timeout(limit).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Records that could not be written. Those that a worker dropped count with the worker.
+    pub fn lost(&self) -> &Arc<Counter> {
+        &self.lost
+    }
+
     pub(super) fn parts(&self) -> (Format, SyncSender<Message>) {
         (self.format, self.sender.clone())
+    }
+
+    /// How long a worker keeps records to itself at most; `None` for not at all.
+    pub(super) fn flush_every(&self) -> Option<Duration> {
+        self.flush_every
     }
 }
 
@@ -90,70 +145,73 @@ impl Drop for AccessLog {
     }
 }
 
-enum Output {
-    Stdout,
-    Stderr,
-    File(File),
+struct Writer {
+    output: Output,
+    destination: Destination,
+    lost: Arc<Counter>,
+    reopen_later: Arc<AtomicBool>,
+    /// The count of lost records when writing began to fail.
+    failing_since: Option<u64>,
 }
 
-impl Output {
-    fn open(destination: &Destination) -> io::Result<Self> {
-        Ok(match destination {
-            Destination::Stdout => Self::Stdout,
-            Destination::Stderr => Self::Stderr,
-            Destination::File(path) => {
-                Self::File(OpenOptions::new().create(true).append(true).open(path)?)
+impl Writer {
+    fn run(mut self, messages: &Receiver<Message>) {
+        while let Ok(message) = messages.recv() {
+            if self.reopen_later.swap(false, Ordering::Relaxed) {
+                let _ = self.reopen();
             }
-        })
-    }
-
-    fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(text)?;
-                stdout.flush()
-            }
-            Self::Stderr => io::stderr().lock().write_all(text),
-            Self::File(file) => file.write_all(text),
-        }
-    }
-}
-
-fn run(
-    mut output: Output,
-    destination: &Destination,
-    messages: &Receiver<Message>,
-    reopen_later: &AtomicBool,
-) {
-    let mut is_failing = false;
-    while let Ok(message) = messages.recv() {
-        let mut reopen = reopen_later.swap(false, Ordering::Relaxed);
-        match message {
-            Message::Records(text) => {
-                let result = output.write(&text);
-                complain_once(&mut is_failing, destination, result);
-            }
-            Message::Reopen => reopen = true,
-            Message::Stop => return,
-        }
-        if reopen {
-            match Output::open(destination) {
-                Ok(opened) => output = opened,
-                // The old file goes on: nothing is lost.
-                Err(error) => complain_once(&mut is_failing, destination, Err(error)),
+            match message {
+                Message::Records(text) => match self.output.write(&text) {
+                    Ok(()) => self.writes_again(),
+                    Err(lost) => self.fails(&lost),
+                },
+                Message::Reopen(waiting) => {
+                    let result = self.reopen();
+                    if let Some(waiting) = waiting {
+                        let _ = waiting.try_send(result);
+                    }
+                }
+                Message::Stop => return,
             }
         }
     }
-}
 
-/// One line on stderr when writing begins to fail, not one for each record.
-fn complain_once(is_failing: &mut bool, destination: &Destination, result: io::Result<()>) {
-    match result {
-        Ok(()) => *is_failing = false,
-        Err(error) if !std::mem::replace(is_failing, true) => {
-            tracing::error!("access log {destination:?}: {error}");
+    /// Where it fails the old file goes on: nothing is lost.
+    fn reopen(&mut self) -> io::Result<()> {
+        match Output::open(&self.destination) {
+            Ok(opened) => {
+                self.output = opened;
+                tracing::info!("the access log {} is open again", self.destination);
+                Ok(())
+            }
+            Err(error) => {
+                let destination = &self.destination;
+                tracing::error!(
+                    "the access log {destination} cannot be opened again, the old file goes on: \
+                     {error}"
+                );
+                Err(error)
+            }
         }
-        Err(_) => {}
+    }
+
+    /// One line when writing begins to fail, not one for each record.
+    fn fails(&mut self, lost: &Lost) {
+        let before = self.lost.value();
+        self.lost.add(lost.records);
+        if self.failing_since.is_none() {
+            self.failing_since = Some(before);
+            let (destination, error) = (&self.destination, &lost.error);
+            tracing::error!(
+                "the access log cannot be written to {destination}, records are lost: {error}"
+            );
+        }
+    }
+
+    fn writes_again(&mut self) {
+        if let Some(before) = self.failing_since.take() {
+            let (destination, lost) = (&self.destination, self.lost.value() - before);
+            tracing::info!("the access log is written to {destination} again, {lost} records lost");
+        }
     }
 }

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use serde_json::Value;
+use stead_base::ByteSize;
 use stead_core::{Error, Exchange};
 use stead_serve::access_log::{AccessLog, Destination, Format};
 use tempfile::TempDir;
 
-use crate::handlers::{Count, Fixed, sleep, text, wait};
+use crate::handlers::{Count, Fixed, Play, Step, sleep, text, wait};
 use crate::harness::{Harness, Kitchen, Recipe, eventually};
 
 /// A logged server and where its log is.
@@ -39,9 +40,14 @@ impl Logged {
                 Ok(text(exchange, b"never"))
             })
         });
+        let torn = vec![Step::Bytes(vec![b'x'; 1000]), Step::Yield, Step::Fail];
         let recipe = Recipe::default()
             .logged()
+            .limits(|limits| limits.body = Some(ByteSize(1000)))
+            .timeouts(|timeouts| timeouts.header = Some(Duration::from_millis(300)))
             .route("/hangs", hangs)
+            .route("/torn", Play(torn.clone(), None))
+            .route("/torn/known", Play(torn, Some(2000)))
             .route("/", Fixed("hello"))
             .route("/count", Count)
             .route("/users/{id}", Fixed("one"))
@@ -212,6 +218,51 @@ fn what_ends_early_is_recorded_with_its_reason() {
         .map(|line| format!("{} {} {}", line["status"], line["reason"], line["route"]))
         .collect();
     assert_eq!(told, [r#"0 "client_closed" "/hangs""#, r#"0 "drained" "/hangs""#]);
+}
+
+/// Once the record of a cut answer said that nothing of its body was sent.
+#[test]
+fn a_cut_answer_tells_how_much_of_its_body_left() {
+    let logged = Logged::new(Format::Json);
+    for path in ["/torn", "/torn/known"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        logged.harness().talk(&request);
+    }
+    for line in logged.lines() {
+        let record: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(record["reason"], "handler_error");
+        assert_eq!(record["bytes_body"], 1000, "{line}");
+    }
+}
+
+/// Once such a record had no path, and told the microseconds that the refusal took.
+#[test]
+fn what_is_refused_early_tells_what_was_asked_and_how_long_it_took() {
+    let logged = Logged::new(Format::Json);
+    logged.harness().talk("POST /%63ount HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n");
+    logged.harness().talk("GET /slow HTTP/1.1\r\nHost:");
+    let lines = logged.lines();
+    let record = |index: usize| serde_json::from_str::<Value>(&lines[index]).expect("JSON");
+    let (large, slow) = (record(0), record(1));
+    assert_eq!((&large["status"], &large["path"]), (&Value::from(413), &Value::from("/count")));
+    assert_eq!(large["host"], "a");
+    assert_eq!((&slow["status"], &slow["reason"]), (&Value::from(408), &"header_timeout".into()));
+    assert!(slow["duration_ms"].as_f64() >= Some(200.0), "{slow}");
+}
+
+/// Once records that a full disk refused were lost without being counted.
+#[test]
+fn what_cannot_be_written_is_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut logged = Logged::at(Format::Json, Path::new("/dev/full"), folder);
+    let lost = Arc::clone(logged.log.lost());
+    let mut client = logged.harness().connect();
+    for _ in 0..50 {
+        assert_eq!(client.get("/").text(), "hello");
+    }
+    logged.harness.take().expect("still running").drain(Duration::from_secs(5));
+    drop(logged);
+    assert_eq!(lost.value(), 50);
 }
 
 /// Whatever a client sends, it gets one line for a request, and no control character into it.
