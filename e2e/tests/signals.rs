@@ -85,6 +85,12 @@ fn a_second_signal_ends_at_once() {
     assert_eq!((outcome.code, outcome.signal), (Some(1), None), "{outcome:?}");
     assert!(began.elapsed() < Duration::from_secs(10), "far before the drain's 25 s");
     assert!(download.take(LARGE).is_err(), "the download was cut");
+    assert!(!stead.admin_socket().exists());
+    let log = folder.read("access.log");
+    let record: Value = serde_json::from_str(log.trim_end()).expect("one record");
+    assert_eq!(record["reason"], "drained");
+    let body = record["bytes_body"].as_u64().unwrap();
+    assert!(body > 0 && body < LARGE as u64, "what had left by then: {record}");
 }
 
 #[test]

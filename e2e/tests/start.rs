@@ -120,6 +120,10 @@ fn the_banner_says_what_runs_where() {
     assert_eq!(stead.running.stdout(), "", "banner and log go to stderr");
     let warning = "warning: running as root";
     assert_eq!(stderr.contains(warning), rustix::process::geteuid().is_root(), "{stderr}");
+    let folder = Folder::new();
+    let config = format!("[log]\nlevel = \"error\"\n{}", fixed(":0", "quiet"));
+    let stderr = Stead::start(&folder, &config).running.stderr();
+    assert!(!stderr.contains(warning), "{stderr}");
 }
 
 #[test]

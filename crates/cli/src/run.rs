@@ -37,7 +37,8 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
         return Ok(ExitCode::from(WRONG_USE));
     };
     log_to_stderr(configuration.log.level);
-    if rustix::process::geteuid().is_root() {
+    let warns = configuration.log.level >= stead_config::Level::Warn;
+    if warns && rustix::process::geteuid().is_root() {
         tell("warning: running as root: every handler has root's rights");
     }
     raise_descriptor_limit();
