@@ -11,6 +11,7 @@ mod clients;
 mod doc_tree;
 mod drain_before;
 mod files;
+mod hints;
 mod isolation;
 mod keeping;
 mod listen;

@@ -102,6 +102,22 @@ impl Diagnostics {
         self.masked.extend(other.masked);
     }
 
+    /// Adds what a later step found, but for what stands at or round a place that is known to be
+    /// wrong: one mistake is one error, and what it hides is not missing.
+    pub fn append_new(&mut self, found: Self) {
+        let known = |outer: Span| {
+            let inside = |inner: Span| {
+                outer.file == inner.file && outer.start <= inner.start && inner.end <= outer.end
+            };
+            let errors = self.list.iter().filter(|known| known.severity == Severity::Error);
+            errors.filter_map(|known| known.span).any(inside)
+        };
+        let is_new = |found: &Diagnostic| !found.span.is_some_and(known);
+        let new: Vec<Diagnostic> = found.list.into_iter().filter(is_new).collect();
+        self.list.extend(new);
+        self.masked.extend(found.masked);
+    }
+
     /// In the order in which they were found; after [`crate::load`], in the order of the files.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.list.iter()

@@ -15,6 +15,8 @@ pub struct Settings {
     name: String,
     value: Value,
     sources: Arc<Sources>,
+    /// Decode what is right of them: what is wrong is known.
+    is_partial: bool,
 }
 
 /// Equal settings build equal components: the same values, and relative paths from the same place.
@@ -30,7 +32,7 @@ static NO_KINDS: Vocabulary = Vocabulary::new();
 
 impl Settings {
     pub(crate) fn new(name: impl Into<String>, value: Value, sources: Arc<Sources>) -> Self {
-        Self { name: name.into(), value, sources }
+        Self { name: name.into(), value, sources, is_partial: false }
     }
 
     /// Reads `name = value` out of a piece of TOML, as a test or an example writes it. No
@@ -68,9 +70,28 @@ impl Settings {
         let outcome = T::decode(&self.value, &mut decoder);
         let diagnostics = decoder.finish();
         match outcome {
-            Some(value) if !diagnostics.has_errors() => Ok(value),
+            Some(value) if self.is_partial || !diagnostics.has_errors() => Ok(value),
             _ => Err(diagnostics),
         }
+    }
+
+    /// Builds a component out of the settings. Where some of them cannot be decoded, `build` sees
+    /// the others once more, so that what only building can find out comes in the same run.
+    ///
+    /// # Errors
+    /// All that is wrong, found by decoding and by building.
+    pub fn build<T>(
+        &self,
+        build: impl Fn(&Self) -> Result<T, Diagnostics>,
+    ) -> Result<T, Diagnostics> {
+        let mut errors = match build(self) {
+            Ok(built) => return Ok(built),
+            Err(errors) => errors,
+        };
+        if let Err(more) = build(&Self { is_partial: true, ..self.clone() }) {
+            errors.append_new(more);
+        }
+        Err(errors)
     }
 
     /// The name of the kind.

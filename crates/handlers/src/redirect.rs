@@ -326,6 +326,8 @@ mod tests {
         assert_eq!(refused("/{yaer}/{mont}"), 2);
         assert_eq!(refusal("/", "redirect = { to = '/x', status = 200 }").len(), 1);
         assert_eq!(refusal("/", "redirect = { to = '/{x}', status = 304 }").len(), 2);
+        // Unknown keys once hid what building finds.
+        assert_eq!(refusal("/", "redirect = { to = 'x', status = 304, y = 1 }").len(), 3);
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub fn check_files(path: &Path, files: &dyn Files, environment: &Environment<'_>
                 diagnostics.append(warnings);
                 compiled = Some(done);
             }
-            Err(errors) => append_new(&mut diagnostics, &errors),
+            Err(errors) => diagnostics.append_new(errors),
         }
         diagnostics.sort();
     }
@@ -61,16 +61,6 @@ pub fn check_files(path: &Path, files: &dyn Files, environment: &Environment<'_>
         document: loaded.document,
         sources: loaded.sources,
         diagnostics,
-    }
-}
-
-/// Adds what compiling found, but for texts that are known to be wrong: one mistake is one error.
-fn append_new(diagnostics: &mut Diagnostics, found: &Diagnostics) {
-    let known: Vec<_> = diagnostics.iter().filter_map(|diagnostic| diagnostic.span).collect();
-    for diagnostic in found {
-        if diagnostic.span.is_none_or(|span| !known.contains(&span)) {
-            diagnostics.push(diagnostic.clone());
-        }
     }
 }
 

@@ -177,7 +177,7 @@ impl Compiler<'_> {
         let kind = registry::handler(&config.handler.kind.value)?;
         let middleware = self.stacks.around_route(outer, config, captures, diagnostics);
         let context = BuildContext::new(captures, self.process, self.keys);
-        match (kind.build)(&config.handler.settings, &context) {
+        match config.handler.settings.build(|settings| (kind.build)(settings, &context)) {
             Ok(handler) => Some(Route {
                 label: config.pattern.text().value.clone(),
                 kind: kind.name,

@@ -104,7 +104,7 @@ impl<'a> Stacks<'a> {
         let kind = registry::middleware(kind)?;
         let settings = named.map_or(&item.settings, |(_, config)| &config.settings.0);
         let context = BuildContext::new(captures, self.process, self.keys);
-        let built = match (kind.build)(settings, &context) {
+        let built = match settings.build(|settings| (kind.build)(settings, &context)) {
             Ok(middleware) => Some(Arc::from(middleware)),
             Err(errors) => {
                 diagnostics.append(errors);

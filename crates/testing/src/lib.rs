@@ -74,7 +74,7 @@ pub fn build<T>(
 ) -> Result<T, Diagnostics> {
     let settings = Settings::parse(settings)?;
     let kind = kinds.iter().find(|kind| kind.name == settings.name()).expect("a known kind");
-    (kind.build)(&settings, context)
+    settings.build(|settings| (kind.build)(settings, context))
 }
 
 impl Bench {
