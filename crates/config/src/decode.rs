@@ -308,9 +308,31 @@ impl Fields<'_, '_, '_> {
         if self.decoder.outside::<T>(&value.content, field, value.span) {
             return None;
         }
+        if let Some(help) = self.better_help(field, value, &T::schema()) {
+            self.decoder.within(&key, |decoder| {
+                decoder.wrong_type(value, &T::schema(), Some(format!("write `{help}`")));
+            });
+            return None;
+        }
         let decoded = self.decoder.within(&key, |decoder| T::decode(value, decoder))?;
         self.decoder.check_range(&decoded, field, value.span)?;
         Some(decoded)
+    }
+
+    /// What to write in place of a word that is no number, or of `true` where a text may stand
+    /// alone: the value itself in other quotes says nothing.
+    fn better_help(&self, field: &Field, value: &Value, schema: &Schema) -> Option<String> {
+        match (&value.content, schema, field.default) {
+            (Content::Text(text), Schema::Integer { .. }, Some(default @ Literal::Integer(_))) => {
+                let is_word = !text.expanded && text.value.parse::<i64>().is_err();
+                is_word.then(|| crate::print::literal(default))
+            }
+            (Content::Boolean(_), Schema::Text(form), _) => {
+                let is_short = matches!(self.source, Source::Shorthand(..));
+                is_short.then(|| quoted(form.example))
+            }
+            _ => None,
+        }
     }
 
     fn absent<T: Config>(&mut self, field: &'static Field) -> Option<T> {

@@ -166,7 +166,15 @@ impl Reader<'_> {
             Ok(text) => self.file(path, text, identity, Some(span)),
             Err(error) => {
                 let message = format!("cannot read {}: {}", path.display(), reason(&error));
-                self.refuse(span, message, "", None);
+                let help = match error.kind() {
+                    std::io::ErrorKind::NotFound => {
+                        "create it, or write a path that exists; it starts from this file"
+                    }
+                    std::io::ErrorKind::IsADirectory => "write `/*.toml` behind it for its files",
+                    std::io::ErrorKind::PermissionDenied => "see to its permissions",
+                    _ => "",
+                };
+                self.refuse(span, message, help, None);
             }
         }
     }

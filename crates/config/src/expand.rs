@@ -121,6 +121,18 @@ impl Expansion<'_> {
     }
 }
 
+/// What a string as written stands for where no variable is set.
+pub(crate) fn of_defaults(written: &str) -> String {
+    let (mut out, mut rest) = (String::new(), written);
+    while let Some((before, variable)) = rest.split_once("${") {
+        let Some((inner, after)) = variable.split_once('}') else { break };
+        out.push_str(before);
+        out.push_str(inner.split_once(":-").map_or("", |(_, default)| default));
+        rest = after;
+    }
+    out + rest
+}
+
 fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')

@@ -44,8 +44,12 @@ impl Files for Disk {
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than 4 MiB"));
         }
-        String::from_utf8(bytes)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
+        String::from_utf8(bytes).map_err(|error| {
+            let known = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let (line, column) = end_of(&String::from_utf8_lossy(known));
+            let message = format!("not UTF-8 text, at line {line}, column {column}");
+            io::Error::new(io::ErrorKind::InvalidData, message)
+        })
     }
 
     fn glob(&self, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
@@ -71,6 +75,12 @@ impl Files for Disk {
     fn identity(&self, path: &Path) -> PathBuf {
         path.canonicalize().unwrap_or_else(|_| path.to_owned())
     }
+}
+
+/// The line and column behind a text, counted from 1, the column in characters.
+fn end_of(text: &str) -> (usize, usize) {
+    let line = text.matches('\n').count() + 1;
+    (line, text.rsplit('\n').next().unwrap_or("").chars().count() + 1)
 }
 
 fn matching(directory: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
@@ -229,7 +239,8 @@ mod tests {
         let path = directory.path().join("large.toml");
         std::fs::write(&path, vec![b'#'; FILE_BYTES_MAX as usize + 1]).unwrap();
         assert_eq!(Disk.read(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        std::fs::write(&path, [0xff]).unwrap();
-        assert_eq!(Disk.read(&path).unwrap_err().to_string(), "not UTF-8 text");
+        std::fs::write(&path, b"a = 1\n\xc3\xb6 = \xff").unwrap();
+        let error = Disk.read(&path).unwrap_err().to_string();
+        assert_eq!(error, "not UTF-8 text, at line 2, column 5");
     }
 }

@@ -15,6 +15,7 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
     let mut root = writer.schema(&Configuration::schema());
     let about = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": ID,
         "title": "stead.toml",
     });
     extend(&mut root, about);
@@ -35,6 +36,9 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
     root
 }
 
+/// What names the schema, so that editors can tell it from others; nothing is fetched from there.
+const ID: &str = "urn:stead:configuration";
+
 /// A string that takes a variable.
 const VARIABLE: &str = "\\$\\{";
 
@@ -49,6 +53,7 @@ impl Writer<'_> {
             Schema::Integer { min, max } => {
                 json!({ "type": ["integer", "string"], "minimum": min, "maximum": max, "pattern": VARIABLE })
             }
+            Schema::Numbers(numbers) => any_of([json!({ "enum": numbers }), variable()]),
             Schema::Text(form) => text(*form),
             Schema::Words(words) => any_of(words.iter().map(word).chain([variable()])),
             Schema::Off(inner) => any_of([json!({ "const": "off" }), self.schema(inner)]),

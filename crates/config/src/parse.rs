@@ -14,6 +14,8 @@ use crate::value::{Content, Entry, Key, Table, Text};
 use crate::{Diagnostic, Diagnostics, FileId, Sources, Span, Value};
 
 mod duplicate;
+mod escape;
+mod unclosed;
 
 /// Syntax errors shown of one file: an unclosed bracket makes every later line one.
 const SYNTAX_ERRORS_MAX: usize = 20;
@@ -38,7 +40,14 @@ pub(crate) fn parse(sources: &Sources, file: FileId) -> (Table, Diagnostics) {
         reader.diagnostics.push(Diagnostic::error(span, message));
         return (Table::new(), reader.diagnostics);
     }
-    let (root, errors) = DeTable::parse_recoverable(text);
+    let (mut root, mut errors) = DeTable::parse_recoverable(text);
+    let unclosed = if errors.is_empty() { Vec::new() } else { unclosed::find(text) };
+    // What was never closed takes in all that follows: the rest is read without it.
+    let rest = if unclosed.is_empty() { String::new() } else { unclosed::without(text, &unclosed) };
+    if !unclosed.is_empty() {
+        (root, errors) = DeTable::parse_recoverable(&rest);
+    }
+    reader.unclosed(&unclosed);
     for error in &errors {
         reader.syntax_error(error);
     }
@@ -106,6 +115,14 @@ impl Reader<'_> {
         parsed
     }
 
+    fn unclosed(&mut self, unclosed: &[unclosed::Unclosed]) {
+        for unclosed in unclosed.iter().take(SYNTAX_ERRORS_MAX) {
+            let span = self.span(unclosed.open.clone());
+            let error = Diagnostic::error(span, format!("the {} is not closed", unclosed.what));
+            self.diagnostics.push(error.help(format!("close it with `{}`", unclosed.close)));
+        }
+    }
+
     fn syntax_error(&mut self, error: &toml::de::Error) {
         let end = self.text.trim_end().len();
         let range = error.span().unwrap_or(end..end);
@@ -127,6 +144,10 @@ impl Reader<'_> {
             message if message.starts_with("string values must be quoted") => {
                 Diagnostic::error(span, "a string stands in quotes")
                     .help(format!("write `{}`", quoted(written)))
+            }
+            message if message.starts_with("missing escaped value") => {
+                let (at, message, help) = escape::explain(self.text, range.start);
+                Diagnostic::error(self.span(at), message).help(help)
             }
             message => {
                 let (message, help) = phrase(message);

@@ -45,7 +45,8 @@ const VALUES: &str = "
 Durations are written `\"10s\"` (`ms`, `s`, `m`, `h`, `d`), sizes `\"16KiB\"` (1024) or `\"16KB\"`
 (1000), rates `\"240B/s\"`. `\"off\"` lifts a limit. `${NAME}` and `${NAME:-default}` are replaced by
 environment variables inside strings; `$${` is a literal `${`. Relative paths start from the
-directory of the file that names them.
+directory of the file that names them. A file has at most 4 MiB; a configuration at most 10,000
+files, which include each other at most 16 deep.
 ";
 
 fn kind_page(group: &str, kind: &KindFacts, vocabulary: &Vocabulary) -> Page {
@@ -149,7 +150,9 @@ impl<'a> Writer<'a> {
         let Field { name, docs, default, range, .. } = field.field;
         let default = match (default, field.required) {
             (None, true) => "required".to_owned(),
-            (Some(Literal::Table), _) | (None, false) => String::new(),
+            (Some(Literal::Table), _) if is_table(&field.schema) => "see below".to_owned(),
+            (Some(Literal::Table), _) => "`{}`".to_owned(),
+            (None, false) => String::new(),
             (Some(default), _) => format!("`{}`", print::literal(*default)),
         };
         let range =
@@ -191,6 +194,7 @@ impl<'a> Writer<'a> {
         };
         match schema {
             Schema::Table(table) => self.section(&within(name), table),
+            Schema::Off(inner) => self.nested(path, name, inner),
             Schema::Map(inner) => {
                 self.nested(path, &format!("{name}.{}", name.to_uppercase()), inner);
             }
@@ -198,6 +202,15 @@ impl<'a> Writer<'a> {
             Schema::Off(inner) => self.nested(path, name, inner),
             _ => {}
         }
+    }
+}
+
+/// Whether a value is a table whose keys have a section of their own.
+fn is_table(schema: &Schema) -> bool {
+    match schema {
+        Schema::Table(_) => true,
+        Schema::Off(inner) => is_table(inner),
+        _ => false,
     }
 }
 
@@ -214,6 +227,7 @@ fn type_name(schema: &Schema) -> String {
     match schema {
         Schema::Boolean => "boolean".to_owned(),
         Schema::Integer { .. } => "integer".to_owned(),
+        Schema::Numbers(_) => schema.describe(),
         Schema::Text(form) => form.name.to_owned(),
         Schema::Words(words) => {
             let words: Vec<String> =

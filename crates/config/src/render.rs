@@ -17,18 +17,23 @@ pub enum Color {
     Always,
 }
 
+/// Shown of many: nobody reads on, and often the first ones cause the rest.
+const DIAGNOSTICS_SHOWN_MAX: usize = 100;
 /// Columns shown of a line; of a longer one, a window around the place.
 const LINE_COLUMNS_MAX: usize = 160;
 const TAB_COLUMNS: usize = 4;
 
 impl Diagnostics {
-    /// Shows all of them, with an empty line after each.
+    /// Shows them, the first hundred, with an empty line after each.
     pub fn render(&self, sources: &Sources, color: Color) -> String {
         let mut out = String::new();
-        for diagnostic in self {
+        for diagnostic in self.iter().take(DIAGNOSTICS_SHOWN_MAX) {
             let mut renderer = Renderer { sources, color, masked: &self.masked, out: &mut out };
             renderer.diagnostic(diagnostic);
             out.push('\n');
+        }
+        if self.len() > DIAGNOSTICS_SHOWN_MAX {
+            let _ = writeln!(out, "and {} more\n", self.len() - DIAGNOSTICS_SHOWN_MAX);
         }
         out
     }
@@ -302,6 +307,15 @@ mod tests {
         assert!(lines.iter().all(|line| line.chars().count() < 180), "{shown}");
         let column = |line: &str, what: &str| line.split(what).next().unwrap().chars().count();
         assert_eq!(column(lines[3], "here"), column(lines[4], "^^^^"), "{shown}");
+    }
+
+    #[test]
+    fn of_very_many_the_first_are_shown_and_the_others_counted() {
+        let mut diagnostics = Diagnostics::new();
+        (0..3000).for_each(|n| diagnostics.push(Diagnostic::error(None, format!("number {n}"))));
+        let shown = diagnostics.render(&Sources::default(), Color::Never);
+        assert_eq!(shown.matches("error: ").count(), DIAGNOSTICS_SHOWN_MAX);
+        assert!(shown.ends_with("error: number 99\n\nand 2900 more\n\n"), "{shown}");
     }
 
     #[test]

@@ -141,9 +141,16 @@ impl<T> Form<'_, T> {
         };
         let parsed = (self.parse)(&text.value);
         if parsed.is_none() {
-            let meant = (!text.expanded).then(|| (self.meant)(&text.value)).flatten();
+            // SECURITY: what came out of the environment is not shown; what stands here is.
+            let stands_here =
+                text.expanded && crate::expand::of_defaults(text.written()) == text.value;
+            let is_known = !text.expanded || stands_here;
+            let meant = is_known.then(|| (self.meant)(&text.value)).flatten();
             let help = quoted(meant.as_deref().unwrap_or(self.form.example));
-            let message = format!("{} is not {}", quoted(text.written()), schema.describe());
+            let mut message = format!("{} is not {}", quoted(text.written()), schema.describe());
+            if stands_here {
+                message += &format!(": it stands for {}", quoted(&text.value));
+            }
             decoder.report(Diagnostic::error(value.span, message).help(format!("write `{help}`")));
         }
         parsed
@@ -165,7 +172,8 @@ impl Config for Duration {
     fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
         let parse = |text: &str| parse_duration(text).ok();
         let meant = |text: &str| {
-            meant_quantity(text, DURATION_UNITS, "s").filter(|meant| parse_duration(meant).is_ok())
+            let simple = meant_quantity(text, DURATION_UNITS, "s");
+            simple.filter(|meant| parse_duration(meant).is_ok()).or_else(|| meant_duration(text))
         };
         Form { form: TextForm::DURATION, parse: &parse, meant: &meant }.decode(value, decoder)
     }
@@ -222,6 +230,9 @@ const DURATION_UNITS: &[(&str, &str)] = &[
     ("d", "d day days"),
 ];
 
+/// Seconds of each of [`DURATION_UNITS`].
+const DURATION_SECONDS: &[f64] = &[0.001, 1.0, 60.0, 3600.0, 86_400.0];
+
 const SIZE_UNITS: &[(&str, &str)] = &[
     ("B", "b byte bytes"),
     ("KiB", "k kib"),
@@ -235,8 +246,49 @@ const SIZE_UNITS: &[(&str, &str)] = &[
 ];
 
 fn meant_size(text: &str) -> Option<String> {
-    let meant = meant_quantity(text, SIZE_UNITS, "B")?;
-    Some(meant.parse::<ByteSize>().ok()?.to_string())
+    if let Some(meant) = meant_quantity(text, SIZE_UNITS, "B") {
+        return Some(meant.parse::<ByteSize>().ok()?.to_string());
+    }
+    let (number, word, rest) = number_and_word(text.trim())?;
+    let one = meant_quantity(&format!("1{word}"), SIZE_UNITS, "B")?.parse::<ByteSize>().ok()?;
+    let bytes = number * one.0 as f64;
+    let fits = rest.is_empty() && (1.0..1e15).contains(&bytes);
+    fits.then(|| ByteSize(bytes as u64).to_string())
+}
+
+/// `1h30m` → `90m`, `1.5s` → `1500ms`, `1w` → `7d`: one whole number of the largest unit that fits.
+fn meant_duration(text: &str) -> Option<String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let (mut rest, mut seconds) = (lower.as_str(), 0.0);
+    while !rest.is_empty() {
+        let (number, word, more) = number_and_word(rest)?;
+        let known = |words: &str| words.split(' ').any(|known| known == word);
+        let of_word = |(_, words, unit): &(&str, &str, f64)| known(words).then_some(*unit);
+        let units = DURATION_UNITS.iter().zip(DURATION_SECONDS);
+        let mut units = units.map(|((unit, words), seconds)| (*unit, *words, *seconds));
+        let week = ("w", "w week weeks", 604_800.0);
+        seconds += number * units.find_map(|unit| of_word(&unit)).or_else(|| of_word(&week))?;
+        rest = more.trim_start();
+    }
+    let millis = seconds * 1000.0;
+    if !(1.0..1e15).contains(&millis) || (millis - millis.round()).abs() > 1e-6 {
+        return None;
+    }
+    let millis = millis.round() as u64;
+    let units = DURATION_UNITS.iter().zip(DURATION_SECONDS).rev();
+    let fits = units.map(|((unit, _), seconds)| (unit, (seconds * 1000.0) as u64));
+    let (unit, size) = fits.into_iter().find(|(_, size)| millis.is_multiple_of(*size))?;
+    Some(format!("{}{unit}", millis / size))
+}
+
+/// Takes `1.5 word` off the front of a text.
+fn number_and_word(text: &str) -> Option<(f64, &str, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, rest) = text.split_at(digits);
+    let rest = rest.trim_start();
+    let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+    let (word, rest) = rest.split_at(letters);
+    Some((number.parse().ok()?, word, rest))
 }
 
 /// `10 sec` → `10s`; a number alone gets `unit`.
@@ -249,7 +301,9 @@ fn meant_quantity(text: &str, units: &[(&str, &str)], unit: &str) -> Option<Stri
         "" => unit,
         _ => units.iter().find(|(_, words)| known(words))?.0,
     };
-    (!number.is_empty()).then(|| format!("{number}{unit}"))
+    // Zero is refused wherever a quantity counts.
+    let counts = number.bytes().any(|digit| digit != b'0');
+    counts.then(|| format!("{number}{unit}"))
 }
 
 impl Config for PathBuf {
@@ -393,7 +447,16 @@ impl<T: Config> Config for Off<T> {
         if value.as_str() == Some("off") {
             return Some(Self(None));
         }
-        let zero = matches!(value.content, Content::Integer(0));
+        if is_meant_off(value) {
+            let message = format!("`{}` is lifted by \"off\"", decoder.key());
+            decoder.report(Diagnostic::error(value.span, message).help("write `\"off\"`"));
+            return None;
+        }
+        let zero = match &value.content {
+            Content::Integer(number) => *number == 0,
+            Content::Text(text) => !text.value.is_empty() && text.value.bytes().all(|b| b == b'0'),
+            _ => false,
+        };
         let limit = if zero { None } else { Some(T::decode(value, decoder)?) };
         match limit {
             Some(limit) if limit.magnitude() != Some(0) => Some(Self(Some(limit))),
@@ -412,6 +475,19 @@ impl<T: Config> Config for Off<T> {
 
     fn magnitude(&self) -> Option<i128> {
         self.0.as_ref().and_then(T::magnitude)
+    }
+}
+
+/// Whether a value that is no limit was probably meant to lift it.
+fn is_meant_off(value: &Value) -> bool {
+    match &value.content {
+        Content::Boolean(is_on) => !is_on,
+        Content::Text(text) => {
+            let words = ["of", "none", "no", "never", "false", "unlimited", "infinite", "disabled"];
+            let lower = text.value.to_ascii_lowercase();
+            !text.expanded && (lower == "off" || words.contains(&lower.as_str()))
+        }
+        _ => false,
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Schema {
         /// The greatest.
         max: i64,
     },
+    /// One of a few integers.
+    Numbers(&'static [u16]),
     /// A string of some form.
     Text(TextForm),
     /// One of a few words.
@@ -163,6 +165,7 @@ impl Schema {
         match self {
             Self::Boolean => "`true` or `false`".to_owned(),
             Self::Integer { .. } => "an integer".to_owned(),
+            Self::Numbers(numbers) => alternatives(numbers.iter().map(u16::to_string)),
             Self::Text(form) => with_article(form.name),
             Self::Words(words) => alternatives(words.iter().map(|word| quoted(word.name))),
             Self::Off(inner) => format!("{} or \"off\"", inner.describe()),
@@ -194,6 +197,7 @@ impl Schema {
         match self {
             Self::Boolean => "true".to_owned(),
             Self::Integer { min, .. } => (*min).max(1).to_string(),
+            Self::Numbers(numbers) => numbers.first().map_or(String::new(), u16::to_string),
             Self::Text(form) => quoted(form.example),
             Self::Words(words) => quoted(words.first().map_or("", |word| word.name)),
             Self::Off(inner) => inner.example(),

@@ -131,6 +131,8 @@ impl Sources {
         let line = source.line_starts.partition_point(|start| *start <= at).max(1);
         let start = source.line_starts[line - 1] as usize;
         let before = source.text.get(start..at as usize).unwrap_or("");
+        // A byte order mark is no character of the line.
+        let before = if start == 0 { before.trim_start_matches('\u{feff}') } else { before };
         Position { line, column: before.chars().count() + 1 }
     }
 
@@ -155,6 +157,8 @@ mod tests {
         assert_eq!(sources.position(file, 0), Position { line: 1, column: 1 });
         assert_eq!(sources.position(file, 9), Position { line: 2, column: 2 });
         assert_eq!(sources.position(file, 14), Position { line: 3, column: 1 });
+        let marked = sources.add("c.toml", "\u{feff}x = 1\n");
+        assert_eq!(sources.position(marked, 7), Position { line: 1, column: 5 });
         assert_eq!(sources.line(file, 1), ("x = 1", 0));
         assert_eq!(sources.line(file, 9), ("", 0));
         assert_eq!(sources.directory(file), Path::new("a"));

@@ -27,7 +27,7 @@
 //! RFC 9110 §15.4 (status codes), §10.2.2 (`Location`), RFC 3986 §4.2 (references).
 
 use stead_config::{
-    Config, Diagnostic, Diagnostics, Piece, Settings, Spanned, Template, module_docs,
+    Config, Decoder, Diagnostic, Diagnostics, Piece, Schema, Settings, Template, Value, module_docs,
 };
 use stead_core::{
     BuildContext, Exchange, Fact, Handler, HandlerKind, Part, Reason, Reply, Response, Result,
@@ -49,8 +49,30 @@ struct RedirectConfig {
     to: Template,
     /// 301 or 308 for good, 302 or 307 for now; 308 and 307 keep the method, and 303 asks for GET.
     #[config(default = 308)]
-    status: Spanned<u16>,
+    status: RedirectStatus,
 }
+
+/// A status that sends the client elsewhere.
+struct RedirectStatus(StatusCode);
+
+impl Config for RedirectStatus {
+    fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        let number = u16::decode(value, decoder)?;
+        let status = StatusCode::from_u16(number).ok().filter(|_| STATUSES.contains(&number));
+        if status.is_none() {
+            let message = "`status` must be one of a redirect's";
+            let help = "write 308 (for good) or 307 (for now), or 301, 302, 303";
+            decoder.report(Diagnostic::error(value.span, message).help(help));
+        }
+        status.map(Self)
+    }
+
+    fn schema() -> Schema {
+        Schema::Numbers(STATUSES)
+    }
+}
+
+const STATUSES: &[u16] = &[301, 302, 303, 307, 308];
 
 struct Redirect {
     status: StatusCode,
@@ -71,23 +93,8 @@ fn build(
     context: &BuildContext<'_>,
 ) -> Result<Box<dyn Handler>, Diagnostics> {
     let config: RedirectConfig = settings.decode()?;
-    let mut wrong = Diagnostics::new();
-    let status = StatusCode::from_u16(config.status.value).unwrap_or_default();
-    if !matches!(config.status.value, 301 | 302 | 303 | 307 | 308) {
-        let message = "`status` must be one of a redirect's";
-        let help = "write 308 (for good) or 307 (for now), or 301, 302, 303";
-        wrong.push(Diagnostic::error(config.status.span, message).help(help));
-    }
-    let location = Text::compile(&config.to, context)
-        .and_then(|to| Location::parse(&to, &config.to).map_err(Diagnostics::from));
-    match location {
-        Ok(location) if !wrong.has_errors() => Ok(Box::new(Redirect { status, location })),
-        Ok(_) => Err(wrong),
-        Err(more) => {
-            wrong.append(more);
-            Err(wrong)
-        }
-    }
+    let location = Location::parse(&Text::compile(&config.to, context)?, &config.to)?;
+    Ok(Box::new(Redirect { status: config.status.0, location }))
 }
 
 impl Location {

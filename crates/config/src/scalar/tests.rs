@@ -40,7 +40,8 @@ fn quantities_say_what_to_write() {
     check::<Duration>("-3", Err("`key` cannot be negative (write `\"10s\"`)"));
     check::<Duration>("'5 minutes'", Err("\"5 minutes\" is not a duration (write `\"5m\"`)"));
     check::<Duration>("'soon'", Err("\"soon\" is not a duration (write `\"10s\"`)"));
-    check::<Duration>("'${X:-soon}'", Err("\"${X:-soon}\" is not a duration (write `\"10s\"`)"));
+    let stands = "\"${X:-5}\" is not a duration: it stands for \"5\" (write `\"5s\"`)";
+    check::<Duration>("'${X:-5}'", Err(stands));
     check::<Duration>("true", Err("`key` takes a duration, not a boolean (write `\"10s\"`)"));
     check("'16KiB'", Ok(ByteSize(16_384)));
     check::<ByteSize>("16384", Err("`key` takes a size, not a bare number (write `\"16KiB\"`)"));
