@@ -48,3 +48,41 @@ fn a_variable_that_is_not_set_is_the_only_error_at_its_place() {
         assert_eq!(messages(&outcome), [expected], "{outcome:?}");
     }
 }
+
+#[test]
+fn what_can_never_work_is_an_error() {
+    let only = |lines: &str, place: &str, words: &str| {
+        let outcome = check(lines);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert_eq!(messages(&outcome).len(), 1, "{outcome:?}");
+        assert!(outcome.stderr.contains(&format!("--> stead.toml:{place}")), "{outcome:?}");
+        assert!(outcome.stderr.contains(words), "{words}: {outcome:?}");
+    };
+    let regex = "regex = '\\.(jpg|png)$'\nrespond = \"x\"";
+    only(regex, "5:9", "write `^/.*\\.(jpg|png)$`");
+    let files = "path = \"/{*f}\"\nmethods = [\"GET\", \"POST\"]\nfiles = \"public\"";
+    only(files, "6:19", "`files` never answers POST: it takes GET and HEAD");
+    for (path, to) in [("/x", "/x"), ("/x", "/x?a#b"), ("/a/{*r}", "/a/{r}"), ("/{x}", "{uri}")] {
+        let redirect = format!("path = \"{path}\"\nredirect = \"{to}\"");
+        only(&redirect, "6:12", "its own route");
+    }
+    // After a POST, and by a query, another route answers.
+    for matcher in ["methods = [\"POST\"]", "query = { a = \"1\" }"] {
+        let outcome = check(&format!("path = \"/x\"\n{matcher}\nredirect = \"/x\""));
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_fallback_that_is_missing_is_a_warning_and_counted() {
+    let outcome = check("path = \"/{*f}\"\nfiles = { root = \"public\", fallback = \"/no.html\" }");
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("warning: `fallback` does not exist: /"), "{outcome:?}");
+    assert_eq!(outcome.stdout, "stead.toml: 1 server, 1 route, no errors, 1 warning\n");
+}
+
+#[test]
+fn a_wrong_name_of_a_header_is_told_once() {
+    let outcome = check("path = \"/\"\nheaders = { \"a b\" = \"c\" }\nrespond = \"ok\"");
+    assert_eq!(messages(&outcome), ["error: `a b` is not a header name"], "{outcome:?}");
+}

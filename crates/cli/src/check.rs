@@ -28,9 +28,10 @@ pub(crate) fn check(args: &ConfigArgs, full: bool, json: bool) -> anyhow::Result
             let servers = counted(configuration.servers.iter().count(), "server");
             let routes = counted(configuration.route_count(), "route");
             let path = path.display();
-            output::print(format_args!("{path}: {servers}, {routes}, no errors"))?;
+            let warnings = warnings(&checked);
+            output::print(format_args!("{path}: {servers}, {routes}, no errors{warnings}"))?;
         }
-        _ => output::tell(summary(&checked, &path)),
+        _ => output::tell(format_args!("{}: {}", path.display(), errors(&checked))),
     }
     Ok(code)
 }
@@ -45,10 +46,23 @@ pub(crate) fn print(checked: &Checked) {
     text.strip_suffix('\n').into_iter().for_each(output::tell);
 }
 
-/// The last line after errors.
+/// The last line after errors of a configuration that was to start.
 pub(crate) fn summary(checked: &Checked, path: &Path) -> String {
+    format!("{}: {}, nothing started", path.display(), errors(checked))
+}
+
+/// How many errors there are, and warnings beside them.
+pub(crate) fn errors(checked: &Checked) -> String {
     let errors = counted(checked.diagnostics.error_count(), "error");
-    format!("{}: {errors}, nothing started", path.display())
+    format!("{errors}{}", warnings(checked))
+}
+
+/// How many warnings there are, if there are some.
+fn warnings(checked: &Checked) -> String {
+    match checked.diagnostics.len() - checked.diagnostics.error_count() {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "warning")),
+    }
 }
 
 pub(crate) fn counted(count: usize, noun: &str) -> String {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use stead::Question;
 
-use crate::check::{print, summary};
+use crate::check::{errors, print};
 use crate::locate::locate;
 use crate::output::{self, tell};
 use crate::{ConfigArgs, WRONG_USE};
@@ -32,7 +32,7 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let checked = stead::check(&path);
     print(&checked);
     if !checked.is_ok() {
-        tell(summary(&checked, &path));
+        tell(format_args!("{}: {}", path.display(), errors(&checked)));
         return Ok(ExitCode::from(WRONG_USE));
     }
     let mut headers = Vec::new();

@@ -199,7 +199,6 @@ impl<'a> Writer<'a> {
                 self.nested(path, &format!("{name}.{}", name.to_uppercase()), inner);
             }
             Schema::List(inner) => self.nested(path, &format!("{name}[]"), inner),
-            Schema::Off(inner) => self.nested(path, name, inner),
             _ => {}
         }
     }

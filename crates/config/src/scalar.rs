@@ -149,7 +149,7 @@ impl<T> Form<'_, T> {
             let help = quoted(meant.as_deref().unwrap_or(self.form.example));
             let mut message = format!("{} is not {}", quoted(text.written()), schema.describe());
             if stands_here {
-                message += &format!(": it stands for {}", quoted(&text.value));
+                message = format!("{message}: it stands for {}", quoted(&text.value));
             }
             decoder.report(Diagnostic::error(value.span, message).help(format!("write `{help}`")));
         }

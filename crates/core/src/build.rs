@@ -1,9 +1,9 @@
 //! What a component receives when it is built from its settings.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use stead_config::{Diagnostics, Kind, Settings};
+use stead_config::{Diagnostic, Diagnostics, Kind, Settings};
 use stead_route::CaptureNames;
 
 use crate::local::LocalKeys;
@@ -23,13 +23,37 @@ pub struct BuildContext<'a> {
     captures_seen: Cell<bool>,
     process: &'a Arc<Process>,
     keys: &'a LocalKeys,
+    path: Option<&'a str>,
+    warnings: RefCell<Diagnostics>,
 }
 
 impl<'a> BuildContext<'a> {
     /// For a component on a route whose pattern has these captures; none where it stands around
     /// several routes.
     pub fn new(captures: &'a CaptureNames, process: &'a Arc<Process>, keys: &'a LocalKeys) -> Self {
-        Self { captures, captures_seen: Cell::new(false), process, keys }
+        let captures_seen = Cell::new(false);
+        Self { captures, captures_seen, process, keys, path: None, warnings: RefCell::default() }
+    }
+
+    /// For a component on a route that takes every GET of `path`, which is a pattern.
+    pub fn on_path(mut self, path: &'a str) -> Self {
+        self.path = Some(path);
+        self
+    }
+
+    /// The pattern of the route's path, where nothing else decides whether the route takes a GET.
+    pub fn path(&self) -> Option<&'a str> {
+        self.path
+    }
+
+    /// Reports what is probably not meant, though the component can be built.
+    pub fn warn(&self, warning: Diagnostic) {
+        self.warnings.borrow_mut().push(warning);
+    }
+
+    /// What was reported while the component was built.
+    pub fn into_warnings(self) -> Diagnostics {
+        self.warnings.into_inner()
     }
 
     /// Names that the route's pattern captures. A position here is what

@@ -94,6 +94,10 @@ fn build(
 ) -> Result<Box<dyn Handler>, Diagnostics> {
     let config: RedirectConfig = settings.decode()?;
     let location = Location::parse(&Text::compile(&config.to, context)?, &config.to)?;
+    if location.is_own_path(context) {
+        let error = Diagnostic::error(config.to.span(), "the redirect leads to its own route");
+        return Err(error.help("write another path, or another host").into());
+    }
     Ok(Box::new(Redirect { status: config.status.0, location }))
 }
 
@@ -167,6 +171,26 @@ impl Location {
             }
         }
         if has_host { Ok(()) } else { Err(misplaced_start(to)) }
+    }
+
+    /// Whether a client that follows comes back here, for ever.
+    fn is_own_path(&self, context: &BuildContext<'_>) -> bool {
+        let Some(own) = context.path().filter(|_| self.origin.is_empty()) else { return false };
+        if matches!(self.rest.as_slice(), [Part::Fact(Fact::Path | Fact::Uri)]) {
+            return true;
+        }
+        let mut text = String::new();
+        for part in &self.rest {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                Part::Capture(index) => match context.captures().get(*index) {
+                    Some(name) => text.extend(["{", name, "}"]),
+                    None => return false,
+                },
+                Part::Fact(_) => return false,
+            }
+        }
+        text.split(['?', '#']).next() == Some(own.replace("{*", "{").as_str())
     }
 
     /// Writes what `Location` says.

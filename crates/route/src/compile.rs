@@ -174,6 +174,15 @@ impl Compiler {
             },
             PathSpec::Regex(text) => match PathRegex::compile(text) {
                 Ok((regex, names)) => {
+                    if !regexes::can_match_a_path(text) {
+                        let message = "no path can match: each begins with `/`, and the regex \
+                                       matches from its start";
+                        let help = match text.strip_prefix('^') {
+                            Some(rest) => format!("write `^/{rest}`"),
+                            None => format!("write `^/.*{text}`"),
+                        };
+                        self.report(ProblemKind::Regex, at, message, help);
+                    }
                     if !text.is_ascii() {
                         let message =
                             "the regex holds a character beyond ASCII, a canonical path none";
@@ -249,7 +258,8 @@ impl Compiler {
             let at = Place::Header(place, index);
             if name.is_empty() || !name.bytes().all(is_token_byte) {
                 let help = "write a field name such as `x-canary`";
-                self.report(ProblemKind::Matcher, at, format!("`{name}` is no field name"), help);
+                let message = format!("`{name}` is no field name");
+                self.report(ProblemKind::FieldName, at, message, help);
             }
             if let ValueMatch::Exact(text) = wanted
                 && (text.trim_matches([' ', '\t']) != text

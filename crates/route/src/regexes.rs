@@ -10,6 +10,7 @@ use std::ops::Range;
 use regex_automata::meta::{self, Regex};
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
+use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::captures::{CaptureNames, Captures};
 use crate::pattern::is_identifier;
@@ -116,6 +117,64 @@ pub(crate) fn compile(text: &str) -> Result<Regex, RegexFault> {
     })
 }
 
+/// Whether any path can match: it begins with `/`, and so must what the regex matches, unless that
+/// may be nothing. A regex that cannot be read is another's to report.
+pub(crate) fn can_match_a_path(text: &str) -> bool {
+    let parsed = regex_syntax::ParserBuilder::new().utf8(false).build().parse(text);
+    parsed.map_or(true, |hir| {
+        let start = start_of(&hir);
+        start.has_slash || start.may_be_empty
+    })
+}
+
+/// What a match can begin with.
+struct Start {
+    has_slash: bool,
+    may_be_empty: bool,
+}
+
+fn start_of(hir: &Hir) -> Start {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Start { has_slash: false, may_be_empty: true },
+        HirKind::Literal(literal) => {
+            Start { has_slash: literal.0.first() == Some(&b'/'), may_be_empty: false }
+        }
+        HirKind::Class(class) => {
+            let has_slash = match class {
+                Class::Unicode(class) => {
+                    class.iter().any(|range| (range.start()..=range.end()).contains(&'/'))
+                }
+                Class::Bytes(class) => {
+                    class.iter().any(|range| (range.start()..=range.end()).contains(&b'/'))
+                }
+            };
+            Start { has_slash, may_be_empty: false }
+        }
+        HirKind::Repetition(repetition) => {
+            let inner = start_of(&repetition.sub);
+            Start { may_be_empty: inner.may_be_empty || repetition.min == 0, ..inner }
+        }
+        HirKind::Capture(capture) => start_of(&capture.sub),
+        HirKind::Concat(parts) => {
+            let mut start = Start { has_slash: false, may_be_empty: true };
+            for part in parts.iter().map(start_of) {
+                start.has_slash |= part.has_slash;
+                if !part.may_be_empty {
+                    return Start { may_be_empty: false, ..start };
+                }
+            }
+            start
+        }
+        HirKind::Alternation(parts) => parts.iter().map(start_of).fold(
+            Start { has_slash: false, may_be_empty: false },
+            |a, b| Start {
+                has_slash: a.has_slash || b.has_slash,
+                may_be_empty: a.may_be_empty || b.may_be_empty,
+            },
+        ),
+    }
+}
+
 /// Whether the regex takes every path, at least when it is written in one of the plain ways.
 pub(crate) fn takes_every_path(text: &str) -> bool {
     let body = text.strip_prefix("\\A").or_else(|| text.strip_prefix('^')).unwrap_or(text);
@@ -130,3 +189,20 @@ const PROGRAM_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of the states that a search keeps for the next one, per worker and regex.
 const CACHE_BYTES_MAX: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_regex_that_no_path_can_begin_is_known() {
+        for text in
+            ["^/a", "/a", "", "^", ".*x", "[^a]b", "(?i)/A", "(a|/b)", "a?/b", "(x|)", "(?-u:.)"]
+        {
+            assert!(can_match_a_path(text), "{text}");
+        }
+        for text in [r"\.(jpg|png)$", "^api/", "[a-z]+", "(a|b)", "a+/", "(?i)x", r"\d"] {
+            assert!(!can_match_a_path(text), "{text}");
+        }
+    }
+}

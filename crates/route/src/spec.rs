@@ -157,6 +157,8 @@ pub enum ProblemKind {
     SameHost,
     /// A pattern is malformed.
     Pattern,
+    /// The name of a header matcher is none.
+    FieldName,
     /// A regex is malformed or too large.
     Regex,
     /// A method is no method, or one that no route may take.

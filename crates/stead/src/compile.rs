@@ -13,8 +13,8 @@ use stead_config::{
 };
 use stead_core::{BuildContext, LocalKeys, Process};
 use stead_route::{
-    CaptureNames, PathSpec, Place, Problem, RouteRef, RouteSpec, Router, RouterSpec, SiteSpec,
-    ValueMatch,
+    CaptureNames, PathSpec, Place, Problem, ProblemKind, RouteRef, RouteSpec, Router, RouterSpec,
+    SiteSpec, ValueMatch,
 };
 use stead_serve::{ConnectionLimits, Route, Server, Site, Snapshot};
 
@@ -101,7 +101,13 @@ impl Compiler<'_> {
     }
 
     fn diagnostic(&self, problem: &Problem) -> Diagnostic {
-        let span = self.span(problem.at, problem.range.clone());
+        let span = match (problem.kind, problem.at) {
+            (ProblemKind::FieldName, Place::Header(route, index)) => {
+                let header = self.route(route).and_then(|route| route.headers.0.get(index));
+                header.map(|(name, _)| name.span)
+            }
+            _ => self.span(problem.at, problem.range.clone()),
+        };
         let diagnostic = if problem.is_warning() {
             Diagnostic::warning(span, &*problem.message)
         } else {
@@ -176,18 +182,58 @@ impl Compiler<'_> {
     ) -> Option<Route> {
         let kind = registry::handler(&config.handler.kind.value)?;
         let middleware = self.stacks.around_route(outer, config, captures, diagnostics);
-        let context = BuildContext::new(captures, self.process, self.keys);
-        match config.handler.settings.build(|settings| (kind.build)(settings, &context)) {
-            Ok(handler) => Some(Route {
-                label: config.pattern.text().value.clone(),
-                kind: kind.name,
-                handler,
-                middleware,
-            }),
+        let mut context = BuildContext::new(captures, self.process, self.keys);
+        if takes_every_get(config) {
+            context = context.on_path(&config.pattern.text().value);
+        }
+        let built = match config.handler.settings.build(|settings| (kind.build)(settings, &context))
+        {
+            Ok(handler) => {
+                check_methods(config, handler.methods(), diagnostics);
+                Some(Route {
+                    label: config.pattern.text().value.clone(),
+                    kind: kind.name,
+                    handler,
+                    middleware,
+                })
+            }
             Err(errors) => {
                 diagnostics.append(errors);
                 None
             }
+        };
+        diagnostics.append(context.into_warnings());
+        built
+    }
+}
+
+/// Whether nothing but the path decides about a GET.
+fn takes_every_get(config: &RouteConfig) -> bool {
+    let methods = &config.methods;
+    let takes_get = methods.is_empty() || methods.iter().any(|method| method.value == "GET");
+    let has_path = matches!(config.pattern, Pattern::Path(_));
+    has_path && takes_get && config.headers.0.is_empty() && config.query.0.is_empty()
+}
+
+/// Methods that the route takes and its handler always refuses. OPTIONS may be for middleware.
+fn check_methods(
+    config: &RouteConfig,
+    taken: Option<&'static [&'static str]>,
+    diagnostics: &mut Diagnostics,
+) {
+    let Some(taken) = taken else { return };
+    for method in &config.methods {
+        if method.value != "OPTIONS" && !taken.contains(&method.as_str()) {
+            let kind = &config.handler.kind;
+            let message = format!(
+                "`{}` never answers {}: it takes {}",
+                kind.value,
+                method.value,
+                taken.join(" and ")
+            );
+            let help = "take it out, or answer it by a route of its own";
+            let error = Diagnostic::error(method.span, message).help(help);
+            diagnostics.push(error.related(kind.span, "the handler"));
         }
     }
 }

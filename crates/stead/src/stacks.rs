@@ -111,7 +111,9 @@ impl<'a> Stacks<'a> {
                 None
             }
         };
-        if built.is_none() || !context.is_of_one_route() {
+        let is_shared = built.is_none() || !context.is_of_one_route();
+        diagnostics.append(context.into_warnings());
+        if is_shared {
             self.shared.borrow_mut().insert(identity, built.clone());
         }
         built

@@ -31,6 +31,9 @@ pub(super) fn build(
     check_types(&config, &mut wrong);
     check_fallback(&config, &mut wrong);
     let Some(origin) = origin.filter(|_| !wrong.has_errors()) else { return Err(wrong) };
+    if let (Some(root), Some(fallback)) = (&config.root, &config.fallback) {
+        doubt_fallback(root, fallback, context);
+    }
     let limits = config.cache.0.as_ref().map_or(Limits::default(), |cache| Limits {
         entries: u64::from(cache.entries) / 2,
         bytes: cache.memory.0,
@@ -175,5 +178,17 @@ fn check_fallback(config: &FilesConfig, wrong: &mut Diagnostics) {
     if !named {
         let error = Diagnostic::error(fallback.span, "`fallback` takes the path of a file in `root`");
         wrong.push(error.help("begin with `/`, such as `\"/index.html\"`"));
+    }
+}
+
+/// A fallback that is not there answers nothing; it may still come, with the next build of a site.
+fn doubt_fallback(root: &Path, fallback: &Spanned<String>, context: &BuildContext<'_>) {
+    let path = root.join(fallback.trim_start_matches('/'));
+    let facts = file::facts_at(Start::Anywhere, &path, Lookup::MaySleep);
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    if facts.as_ref().err().is_some_and(is_missing) {
+        let message = format!("`fallback` does not exist: {}", shown(&path));
+        let help = "create it, or write the path of a file in `root`";
+        context.warn(Diagnostic::warning(fallback.span, message).help(help));
     }
 }

@@ -157,7 +157,7 @@ fn methods_are_tokens_in_capitals() {
 
 #[test]
 fn matchers_can_hold() {
-    check("/a x:y=1", &["Matcher x:y"]);
+    check("/a x:y=1", &["FieldName x:y"]);
     for value in [" a", "a\t", "a\nb", "\0"] {
         let mut spec = spec("/a x=1");
         spec.routes[0].headers[0].1 = ValueMatch::Exact(value.to_owned());
@@ -199,6 +199,14 @@ fn captures_in_other_servers_spelling_are_doubted() {
 }
 
 #[test]
+fn a_regex_that_no_path_can_match_is_refused() {
+    // Once it was taken, and its route was never found.
+    check(r"~\.(jpg|png)$", &[r"Regex ~\.(jpg|png)$"]);
+    check("~^api/", &["Regex ~^api/"]);
+    check("~^/api/", &[]);
+}
+
+#[test]
 fn every_problem_is_reported_in_the_order_of_the_places() {
     let text = "site a.com\n/x{\n/b\n/b\nget /c\nsite a.com\n/d\nserver\n~(\n/e x:y=1";
     check(
@@ -209,7 +217,7 @@ fn every_problem_is_reported_in_the_order_of_the_places() {
             "Pattern {",
             "Conflict /b < /b",
             "Method get",
-            "Matcher x:y",
+            "FieldName x:y",
         ],
     );
 }
