@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use serde_json::Value;
 use stead_e2e::process::run;
 use stead_e2e::stead::runtime_in;
 use stead_e2e::wait::SOON;
@@ -144,6 +147,46 @@ fn variables_that_are_wrong_are_said() {
         let outcome = refused(&folder, &[variable], &config("\"127.0.0.1:0\""));
         assert!(outcome.stderr.contains(said), "{outcome:?}");
     }
+}
+
+/// Whoever holds the sockets keeps their queue: a restart refuses nobody.
+#[test]
+fn a_restart_refuses_no_connection() {
+    let (folder, port) = (Folder::new(), ports::free().unwrap());
+    let given = ["--twice".to_owned(), format!("tcp:127.0.0.1:{port}")];
+    let given: Vec<&str> = given.iter().map(String::as_str).collect();
+    let mut stead = start(&folder, &given, &config(&format!("\"127.0.0.1:{port}\"")));
+    let first = stead.status()["pid"].as_u64().unwrap();
+    let done = AtomicBool::new(false);
+    let served = std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let (mut served, mut closed) = (0, 0);
+            while !done.load(Ordering::Relaxed) {
+                let mut connection = Connection::open(port);
+                // One that was accepted and has not asked yet is idle, and closed by the drain.
+                let sent = connection.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                match sent.and_then(|()| connection.try_answer("GET")) {
+                    Ok(answer) => served += u32::from(answer.text() == "ok"),
+                    Err(_) => closed += 1,
+                }
+            }
+            assert!(closed <= 1, "{closed} were closed without an answer");
+            served
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(stead.ask(&["stop"]).code, Some(0));
+        let second = until(SOON, || {
+            let answer = stead.ask(&["status", "--json"]);
+            let status: Value = serde_json::from_str(&answer.stdout).ok()?;
+            status["pid"].as_u64().filter(|pid| *pid != first)
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        done.store(true, Ordering::Relaxed);
+        assert!(second.is_some(), "it runs again");
+        client.join().expect("no connection is refused")
+    });
+    assert!(served > 50, "{served}");
+    assert_eq!(stead.stop().code, Some(0));
 }
 
 /// systemd's own tool: it starts the program when the first connection comes, which is served.

@@ -3,7 +3,8 @@
 //! Set before it accepts: Linux hands keep-alive, user timeout and "no delay" on to each accepted
 //! connection, so that none of them costs a call for each (tcp(7)). A test holds that.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use socket2::{Socket, TcpKeepalive};
@@ -61,5 +62,22 @@ impl ListenOptions {
     /// Lets the socket listen; on one that listens already, changes how many may wait.
     pub(crate) fn listen(&self, socket: &Socket) -> io::Result<()> {
         socket.listen(i32::from(self.backlog))
+    }
+}
+
+/// The most connections that the system lets wait for one listening socket
+/// (`net.core.somaxconn`), where it tells.
+pub fn backlog_max() -> Option<u32> {
+    let mut text = String::new();
+    let file = File::open("/proc/sys/net/core/somaxconn").ok()?;
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_system_tells_how_many_may_wait() {
+        assert!(super::backlog_max().is_some_and(|most| most > 0));
     }
 }

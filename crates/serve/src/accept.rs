@@ -47,7 +47,7 @@ pub(crate) async fn accept(
 }
 
 /// Takes the connections that wait on a listener which is about to close: they came in time. No
-/// more than a queue holds, since what others hold too, an inherited socket, never runs dry.
+/// more than a queue holds.
 pub(crate) fn accept_waiting(state: &State, acceptor: &Acceptor, server: u16) {
     for _ in 0..=u16::MAX {
         let Ok(Some(Accepted::Connection(descriptor, peer))) = acceptor.try_accept() else {

@@ -22,6 +22,16 @@ pub struct Listener {
     pub server: u16,
     /// A descriptor for each worker.
     pub descriptors: Vec<OwnedFd>,
+    /// Whether whoever passed the socket on holds it too: what waits in its queue when the drain
+    /// begins is left to the next process that is given it.
+    pub inherited: bool,
+}
+
+/// One worker's part of a listener.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    pub(crate) server: u16,
+    pub(crate) inherited: bool,
 }
 
 /// What a fleet is started with.
@@ -55,11 +65,12 @@ impl Fleet {
     pub fn start(options: FleetOptions) -> io::Result<Self> {
         let signals = Arc::new(Signals::new());
         let counters: Vec<Arc<Counters>> = (0..options.workers).map(|_| Arc::default()).collect();
-        let mut listeners: Vec<Vec<(OwnedFd, u16)>> =
+        let mut listeners: Vec<Vec<(OwnedFd, Source)>> =
             (0..options.workers).map(|_| Vec::new()).collect();
         for listener in options.listeners {
+            let source = Source { server: listener.server, inherited: listener.inherited };
             for (worker, descriptor) in listeners.iter_mut().zip(listener.descriptors) {
-                worker.push((descriptor, listener.server));
+                worker.push((descriptor, source));
             }
         }
         let mut threads = Vec::with_capacity(options.workers);

@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::accept::{accept, accept_waiting};
 use crate::access_log::{AccessLog, WorkerLog};
-use crate::fleet::Signals;
+use crate::fleet::{Signals, Source};
 use crate::guard::{Panicked, poll_guarded};
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -36,8 +36,8 @@ pub(crate) struct Plan {
     pub(crate) log: Option<Arc<AccessLog>>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) collect: Collect,
-    /// Descriptor and server of each listener; gone once the worker drains.
-    pub(crate) listeners: RefCell<Vec<(OwnedFd, u16)>>,
+    /// Each listener; gone once the worker drains.
+    pub(crate) listeners: RefCell<Vec<(OwnedFd, Source)>>,
     /// Whether it has accepted before.
     pub(crate) was_ready: Cell<bool>,
 }
@@ -76,11 +76,10 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         this: this.clone(),
     });
     let mut accepting = Vec::new();
-    for (listener, server) in &*plan.listeners.borrow() {
+    for (listener, source) in &*plan.listeners.borrow() {
         let acceptor = Rc::new(Acceptor::new(listener.try_clone()?)?);
-        let task =
-            tokio::task::spawn_local(listen(Rc::clone(&state), Rc::clone(&acceptor), *server));
-        accepting.push((task, acceptor, *server));
+        let listening = listen(Rc::clone(&state), Rc::clone(&acceptor), source.server);
+        accepting.push((tokio::task::spawn_local(listening), acceptor, *source));
     }
     if !plan.was_ready.replace(true) {
         plan.signals.worker_is_ready();
@@ -91,13 +90,15 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         () = plan.signals.drain() => {}
     }
     state.draining.set(true);
-    let is_private = |(_, _, server): &(_, _, u16)| state.server(*server).private;
+    let is_private = |(_, _, source): &(_, _, Source)| state.server(source.server).private;
     let (private, public): (Vec<_>, Vec<_>) = accepting.into_iter().partition(is_private);
-    for (task, acceptor, server) in public {
+    for (task, acceptor, source) in public {
         task.abort();
-        accept_waiting(&state, &acceptor, server);
+        if !source.inherited {
+            accept_waiting(&state, &acceptor, source.server);
+        }
     }
-    // From here on the kernel refuses new connections.
+    // From here on the kernel refuses new connections, but for sockets that others hold too.
     plan.listeners.borrow_mut().clear();
     state.park.drain(&*state);
     tokio::select! {

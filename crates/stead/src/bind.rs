@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use stead_config::{Address, Configuration, Host, Listen};
 use stead_net::{
     AcquireError, Acquired, Bind, Inherited, Keepalive, ListenOptions, Listening, UnusedSocket,
-    acquire_with,
+    acquire_with, backlog_max,
 };
 
 /// One address that was bound, for every worker.
@@ -62,12 +62,27 @@ pub(crate) fn bind_all(
     }
     errors.extend(inherited.unused().map(BindError::Unused));
     if errors.is_empty() {
+        let wanted = bound.iter().map(|bound| u32::from(bound.options.backlog)).max();
+        if let Some(warning) = short_queue(wanted, backlog_max()) {
+            tracing::warn!("{warning}");
+        }
         return Ok(bound);
     }
     for bound in &bound {
         bound.acquired.listening.release();
     }
     Err(errors)
+}
+
+/// What to say where the system lets fewer connections wait than a listener asks for.
+fn short_queue(wanted: Option<u32>, most: Option<u32>) -> Option<String> {
+    let (wanted, most) = (wanted?, most?);
+    (most < wanted).then(|| {
+        format!(
+            "at most {most} connections wait to be accepted: raise it with \
+             `sysctl net.core.somaxconn={wanted}`, or write `backlog = {most}`"
+        )
+    })
 }
 
 fn options(listen: &Listen) -> ListenOptions {
@@ -113,5 +128,18 @@ fn localhost(
         Ok(six) => Ok(vec![four, six]),
         Err(error) if error.is_missing_family() => Ok(vec![four]),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_the_system_cuts_is_said() {
+        let said = short_queue(Some(4096), Some(128)).expect("a warning");
+        assert!(said.contains("net.core.somaxconn=4096") && said.contains("backlog = 128"));
+        assert_eq!(short_queue(Some(128), Some(128)), None);
+        assert_eq!(short_queue(Some(4096), None), None);
     }
 }

@@ -206,6 +206,7 @@ fn start(
     let listener = |bound: Bound| Listener {
         server: bound.server as u16,
         descriptors: bound.acquired.descriptors,
+        inherited: bound.acquired.inherited,
     };
     let mut listeners: Vec<Listener> = bound.into_iter().map(listener).collect();
     let board: Arc<OnceLock<Board>> = Arc::default();
@@ -270,7 +271,7 @@ fn add_admin(
         .ok_or_else(|| system("the admin server".into())(io::ErrorKind::Other.into()))?;
     let index = snapshot.servers.len() as u16;
     snapshot.servers.push(server);
-    let listener = Listener { server: index, descriptors: acquired.descriptors };
+    let listener = Listener { server: index, descriptors: acquired.descriptors, inherited: false };
     Ok((listener, acquired.listening))
 }
 

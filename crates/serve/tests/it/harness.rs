@@ -151,7 +151,7 @@ impl Kitchen {
                 None => bind(self.workers),
             };
             addresses.push(address);
-            listeners.push(Listener { server: index as u16, descriptors });
+            listeners.push(Listener { server: index as u16, descriptors, inherited: false });
             servers.push(recipe.into_server(format!("server{index}")));
         }
         let fleet = Fleet::start(FleetOptions {
