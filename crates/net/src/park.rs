@@ -227,18 +227,26 @@ impl Park {
         self.touch();
     }
 
-    /// Closes every parked connection and wakes every active one, so that it sees the drain.
+    /// Closes every parked connection that has sent nothing, and wakes every other one, so that a
+    /// request which came in time is answered, and active ones see the drain.
     pub fn drain(&self, wake: &impl Wake) {
         let tokens = self.inner.borrow().slab.tokens();
         for token in tokens {
             let mut inner = self.inner.borrow_mut();
             let Some(record) = inner.slab.find(token) else { continue };
-            if record.descriptor.is_none() {
+            let Some(descriptor) = record.descriptor.take() else {
                 if let Some(waker) = record.waker.clone() {
                     waker.wake();
                 }
                 continue;
+            };
+            if has_input(&descriptor) {
+                self.unpark(&mut inner, token);
+                drop(inner);
+                wake.wake(token, descriptor);
+                continue;
             }
+            record.descriptor = Some(descriptor);
             let (server, peer) = (record.server, record.peer());
             self.close_parked(&mut inner, token);
             drop(inner);

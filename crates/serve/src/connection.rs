@@ -216,10 +216,9 @@ impl Connection {
             }
             wire.release_output();
             let between = wire.decoder.is_idle() && wire.unread().is_empty();
-            if between && self.state.drains(self.server) {
-                return Next::Close(Some(Reason::Drained));
-            }
-            let filled = if between {
+            let filled = if between && self.state.drains(self.server) {
+                Self::fill_at_once(wire).await
+            } else if between {
                 self.fill_quiet(wire).await
             } else {
                 if self.head_began.is_none() && self.state.log.is_some() {
@@ -267,6 +266,15 @@ impl Connection {
                 Poll::Ready(Filled::Expired)
             }
             Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Takes what has arrived already: at a drain that much came in time.
+    async fn fill_at_once(wire: &mut Wire) -> Filled {
+        poll_fn(|context| match wire.poll_fill(context) {
+            Poll::Ready(result) => Poll::Ready(result.into()),
+            Poll::Pending => Poll::Ready(Filled::Expired),
         })
         .await
     }

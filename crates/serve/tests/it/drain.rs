@@ -192,3 +192,34 @@ fn connections_that_wait_to_be_accepted_are_not_reset() {
     drop((blocking, waiting));
     draining.join().expect("the drain ends");
 }
+
+/// What had arrived when the drain began is answered, also where the worker had not seen it yet.
+#[test]
+fn requests_that_came_before_the_drain_are_answered() {
+    let block = Make(|exchange: &mut Exchange| {
+        thread::sleep(Duration::from_millis(400));
+        text(exchange, b"woke")
+    });
+    let harness = Recipe::default().route("/", Fixed("hello")).route("/block", block).start();
+    let mut served: Vec<Client> = (0..8).map(|_| harness.connect()).collect();
+    for client in &mut served {
+        assert_eq!(client.get("/").text(), "hello");
+    }
+    let fresh: Vec<Client> = (0..8).map(|_| harness.connect()).collect();
+    harness.expect_parked(16);
+    let mut blocking = harness.connect();
+    blocking.send("GET /block HTTP/1.1\r\nHost: a\r\n\r\n");
+    thread::sleep(Duration::from_millis(100));
+    let mut clients: Vec<Client> = served.into_iter().chain(fresh).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let draining = thread::spawn(move || harness.drain(LONG));
+    for client in &mut clients {
+        let answer = client.answer();
+        assert_eq!((answer.text(), answer.field("connection")), ("hello", Some("close")));
+    }
+    assert_eq!(blocking.answer().text(), "woke");
+    drop((clients, blocking));
+    draining.join().expect("the drain ends");
+}
