@@ -48,12 +48,12 @@ use stead_core::{
     Error, Exchange, Handler, HandlerKind, LocalKey, Method, Reason, Reply, Response,
     Result, StatusCode, Worker, name,
 };
+use stead_http1::coding::Wish;
 use stead_sys::file::{self, Lookup};
 
 use self::cache::{Cache, Limits};
 use self::entry::Entry;
 use self::listing::{Form, Page};
-use self::negotiate::Wish;
 use self::tree::Tree;
 
 mod answer;
@@ -64,7 +64,6 @@ mod etag;
 mod listing;
 mod mime;
 mod names;
-mod negotiate;
 pub mod range;
 mod setup;
 mod tree;
@@ -282,7 +281,7 @@ impl Files {
 
     /// Reads and writes a directory's listing on the blocking pool.
     async fn list(&self, exchange: &mut Exchange) -> Result<Response> {
-        let form = if negotiate::wants_json(exchange.fields()) { Form::Json } else { Form::Html };
+        let form = Form::wanted(exchange.fields());
         // One at a time on a worker: the pool is for everybody's cold files.
         let cache = self.cache(exchange.worker());
         let _turn = cache.listings().enter().await;

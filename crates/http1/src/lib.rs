@@ -11,6 +11,7 @@ use std::ops::Range;
 
 mod body;
 mod chunked;
+pub mod coding;
 pub mod encode;
 mod fields;
 mod framing;
@@ -21,6 +22,7 @@ mod request;
 mod response;
 mod scan;
 mod target;
+pub mod weights;
 
 pub use fields::Fields;
 pub use framing::{Framing, Version};

@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stead_core::{Body, Fields, OpenFile, Reason, name};
+use stead_http1::coding::{Coding, Wish};
 use stead_sys::file::FileFacts;
 
 use super::conditional::{self, Validators};
 use super::etag::Etag;
-use super::negotiate::{Coding, Wish};
 use super::range::ByteSpan;
 
 /// What a path stood for.

@@ -12,6 +12,8 @@ use std::cmp::Reverse;
 use std::fmt::Write;
 use std::io;
 
+use stead_core::{Fields, name};
+use stead_http1::weights;
 use stead_sys::file::{self, FileFacts, FileKind};
 
 use super::names;
@@ -33,6 +35,20 @@ pub(crate) enum Form {
 }
 
 impl Form {
+    /// JSON where `Accept` names `application/json`, and no HTML with more weight. Wildcards mean a
+    /// page.
+    pub(crate) fn wanted(fields: &Fields) -> Self {
+        let (mut json, mut html) = (0, 0);
+        for (kind, weight) in fields.values(name::ACCEPT).flat_map(weights::elements) {
+            if kind.eq_ignore_ascii_case(b"application/json") {
+                json = json.max(weight);
+            } else if kind.eq_ignore_ascii_case(b"text/html") {
+                html = html.max(weight);
+            }
+        }
+        if json > 0 && json >= html { Self::Json } else { Self::Html }
+    }
+
     /// Its `Content-Type`.
     pub(crate) const fn media_type(self) -> &'static [u8] {
         match self {
@@ -283,6 +299,22 @@ fn date_text(seconds: i64) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_listing_is_json_only_where_json_is_named() {
+        let is_json = |accept: &str| {
+            let mut fields = Fields::new();
+            fields.append(name::ACCEPT, accept.as_bytes());
+            Form::wanted(&fields) == Form::Json
+        };
+        for accept in ["application/json", "application/json, */*", "Application/JSON"] {
+            assert!(is_json(accept), "{accept}");
+        }
+        assert!(is_json("text/html;q=0.5, application/json"));
+        assert!(!is_json("*/*") && !is_json("") && !is_json("application/json;q=0"));
+        assert!(!is_json("text/html, application/json;q=0.9"));
+        assert_eq!(Form::wanted(&Fields::new()), Form::Html);
+    }
 
     fn listing(names: &[&str]) -> Listing {
         let facts = FileFacts {

@@ -17,12 +17,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stead_core::{OpenFile, Reason};
 use stead_sys::clock;
+use stead_http1::coding::{Coding, Wish};
 use stead_sys::file::{self, FileFacts, FileKind, Lookup, Start};
 
 use super::entry::{self, Content, Entry, FileEntry, Parts, Variant, slot_of};
 use super::mime::Types;
 use super::names::{self, Refusal};
-use super::negotiate::{Coding, Wish};
 
 /// What is served, and how.
 pub(crate) struct Tree {
