@@ -83,6 +83,11 @@ impl<'a> BuildContext<'a> {
     pub fn local<T>(&self) -> LocalKey<T> {
         self.keys.next()
     }
+
+    /// The same for memory kept for reuse, which a worker that has been quiet gives back.
+    pub fn scratch<T>(&self) -> LocalKey<T> {
+        self.keys.scratch()
+    }
 }
 
 /// Turns names of files into modules and into `KINDS`, the sorted list of kinds: what a crate of

@@ -69,6 +69,10 @@ counters! {
     bytes_in,
     /// Bytes written to peers.
     bytes_out,
+    /// Bytes of bodies before `compress` made them smaller.
+    compress_bytes_in,
+    /// Bytes of these bodies afterwards.
+    compress_bytes_out,
     /// Failed attempts to accept for lack of descriptors.
     accepts_without_descriptor,
     /// Access records dropped: the writer fell behind, or could not write them.

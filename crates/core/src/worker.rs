@@ -132,6 +132,7 @@ impl Worker {
 
     /// Frees what the pools hold: called when the worker has been quiet.
     pub fn trim(&self) {
+        self.local.trim();
         *self.buffers.borrow_mut() = Vec::new();
         *self.fields.borrow_mut() = Vec::new();
         *self.storage.borrow_mut() = Vec::new();
