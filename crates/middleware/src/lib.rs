@@ -8,7 +8,7 @@
 
 use stead_core::{MiddlewareKind, register};
 
-register! { headers, request_id; MiddlewareKind }
+register! { compress, headers, request_id; MiddlewareKind }
 
 #[cfg(test)]
 mod testing;

@@ -115,7 +115,7 @@ const CRATES: &[Allowed] = &[
     shipped(
         "stead-middleware",
         &["stead-base", "stead-config", "stead-core", "stead-http1", "stead-route", "stead-sys"],
-        &["bytes", "http", "httpdate"],
+        &["brotli", "bytes", "flate2", "http", "httpdate", "zstd"],
     ),
     // Tier 4: what joins them.
     Allowed {
