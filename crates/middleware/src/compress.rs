@@ -29,10 +29,10 @@
 //! click of the user (`Sec-Fetch-Site`, `Sec-Fetch-User`).
 //!
 //! # Caches and conditions
-//! `Vary` names `Accept-Encoding` wherever it made a difference. A strong `ETag` becomes a weak one,
-//! because the same content may be compressed to other bytes the next time; `If-None-Match` compares
-//! weakly, so that 304 works as before, and `If-Match` of a changing request is given its strong
-//! form back. `Accept-Ranges` and digests of the content are taken out.
+//! `Vary` names `Accept-Encoding` wherever it made a difference. A strong `ETag` becomes a weak
+//! one, because the same content may be compressed to other bytes the next time; `If-None-Match`
+//! compares weakly, so that 304 works as before, and `If-Match` of a changing request is given its
+//! strong form back. `Accept-Ranges` and digests of the content are taken out.
 //!
 //! # Limits
 //! A stream holds a context while it is sent: about 0.3 MiB for gzip, 0.5 to 3 MiB for zstd and
@@ -44,9 +44,7 @@
 
 use std::rc::Rc;
 
-use stead_config::{
-    ByteSize, Config, Diagnostic, Diagnostics, Settings, Spanned, module_docs,
-};
+use stead_config::{ByteSize, Config, Diagnostic, Diagnostics, Settings, Spanned, module_docs};
 use stead_core::{
     Body, BuildContext, Exchange, Flow, LocalKey, Method, Middleware, MiddlewareKind, Worker,
 };
@@ -118,7 +116,8 @@ struct LevelsConfig {
     /// Of zstd. 3 is its own default; levels beyond 12 are for files compressed once.
     #[config(default = 3, range = 1..=12)]
     zstd: u8,
-    /// Of brotli. 5 is the first that is smaller than gzip; 10 and 11 are for files compressed once.
+    /// Of brotli. 5 is the first that is smaller than gzip; 10 and 11 are for files compressed
+    /// once.
     #[config(default = 5, range = 0..=9)]
     br: u8,
     /// Of gzip. Beyond 5 each level costs more than it saves.
@@ -166,7 +165,9 @@ fn build(
 fn codings(names: &[Spanned<CodingName>], wrong: &mut Diagnostics) -> Box<[Coding]> {
     for (index, name) in names.iter().enumerate() {
         if names[..index].iter().any(|earlier| earlier.value == name.value) {
-            wrong.push(Diagnostic::error(name.span, "this coding is listed twice").help("take it out"));
+            wrong.push(
+                Diagnostic::error(name.span, "this coding is listed twice").help("take it out"),
+            );
         }
     }
     let coding = |name: &Spanned<CodingName>| match name.value {
@@ -229,12 +230,11 @@ impl Compress {
         let at_once = match &body {
             Body::Buffer(bytes) if bytes.len() as u64 <= AT_ONCE_MAX => pool.encode(coding, bytes),
             Body::Bytes(bytes) if bytes.len() as u64 <= AT_ONCE_MAX => pool.encode(coding, bytes),
-            Body::File { file, start, end } if end.saturating_sub(*start) <= AT_ONCE_MAX => {
-                pool.encode_from(coding, (end - start) as usize, |buffer| {
+            Body::File { file, start, end } if end.saturating_sub(*start) <= AT_ONCE_MAX => pool
+                .encode_from(coding, (end - start) as usize, |buffer| {
                     let count = file::read_at_cached(file.as_ref(), buffer, *start).ok()?;
                     (count == buffer.len() && file.is_unchanged().ok()?).then_some(())
-                })
-            }
+                }),
             _ => None,
         };
         if let Some(encoded) = at_once {

@@ -200,6 +200,12 @@ const RULES: &[(u32, &str)] = &[
         "a `Location` that we build leaves this host only where the configured text names another: leading slashes collapse to one after placeholders are filled; files answer 404 to an empty segment",
     ),
     (
+        52,
+        "an answer that sets a cookie, or that another site asked for with credentials and without \
+         a click, is not compressed unless `secrets = true`; nor is what says `no-transform`, is \
+         small, or is compressed already",
+    ),
+    (
         58,
         "a panic in a connection ends that connection, is counted, and poisons nothing; inputs that once reached new code are replayed",
     ),

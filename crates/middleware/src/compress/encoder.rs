@@ -101,12 +101,7 @@ impl Encoder {
     }
 }
 
-fn gzip(
-    context: &mut Compress,
-    input: &mut &[u8],
-    step: Step,
-    out: &mut Vec<u8>,
-) -> Result<bool> {
+fn gzip(context: &mut Compress, input: &mut &[u8], step: Step, out: &mut Vec<u8>) -> Result<bool> {
     let flush = match step {
         Step::Continue => FlushCompress::None,
         Step::Flush => FlushCompress::Sync,

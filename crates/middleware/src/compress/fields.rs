@@ -121,7 +121,8 @@ mod tests {
             fields.append(name::VARY, value.as_bytes());
         }
         vary(&mut fields);
-        let values: Vec<_> = fields.values(name::VARY).map(|v| v.escape_ascii().to_string()).collect();
+        let values: Vec<_> =
+            fields.values(name::VARY).map(|v| v.escape_ascii().to_string()).collect();
         values.join(" | ")
     }
 

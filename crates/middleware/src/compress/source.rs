@@ -13,9 +13,7 @@ use std::vec;
 
 use bytes::Bytes;
 use stead_base::Kind;
-use stead_core::{
-    Body, BodyStream, Error, Frame, OpenFile, Pending, Reason, Result, Worker,
-};
+use stead_core::{Body, BodyStream, Error, Frame, OpenFile, Pending, Reason, Result, Worker};
 use stead_sys::file;
 
 /// What is left of a body.
@@ -55,10 +53,7 @@ impl Source {
     }
 
     /// The next piece; `None` at the end.
-    pub(super) fn poll_frame(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame>>> {
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
         match self {
             Self::Ended => Poll::Ready(None),
             Self::Bytes(bytes) => {
@@ -85,18 +80,13 @@ impl Source {
 }
 
 /// Compares a stream with the length that it announced.
-fn check_length(
-    frame: Option<Result<Frame>>,
-    left: &mut Option<u64>,
-) -> Option<Result<Frame>> {
+fn check_length(frame: Option<Result<Frame>>, left: &mut Option<u64>) -> Option<Result<Frame>> {
     let cut = || Some(Err(Error::from(Reason::ResponseTruncated)));
     match (&frame, left) {
-        (Some(Ok(Frame::Bytes(bytes))), Some(left)) => {
-            match left.checked_sub(bytes.len() as u64) {
-                Some(less) => *left = less,
-                None => return cut(),
-            }
-        }
+        (Some(Ok(Frame::Bytes(bytes))), Some(left)) => match left.checked_sub(bytes.len() as u64) {
+            Some(less) => *left = less,
+            None => return cut(),
+        },
         (None | Some(Ok(Frame::Trailers(_))), Some(1..)) => return cut(),
         _ => {}
     }

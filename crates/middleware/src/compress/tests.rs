@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use proptest::prelude::*;
 use stead_core::{
-    Body, BodyStream, Exchange, Fields, Frame, Method, Name, OpenFile, Response, Result, StatusCode,
-    name,
+    Body, BodyStream, Exchange, Fields, Frame, Method, Name, OpenFile, Response, Result,
+    StatusCode, name,
 };
 use stead_http1::coding::Coding;
 use stead_sys::file;
@@ -99,7 +99,10 @@ fn an_answer_leaves_in_the_coding_that_the_client_takes() {
         assert_eq!(decode(coding, &answer.body), page(5_000), "{accepted}");
         assert_eq!(answer.frames, 0, "at once, so that its length is known");
         let (etag, ranges) = if coding.is_empty() { ("\"v1\"", "bytes") } else { ("W/\"v1\"", "") };
-        assert_eq!((answer.field("etag"), answer.field("accept-ranges")), (etag.into(), ranges.into()));
+        assert_eq!(
+            (answer.field("etag"), answer.field("accept-ranges")),
+            (etag.into(), ranges.into())
+        );
     }
     let (before, after) =
         (&bench.worker.counters.compress_bytes_in, &bench.worker.counters.compress_bytes_out);
@@ -158,11 +161,17 @@ fn small_answers_and_other_types_are_left_alone() {
 #[test]
 fn security_52_what_may_hold_secrets_is_not_compressed_unless_forced() {
     let check = |answered: &'static [(&str, &str)], asked: &[(&str, &str)], is_left: bool| {
-        for (settings, is_left) in [("compress = {}", is_left), ("compress = { secrets = true }", false)] {
+        for (settings, is_left) in
+            [("compress = {}", is_left), ("compress = { secrets = true }", false)]
+        {
             let bench = served(settings, answered);
             let answer = bench.call("GET", "/?q=reflected", &[&[ALL], asked].concat());
             let coding = if is_left { "" } else { "zstd" };
-            assert_eq!(answer.field("content-encoding"), coding, "{settings} {answered:?} {asked:?}");
+            assert_eq!(
+                answer.field("content-encoding"),
+                coding,
+                "{settings} {answered:?} {asked:?}"
+            );
             assert_eq!(answer.field("vary"), "Accept-Encoding");
         }
     };
@@ -216,7 +225,8 @@ fn vary_joins_what_is_there() {
 #[test]
 fn large_content_is_streamed_and_a_small_file_is_read_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (size, is_streamed) in [(100_000, false), (262_144, false), (262_145, true), (2_000_000, true)] {
+    let sizes = [(100_000, false), (262_144, false), (262_145, true), (2_000_000, true)];
+    for (size, is_streamed) in sizes {
         let path = folder.path().join(size.to_string());
         std::fs::write(&path, page(size)).expect("written");
         let open = Arc::new(open(&path));
@@ -230,9 +240,15 @@ fn large_content_is_streamed_and_a_small_file_is_read_at_once() {
         let chained = answering("compress = {}", &[], move || {
             let page = page(size);
             let (first, second) = page.split_at(size / 3);
-            Body::Chain(vec![Body::Empty, first.to_vec().into(), Bytes::copy_from_slice(second).into()])
+            Body::Chain(vec![
+                Body::Empty,
+                first.to_vec().into(),
+                Bytes::copy_from_slice(second).into(),
+            ])
         });
-        for (bench, is_streamed) in [(from_file, is_streamed), (at_hand, is_streamed), (chained, true)] {
+        for (bench, is_streamed) in
+            [(from_file, is_streamed), (at_hand, is_streamed), (chained, true)]
+        {
             for coding in ["gzip", "br", "zstd"] {
                 let answer = bench.call("GET", "/", &[("accept-encoding", coding)]);
                 assert_eq!(answer.field("content-encoding"), coding);
@@ -277,7 +293,10 @@ fn a_slow_stream_arrives_as_it_is_made() {
             };
             so_far.extend_from_slice(&bytes);
             assert_eq!(String::from_utf8(begun(coding, &so_far)).expect("text"), expected);
-            assert!(next(&mut stream).is_pending() || expected.len() > 6, "waits, and does not spin");
+            assert!(
+                next(&mut stream).is_pending() || expected.len() > 6,
+                "waits, and does not spin"
+            );
         }
     }
 }
@@ -287,7 +306,9 @@ fn each_event_leaves_at_once() {
     for coding in Coding::ALL {
         let script = [Some("data: 1\n\n"), Some("data: 2\n\n")];
         let mut stream = adapter(coding, Body::Stream(Box::new(Script::of(&script, None))), true);
-        let Poll::Ready(Some(Ok(Frame::Bytes(bytes)))) = next(&mut stream) else { panic!("no event") };
+        let Poll::Ready(Some(Ok(Frame::Bytes(bytes)))) = next(&mut stream) else {
+            panic!("no event")
+        };
         assert_eq!(begun(coding, &bytes), b"data: 1\n\n");
     }
     let events = |settings: &str| {
@@ -319,11 +340,8 @@ fn trailers_stay_behind_the_content_and_a_short_body_is_no_whole_one() {
     let answer = bench.call("GET", "/", &[ALL]);
     assert_eq!(decode("zstd", &answer.body), b"ab");
     assert_eq!(answer.trailers, Some(trailers));
-    let mut short = adapter(
-        Coding::Gzip,
-        Body::Stream(Box::new(Script::of(&[Some("abc")], Some(4)))),
-        false,
-    );
+    let mut short =
+        adapter(Coding::Gzip, Body::Stream(Box::new(Script::of(&[Some("abc")], Some(4)))), false);
     assert!(matches!(next(&mut short), Poll::Ready(Some(Err(_)))));
     assert!(matches!(next(&mut short), Poll::Ready(None)));
 }
@@ -491,7 +509,10 @@ proptest! {
     #[test]
     fn no_client_gets_a_coding_that_it_does_not_take(
         elements in proptest::collection::vec(
-            ("(gzip|br|zstd|\\*|identity|deflate|x-gzip|[a-z]{0,4})", "(|;q=0|;q=0\\.[0-9]{1,3}|;q=1|; Q=0\\.5)"),
+            (
+                "(gzip|br|zstd|\\*|identity|deflate|x-gzip|[a-z]{0,4})",
+                "(|;q=0|;q=0\\.[0-9]{1,3}|;q=1|; Q=0\\.5)",
+            ),
             0..5,
         ),
     ) {
@@ -504,10 +525,12 @@ proptest! {
         if !coding.is_empty() {
             let is_it = |name: &str| name == coding || (name == "x-gzip" && coding == "gzip");
             let last = |wanted: &dyn Fn(&str) -> bool| {
-                elements.iter().rev().find(|(name, _)| wanted(name)).map(|(_, weight)| weight.as_str())
+                let last = elements.iter().rev().find(|(name, _)| wanted(name));
+                last.map(|(_, weight)| weight.as_str())
             };
             let weight = last(&is_it).or_else(|| last(&|name| name == "*"));
-            let refused = |weight: &str| weight.starts_with(";q=0") && !weight.contains(['1','2','3','4','5','6','7','8','9']);
+            let is_digit = |digit: char| ('1'..='9').contains(&digit);
+            let refused = |weight: &str| weight.starts_with(";q=0") && !weight.contains(is_digit);
             prop_assert!(weight.is_some_and(|weight| !refused(weight)), "{} for {:?}", coding, list);
         }
     }
@@ -516,6 +539,7 @@ proptest! {
 #[test]
 fn answers_of_others_are_found_in_the_response() {
     // An answer without a type is nobody's to judge.
-    let bench = around(&["compress = {}"], |_| Response::new(StatusCode::OK).with_body(page(5_000)));
+    let bench =
+        around(&["compress = {}"], |_| Response::new(StatusCode::OK).with_body(page(5_000)));
     assert_eq!(seen(&bench.call("GET", "/", &[ALL])), (String::new(), String::new()));
 }

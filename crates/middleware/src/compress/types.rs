@@ -139,7 +139,9 @@ impl Types {
         let is_group = |group: &[u8]| starts_with(essence, group);
         let is_suffix = |suffix: &[u8]| {
             let start = essence.len().checked_sub(suffix.len());
-            start.and_then(|start| essence.get(start..)).is_some_and(|s| s.eq_ignore_ascii_case(suffix))
+            start
+                .and_then(|start| essence.get(start..))
+                .is_some_and(|s| s.eq_ignore_ascii_case(suffix))
         };
         let is_exact = |exact: &[u8]| exact.eq_ignore_ascii_case(essence);
         let by_pattern = self.any
