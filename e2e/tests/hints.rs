@@ -1,7 +1,8 @@
 //! What a person at the keyboard is told: every mistake once, at its place, with what to write.
 
+use stead_e2e::process::run;
 use stead_e2e::stead::once;
-use stead_e2e::{Folder, Outcome};
+use stead_e2e::{Folder, Outcome, Running, Stead, binary};
 
 /// A server with one route of these lines.
 fn route(lines: &str) -> String {
@@ -85,4 +86,97 @@ fn a_fallback_that_is_missing_is_a_warning_and_counted() {
 fn a_wrong_name_of_a_header_is_told_once() {
     let outcome = check("path = \"/\"\nheaders = { \"a b\" = \"c\" }\nrespond = \"ok\"");
     assert_eq!(messages(&outcome), ["error: `a b` is not a header name"], "{outcome:?}");
+}
+
+#[test]
+fn a_unix_socket_that_cannot_be_bound_is_an_error_of_check() {
+    let folder = Folder::new();
+    folder.write("file.sock", "precious");
+    let long = "x".repeat(100);
+    for (path, words) in [
+        ("none/x.sock", "the directory of the socket does not exist"),
+        ("file.sock", "is no socket"),
+        (&long, "at most 95 bytes"),
+    ] {
+        let text =
+            route("path = \"/\"\nrespond = \"ok\"").replace("127.0.0.1:0", &format!("unix:{path}"));
+        folder.write("stead.toml", text);
+        let outcome = once(&folder, &["check"]);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains("--> stead.toml:2:11"), "{outcome:?}");
+        assert!(outcome.stderr.contains(words), "{words}: {outcome:?}");
+    }
+}
+
+#[test]
+fn files_speaks_of_what_was_typed() {
+    let folder = Folder::new();
+    folder.write("page.html", "x");
+    for (arguments, words) in [
+        (&["files", ".", "--listen", "abc"][..], "error: --listen abc: "),
+        (&["files", "page.html"], "error: cannot serve page.html: it is no folder"),
+        (&["files", "none"], "error: cannot serve none: "),
+    ] {
+        let outcome = once(&folder, arguments);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.starts_with(words), "{words}: {outcome:?}");
+        assert!(!outcome.stderr.contains("-->"), "nobody wrote that: {outcome:?}");
+    }
+}
+
+#[test]
+fn init_changes_nothing_where_it_cannot_finish() {
+    let folder = Folder::new();
+    folder.write("public", "a file");
+    let outcome = once(&folder, &["init"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(!folder.join("stead.toml").exists(), "{outcome:?}");
+}
+
+#[test]
+fn explain_says_how_to_write_a_path() {
+    let folder = Folder::new();
+    folder.write("stead.toml", route("path = \"/{x}\"\nrespond = \"ok\""));
+    for (url, words) in [
+        ("/gr\u{fc}n", "write `/gr%C3%BCn`"),
+        ("http://a/gr\u{fc}n", "write `/gr%C3%BCn`"),
+        ("foo", "write `/foo`"),
+    ] {
+        let outcome = once(&folder, &["explain", url]);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains(words), "{words}: {outcome:?}");
+    }
+    assert_eq!(once(&folder, &["explain", "/gr%C3%BCn"]).code, Some(0));
+}
+
+#[test]
+fn a_name_that_another_configuration_has_is_told_with_it() {
+    let folder = Folder::new();
+    let text = route("path = \"/\"\nrespond = \"ok\"");
+    let named = format!("[process]\nname = \"same\"\n{text}");
+    let first = Stead::start(&folder, &named);
+    folder.write("other.toml", named);
+    let outcome = once(&folder, &["run", "-c", "other.toml"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let words = "stead.toml runs under the same name as process";
+    assert!(outcome.stderr.contains(words), "{outcome:?}");
+    assert!(outcome.stderr.contains(&first.running.pid().to_string()), "{outcome:?}");
+}
+
+#[test]
+fn what_runs_is_shown_where_nothing_was_named() {
+    let folder = Folder::new();
+    folder.write("site/index.html", "x");
+    let temporary = folder.make("tmp");
+    let mut command = binary::command(["files", "site", "--listen", "127.0.0.1:0"]);
+    command.current_dir(folder.path()).env("TMPDIR", &temporary).env("XDG_RUNTIME_DIR", &temporary);
+    let mut running = Running::spawn(&mut command);
+    running.wait_for("ready in ").unwrap();
+    let said = running.stderr();
+    let socket = said.split("admin socket ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    let mut status = binary::command(["status"]);
+    status.current_dir(folder.path()).env("TMPDIR", &temporary).env("XDG_RUNTIME_DIR", &temporary);
+    let outcome = run(&mut status);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains(&format!("--socket {socket}   ")), "{socket}: {outcome:?}");
 }

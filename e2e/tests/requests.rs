@@ -229,3 +229,30 @@ fn security_35_what_is_too_large_has_its_status() {
     let answer = exchange(stead.port("web"), format!("{limits}{}", "x".repeat(1024)));
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
+
+#[test]
+fn a_body_that_nobody_reads_and_that_breaks_a_limit_is_counted() {
+    let folder = Folder::new();
+    let config = r#"[log]
+access = "off"
+[server.web]
+listen = ["127.0.0.1:0"]
+limits = { body = "1KiB" }
+timeouts = { body_idle = "200ms" }
+[[server.web.route]]
+path = "/"
+respond = "answered"
+"#;
+    let stead = Stead::start(&folder, config);
+    let chunk = format!("7d0\r\n{}\r\n0\r\n\r\n", "x".repeat(2000));
+    let large = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
+    let stopped = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc".to_owned();
+    for (request, reason) in [(large, "body_too_large"), (stopped, "body_idle_timeout")] {
+        let mut connection = stead.connect("web");
+        connection.send(request);
+        assert_eq!(connection.answer("POST").status, 200, "{reason}");
+        assert!(connection.rest().is_empty(), "closed: {reason}");
+        assert_eq!(stead.outcome(reason), 1, "{reason}");
+    }
+    assert_eq!(stead.outcome("ok"), 2);
+}

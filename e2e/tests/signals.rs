@@ -187,7 +187,7 @@ fn stop_drains_and_stop_now_does_not() {
         let folder = folder();
         let mut stead = Stead::start(&folder, CONFIG);
         let mut download = slow_download(&stead);
-        let outcome = stead.ask(arguments);
+        let outcome = stead.ask(&[arguments, &["--no-wait"]].concat());
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "stopping\n"), "{outcome:?}");
         if finishes {
             stead.running.wait_for("draining").unwrap();
@@ -198,6 +198,64 @@ fn stop_drains_and_stop_now_does_not() {
         assert!(download.take(LARGE).is_err(), "{arguments:?}");
         assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
     }
+}
+
+#[test]
+fn stop_waits_until_the_process_has_ended() {
+    let folder = folder();
+    let mut stead = Stead::start(&folder, CONFIG);
+    let mut download = slow_download(&stead);
+    let mut command = binary::command(["stop", "--socket"]);
+    let mut stop = stead_e2e::Running::spawn(command.arg(stead.admin_socket()));
+    stop.wait_for("waiting for 1 request, 25 s at most").unwrap();
+    assert!(!stop.has_ended(), "a request is in flight");
+    assert_eq!(download.take(LARGE).unwrap().len(), LARGE);
+    let outcome = stop.wait();
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "stopped\n"), "{outcome:?}");
+    // The next one finds everything free, and nothing lies about.
+    assert!(stead.running.has_ended());
+    assert_eq!(fs::read_dir(runtime_in(&folder)).unwrap().count(), 0);
+}
+
+#[test]
+fn an_upgrade_that_cannot_be_had_stops_nothing() {
+    let folder = folder();
+    let mut stead = Stead::start(&folder, CONFIG);
+    stead.running.signal(Signal::USR2);
+    stead.running.wait_for("SIGUSR2: this version cannot upgrade").unwrap();
+    assert_eq!(stead.fetch("web", "/").status, 200);
+    assert_eq!(stead.stop().code, Some(0));
+}
+
+#[test]
+fn root_finds_what_runs_as_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        println!("only root can start a process as another user");
+        return;
+    }
+    let folder = folder();
+    let config =
+        folder.write("stead.toml", CONFIG.replace("access = { file = \"access.log\" }", ""));
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let temporary = folder.make("tmp");
+    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o1777)).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.arg(binary::stead()).args(["run", "-c"]).arg(&config);
+    binary::clear_environment(&mut command);
+    let mut running = stead_e2e::Running::spawn(command.env("TMPDIR", &temporary));
+    running.wait_for("ready in ").unwrap();
+    let ask = |words: &[&str]| {
+        let mut command = binary::command(words);
+        run(command.env("TMPDIR", &temporary).arg("-c").arg(&config))
+    };
+    let status = ask(&["status"]);
+    assert_eq!(status.code, Some(0), "{status:?}");
+    assert!(status.stdout.contains(&format!("pid {}", running.pid())), "{status:?}");
+    let stopped = ask(&["stop"]);
+    assert_eq!((stopped.code, stopped.stdout.as_str()), (Some(0), "stopped\n"), "{stopped:?}");
+    assert_eq!(running.wait().code, Some(0));
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "its directory is removed");
 }
 
 #[test]

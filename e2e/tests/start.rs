@@ -63,10 +63,10 @@ fn all_addresses_that_cannot_be_had_are_told_at_once() {
     let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [one, two] = held.each_ref().map(|held| held.local_addr().unwrap().port());
     let folder = Folder::new();
-    folder.write("taken.sock", "a plain file");
+    let live = UnixListener::bind(folder.join("taken.sock")).unwrap();
     let mut config = fixed(&format!("127.0.0.1:{one}"), "one");
     config += &fixed(&format!("127.0.0.1:{two}"), "two").replace("web", "api");
-    // An address for documents (RFC 5737), which no machine has; and a path that is no socket.
+    // An address for documents (RFC 5737), which no machine has; and a socket that answers.
     config += &fixed("192.0.2.1:0", "three").replace("web", "far");
     config += &fixed("unix:taken.sock", "four").replace("web", "path");
     folder.write("stead.toml", config);
@@ -82,7 +82,9 @@ fn all_addresses_that_cannot_be_had_are_told_at_once() {
     ] {
         assert!(outcome.stderr.contains(&part), "{part}: {outcome:?}");
     }
-    assert_eq!(folder.read("taken.sock"), "a plain file");
+    let own = format!(" (pid {})", std::process::id());
+    assert_eq!(outcome.stderr.matches(&own).count(), 3, "the holder is named: {outcome:?}");
+    drop(live);
 }
 
 #[test]
@@ -111,11 +113,13 @@ fn the_banner_says_what_runs_where() {
     assert!(lines[0].starts_with(&first), "{stderr}");
     assert!(lines[0].ends_with(" connections (descriptors)"), "{stderr}");
     let port = stead.port("web");
-    assert_eq!(lines[1], format!("web        http://localhost:{port}   2 routes"));
+    assert_eq!(lines[1], format!("web        http://127.0.0.1:{port}   2 routes"));
     let socket = folder.join("own.sock");
     assert_eq!(lines[2], format!("internal   unix:{}   1 route", socket.display()));
-    let ready = lines[3].strip_prefix("ready in ").and_then(|rest| rest.strip_suffix(" ms"));
-    assert!(ready.is_some_and(|number| number.parse::<u64>().is_ok()), "{stderr}");
+    let ready = lines[3].strip_prefix("ready in ").and_then(|rest| rest.split_once(" ms, "));
+    let (ready, admin) = ready.unwrap();
+    assert!(ready.parse::<u64>().is_ok(), "{stderr}");
+    assert_eq!(admin, format!("admin socket {}", stead.admin_socket().display()));
     assert_eq!(lines.len(), 4, "{stderr}");
     assert_eq!(stead.running.stdout(), "", "banner and log go to stderr");
     let warning = "warning: running as root";
@@ -196,10 +200,11 @@ fn a_live_unix_socket_and_a_plain_file_are_refused() {
     let folder = Folder::new();
     let live = UnixListener::bind(folder.join("live.sock")).unwrap();
     folder.write("file.sock", "precious");
-    for (path, reason) in [("live.sock", "in use"), ("file.sock", "no socket")] {
+    // What is no socket is seen by a look already.
+    for (path, reason, code) in [("live.sock", "in use", 1), ("file.sock", "no socket", 2)] {
         folder.write("stead.toml", fixed(&format!("unix:{path}"), "no"));
         let outcome = once(&folder, &["run"]);
-        assert_eq!(outcome.code, Some(1), "{path}: {outcome:?}");
+        assert_eq!(outcome.code, Some(code), "{path}: {outcome:?}");
         assert!(outcome.stderr.contains(reason), "{path}: {outcome:?}");
         assert!(outcome.stderr.contains(path), "{path}: {outcome:?}");
     }
@@ -240,6 +245,7 @@ fn stead_alone_runs_what_is_here_or_prints_help() {
     let outcome = once(&folder, &[]);
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
     assert!(outcome.stdout.contains("Usage: stead"), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("error: no stead.toml here"), "{outcome:?}");
     folder.write("stead.toml", fixed("127.0.0.1:0", "bare"));
     let mut command = binary::command::<&str>([]);
     command.current_dir(folder.path());
@@ -260,6 +266,11 @@ fn exit_codes() {
     assert_eq!(wrong_use, Some(2), "{outcome:?}");
     assert_eq!(outcome.stdout, "");
     assert_eq!(code(&["run", "--no-such-option"]).0, Some(2));
+    for command in ["run", "check", "status", "stop"] {
+        let (none, outcome) = code(&[command]);
+        assert_eq!(none, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains("no stead.toml here"), "{outcome:?}");
+    }
     let (missing, outcome) = code(&["run", "-c", "absent.toml"]);
     assert_eq!(missing, Some(2), "{outcome:?}");
     assert!(outcome.stderr.contains("absent.toml"), "{outcome:?}");

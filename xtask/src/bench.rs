@@ -5,10 +5,16 @@
 
 use anyhow::{Result, bail};
 
-use crate::{debian, run, test, workspace};
+use crate::{Usage, debian, run, test, workspace};
 
 /// Runs the command with its arguments, which are those of `stead-bench`.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
+    if arguments.is_empty() {
+        // Asked before minutes of building.
+        return Err(Usage::error(
+            "`bench` takes what to measure, such as `http` or `all`, or `help`",
+        ));
+    }
     debian::ensure(debian::BENCHES)?;
     start(arguments)
 }

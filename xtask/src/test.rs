@@ -136,7 +136,13 @@ fn summary(outcomes: &[Outcome], offline: bool) -> Result<()> {
     if offline {
         println!("offline: the end-to-end tests, which need other programs, were not run");
     }
-    if outcomes.iter().all(|outcome| outcome.success) { Ok(()) } else { bail!("tests failed") }
+    if !outcomes.iter().all(|outcome| outcome.success) {
+        bail!("tests failed");
+    }
+    if outcomes.iter().all(|outcome| outcome.counts == Counts::default()) {
+        bail!("no test ran: none has a name with what stands after `--`");
+    }
+    Ok(())
 }
 
 const E2E: &str = "stead-e2e";
@@ -153,6 +159,18 @@ mod tests {
         counts
             .add("test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out");
         assert_eq!(counts, Counts { passed: 5, failed: 4, ignored: 1 });
+    }
+
+    #[test]
+    fn a_run_without_a_test_is_no_success() {
+        let outcome = |passed| Outcome {
+            what: "unit",
+            success: true,
+            counts: Counts { passed, ..Counts::default() },
+            time: Duration::ZERO,
+        };
+        assert!(summary(&[outcome(0), outcome(0)], false).is_err());
+        assert!(summary(&[outcome(0), outcome(1)], false).is_ok());
     }
 
     #[test]

@@ -1,15 +1,17 @@
-//! `stead status` and `stead stop`: requests on the admin socket of a running Stead.
+//! `stead status`, and how a running Stead is found and asked: requests on its admin socket.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use serde_json::Value;
+use stead::Runtime;
 
-use crate::SocketArgs;
 use crate::check::counted;
 use crate::locate::locate;
 use crate::output::print;
+use crate::{Misuse, SocketArgs};
 
 pub(crate) fn status(args: &SocketArgs, json: bool) -> anyhow::Result<ExitCode> {
     let socket = socket(args)?;
@@ -24,33 +26,70 @@ pub(crate) fn status(args: &SocketArgs, json: bool) -> anyhow::Result<ExitCode> 
     Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-pub(crate) fn stop(args: &SocketArgs, now: bool) -> anyhow::Result<ExitCode> {
-    let socket = socket(args)?;
-    let path = if now { "/stop?now" } else { "/stop" };
-    let (status, _) = call(&socket, "POST", path)?;
-    anyhow::ensure!(status == 202, "{} answered {status}", socket.display());
-    print("stopping")?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The socket that was named, or the one of the configuration, which may have errors by now.
-fn socket(args: &SocketArgs) -> anyhow::Result<PathBuf> {
+/// The socket that was named, or the one of the configuration, which may have errors by now. Root
+/// finds that of a configuration which runs as another user, too.
+pub(crate) fn socket(args: &SocketArgs) -> anyhow::Result<PathBuf> {
     if let Some(socket) = &args.socket {
         return Ok(socket.clone());
     }
-    let path = locate(&args.config)?;
-    Ok(stead::Runtime::of(&stead::check(&path), &path).socket())
+    let path = locate(&args.config).map_err(|error| match running("") {
+        others if others.is_empty() => error,
+        others => Misuse::error(format!("{error}{others}")),
+    })?;
+    let checked = stead::check(&path);
+    let own = Runtime::of(&checked, &path).socket();
+    if answers(&own) || !rustix::process::geteuid().is_root() {
+        return Ok(own);
+    }
+    let others = Runtime::of_other_users(&checked, &path).into_iter().map(|place| place.socket());
+    let others: Vec<PathBuf> = others.filter(|socket| answers(socket)).collect();
+    match others.as_slice() {
+        [] => Ok(own),
+        [one] => Ok(one.clone()),
+        several => {
+            let names: Vec<String> =
+                several.iter().map(|socket| format!("--socket {}", socket.display())).collect();
+            Err(Misuse::error(format!("several users run it: write one of {}", names.join(", "))))
+        }
+    }
 }
 
-fn call(socket: &Path, method: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
-    stead::admin_request(socket, method, path)
-        .with_context(|| format!("no Stead of this configuration answers on {}", socket.display()))
+fn answers(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
+}
+
+pub(crate) fn call(socket: &Path, method: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
+    stead::admin_request(socket, method, path).with_context(|| {
+        let shown = socket.display();
+        format!("no Stead of this configuration answers on {shown}{}", running(&shown.to_string()))
+    })
+}
+
+/// What else runs and could have been meant, with what to write.
+fn running(but: &str) -> String {
+    let mut found = String::new();
+    for socket in Runtime::sockets().iter().take(RUNNING_SHOWN_MAX) {
+        let shown = socket.display().to_string();
+        let Ok((200, body)) = stead::admin_request(socket, "GET", "/status") else { continue };
+        let status: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if shown != but {
+            let configuration = text(&status["configuration"]);
+            found.extend(["\n  runs: --socket ", &shown, "   ", &configuration]);
+        }
+    }
+    found
+}
+
+/// Looked at where the one that is meant is not found.
+const RUNNING_SHOWN_MAX: usize = 20;
+
+/// Names and paths may hold what moves a terminal's cursor.
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().replace(char::is_control, "?")
 }
 
 /// The status as people read it.
 fn shown(status: &Value) -> String {
-    // Names and paths may hold what moves a terminal's cursor.
-    let text = |value: &Value| value.as_str().unwrap_or_default().replace(char::is_control, "?");
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let mut lines = vec![format!(
         "stead {}   {}   pid {}   up {} s   {}",

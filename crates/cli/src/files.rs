@@ -6,7 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use stead_config::Files;
+use stead::Checked;
+use stead_config::{Diagnostic, Files, Severity};
+
+use crate::Misuse;
 
 #[derive(Args)]
 pub(crate) struct FilesArgs {
@@ -22,14 +25,36 @@ pub(crate) struct FilesArgs {
 }
 
 pub(crate) fn files(args: &FilesArgs) -> anyhow::Result<ExitCode> {
+    let shown = args.directory.display();
     let directory = std::fs::canonicalize(&args.directory)
-        .with_context(|| format!("cannot serve {}", args.directory.display()))?;
+        .map_err(|error| Misuse::error(format!("cannot serve {shown}: {error}")))?;
+    if !directory.is_dir() {
+        return Err(Misuse::error(format!("cannot serve {shown}: it is no folder")));
+    }
     let text = configuration(&directory, &args.listen, args.listing)?;
     // The made-up file's name decides where the admin socket is: one for each folder and address.
     let path = directory.join(format!("stead files {}", args.listen));
     let checked = stead::check_files(&path, &Text(text), &|_| None);
+    if let Some(wrong) = checked.diagnostics.iter().find(|wrong| wrong.severity == Severity::Error)
+    {
+        return Err(Misuse::error(in_words_of_the_caller(wrong, &checked, args)));
+    }
     crate::run::serve(checked, &path, &directory.display().to_string())
 }
+
+/// An error of the made-up configuration, said of what stands on the command line.
+fn in_words_of_the_caller(wrong: &Diagnostic, checked: &Checked, args: &FilesArgs) -> String {
+    let line = wrong.span.map(|span| checked.sources.position(span.file, span.start).line);
+    let about = match line {
+        Some(LISTEN_LINE) => format!("--listen {}", args.listen),
+        _ => args.directory.display().to_string(),
+    };
+    let help = wrong.help.as_deref().map_or(String::new(), |help| format!("; {help}"));
+    format!("{about}: {}{help}", wrong.message)
+}
+
+/// The line of the made-up configuration that says where to listen.
+const LISTEN_LINE: usize = 2;
 
 /// The configuration that serves the folder. Strings are JSON strings, which TOML reads too.
 fn configuration(directory: &Path, listen: &str, listing: bool) -> anyhow::Result<String> {

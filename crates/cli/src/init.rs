@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -12,6 +13,11 @@ const CONFIGURATION: &str = include_str!("init/stead.toml");
 const PAGE: &str = include_str!("init/index.html");
 
 pub(crate) fn init() -> anyhow::Result<ExitCode> {
+    let is_in_the_way =
+        |path: &str| fs::symlink_metadata(path).is_ok() && !Path::new(path).is_dir();
+    if is_in_the_way("public") {
+        anyhow::bail!("public exists and is no folder; nothing was changed");
+    }
     match create("stead.toml", CONFIGURATION) {
         Ok(()) => print("wrote stead.toml")?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::ConfigArgs;
+use crate::{ConfigArgs, Misuse};
 
 const HERE: &str = "stead.toml";
 const SYSTEM: &str = "/etc/stead/stead.toml";
@@ -21,16 +21,19 @@ pub(crate) fn locate(args: &ConfigArgs) -> anyhow::Result<PathBuf> {
         let user = rustix::process::getuid();
         let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse::<u32>().ok());
         let is_trusted = facts.uid() == 0 || Some(facts.uid()) == caller;
-        anyhow::ensure!(
-            !user.is_root() || is_trusted,
-            "{HERE} here belongs to another user; name it with `-c {HERE}` to run it as root"
-        );
+        if user.is_root() && !is_trusted {
+            let what = format!("{HERE} here belongs to another user");
+            return Err(Misuse::error(format!(
+                "{what}; name it with `-c {HERE}` to run it as root"
+            )));
+        }
         return Ok(here.to_owned());
     }
     let system = Path::new(SYSTEM);
-    anyhow::ensure!(
-        system.exists(),
-        "no {HERE} here and no {SYSTEM}: write one with `stead init`, or name one with `-c FILE`"
-    );
+    if !system.exists() {
+        return Err(Misuse::error(format!(
+            "no {HERE} here and no {SYSTEM}: write one with `stead init`, or name one with `-c FILE`"
+        )));
+    }
     Ok(system.to_owned())
 }

@@ -14,6 +14,7 @@ mod locate;
 mod output;
 mod reference;
 mod run;
+mod stop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -84,10 +85,13 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Stop a running Stead: requests in flight finish.
+    /// Stop a running Stead and wait for its end: requests in flight finish.
     Stop {
         #[command(flatten)]
         socket: SocketArgs,
+        /// Do not wait until the process has ended.
+        #[arg(long)]
+        no_wait: bool,
         /// Do not wait for requests in flight.
         #[arg(long)]
         now: bool,
@@ -117,7 +121,7 @@ fn main() -> ExitCode {
         Some(Command::Schema) => reference::schema(),
         Some(Command::Init) => init::init(),
         Some(Command::Status { socket, json }) => admin::status(&socket, json),
-        Some(Command::Stop { socket, now }) => admin::stop(&socket, now),
+        Some(Command::Stop { socket, now, no_wait }) => stop::stop(&socket, now, no_wait),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::GenReference { directory }) => reference::write(&directory),
     };
@@ -126,9 +130,27 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         output::tell(format_args!("error: {error:#}"));
-        ExitCode::FAILURE
+        if error.is::<Misuse>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
     })
 }
+
+/// Something that the caller has to write otherwise.
+#[derive(Debug)]
+struct Misuse(String);
+
+impl Misuse {
+    fn error(message: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self(message.into()))
+    }
+}
+
+impl std::fmt::Display for Misuse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
 
 fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
@@ -143,6 +165,7 @@ fn bare() -> anyhow::Result<ExitCode> {
     if args.config.is_some() || std::path::Path::new("stead.toml").exists() {
         return run::run(&args);
     }
+    output::tell("error: no stead.toml here: write one with `stead init`\n");
     Cli::command().print_help()?;
     Ok(ExitCode::from(WRONG_USE))
 }

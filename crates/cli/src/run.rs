@@ -44,9 +44,11 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
     raise_descriptor_limit();
     let routes: Vec<usize> =
         configuration.servers.iter().map(|(_, server)| server.route_count()).collect();
+    let place = Runtime::of(&checked, path);
+    let socket = place.socket();
     let options = StartOptions {
         path: path.to_owned(),
-        runtime: Some(Runtime::of(&checked, path)),
+        runtime: Some(place),
         inherited,
         collect: stead_sys::memory::collect_mimalloc,
         is_terminal: std::io::stdout().is_terminal(),
@@ -56,7 +58,8 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
         Err(error) => return Ok(report(&error)),
     };
     banner(&stead, title, &routes);
-    tell(format_args!("ready in {} ms", began.elapsed().as_millis()));
+    let took = began.elapsed().as_millis();
+    tell(format_args!("ready in {took} ms, admin socket {}", socket.display()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(until_stopped(stead))
 }
@@ -117,6 +120,7 @@ async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
     ];
     let mut reopen = listen(SignalKind::user_defined1())?;
     let mut hangup = listen(SignalKind::hangup())?;
+    let mut upgrade = listen(SignalKind::user_defined2())?;
     let mut control = forward(stead.take_control());
     loop {
         tokio::select! {
@@ -124,6 +128,9 @@ async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
             _ = reopen.recv() => stead.reopen_log(),
             _ = hangup.recv() => {
                 tracing::warn!("SIGHUP: this version cannot reload; restart it to apply changes");
+            }
+            _ = upgrade.recv() => {
+                tracing::warn!("SIGUSR2: this version cannot upgrade; restart it for a new binary");
             }
             Some(asked) = control.recv() => match asked {
                 Control::Stop => break,
@@ -141,7 +148,7 @@ async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
             stead_base::format_duration(before)
         )),
     }
-    let cutter = stead.cutter();
+    let (cutter, leftovers) = (stead.cutter(), stead.leftovers());
     let mut draining = tokio::task::spawn_blocking(move || stead.stop());
     tokio::select! {
         result = &mut draining => {
@@ -154,6 +161,7 @@ async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
     // What is cut leaves its record; a worker that hangs is not waited for.
     cutter.cut();
     let _ = tokio::time::timeout(CUT_WITHIN, draining).await;
+    leftovers.remove();
     std::process::exit(1)
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::holder::{Holder, holder_of};
+use crate::holder::{Holder, holder_of, holder_of_unix};
 use crate::inherit::Inherited;
 use crate::options::ListenOptions;
 
@@ -28,6 +28,16 @@ pub enum Bind {
     Address(SocketAddr),
     /// A path.
     Unix(PathBuf),
+}
+
+impl Bind {
+    fn port(&self) -> Option<u16> {
+        match self {
+            Self::AnyAddress(port) => Some(*port),
+            Self::Address(address) => Some(address.port()),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Bind {
@@ -95,9 +105,19 @@ impl fmt::Display for AcquireError {
         } else {
             write!(f, "{}", self.source)?;
         }
-        match &self.holder {
-            Some(holder) => write!(f, ", by {holder}"),
-            None => Ok(()),
+        if let Some(holder) = &self.holder {
+            write!(f, ", by {holder}")?;
+        }
+        match self.bind.port() {
+            Some(port @ 1..1024) if self.source.kind() == io::ErrorKind::PermissionDenied => {
+                write!(
+                    f,
+                    "; ports below 1024 are for root and for CAP_NET_BIND_SERVICE (`setcap \
+                     cap_net_bind_service=+ep PATH_OF_STEAD`, or AmbientCapabilities= in a unit), \
+                     or for all after `sysctl net.ipv4.ip_unprivileged_port_start={port}`"
+                )
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -133,13 +153,13 @@ pub fn acquire_with(
     let fresh = Fresh { options, workers };
     let result = inherited.acquire(bind, options, workers).unwrap_or_else(|| fresh.acquire(bind));
     result.map_err(|source| {
-        let wanted = match bind {
-            Bind::AnyAddress(port) => Some((None, *port)),
-            Bind::Address(address) => Some((Some(address.ip()), address.port())),
-            Bind::Unix(_) => None,
-        };
         let in_use = source.kind() == io::ErrorKind::AddrInUse;
-        let holder = wanted.filter(|_| in_use).and_then(|(ip, port)| holder_of(ip, port));
+        let holder = in_use.then(|| match bind {
+            Bind::AnyAddress(port) => holder_of(None, *port),
+            Bind::Address(address) => holder_of(Some(address.ip()), address.port()),
+            Bind::Unix(path) => holder_of_unix(path),
+        });
+        let holder = holder.flatten();
         AcquireError { bind: bind.clone(), source, holder }
     })
 }
@@ -290,6 +310,18 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_needs_a_right_says_which() {
+        let refused = |bind: &str| AcquireError {
+            bind: Bind::Address(bind.parse().expect("address")),
+            source: io::ErrorKind::PermissionDenied.into(),
+            holder: None,
+        };
+        let message = refused("127.0.0.1:80").to_string();
+        assert!(message.ends_with("ip_unprivileged_port_start=80`"), "{message}");
+        assert!(!refused("127.0.0.1:8080").to_string().contains("sysctl"));
+    }
+
+    #[test]
     fn any_address_serves_both_families() {
         let acquired = acquire(&Bind::AnyAddress(0), 1).expect("a free port");
         let Listening::Tcp(address) = acquired.listening else { panic!("TCP expected") };
@@ -306,7 +338,9 @@ mod tests {
         let bind = Bind::Unix(path.clone());
         drop(acquire(&bind, 2).expect("first"));
         let second = acquire(&bind, 1).expect("the first is stale");
-        assert_eq!(acquire(&bind, 1).err().expect("alive").source.kind(), io::ErrorKind::AddrInUse);
+        let alive = acquire(&bind, 1).err().expect("alive");
+        assert_eq!(alive.source.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(alive.holder.map(|holder| holder.pid), Some(std::process::id()));
         second.listening.release();
         assert!(!path.exists());
         fs::write(&path, b"precious").expect("write");

@@ -5,6 +5,8 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
+use socket2::{Domain, SockAddr, Socket, Type};
+
 /// A process that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -33,6 +35,21 @@ pub fn holder_of(ip: Option<IpAddr>, port: u16) -> Option<Holder> {
             .and_then(|rest| rest.strip_suffix(']'))
             .is_some_and(|inode| inodes.iter().any(|known| known == inode))
     })
+}
+
+/// The process that listens on a unix socket, if it answers.
+pub(crate) fn holder_of_unix(path: &Path) -> Option<Holder> {
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None).ok()?;
+    // A full queue must not keep us waiting.
+    probe.set_nonblocking(true).ok()?;
+    probe.connect(&SockAddr::unix(path).ok()?).ok()?;
+    let pid = rustix::net::sockopt::socket_peercred(&probe).ok()?.pid;
+    let pid = u32::try_from(pid.as_raw_nonzero().get()).ok()?;
+    Some(Holder { pid, name: name_of(&Path::new("/proc").join(pid.to_string())) })
+}
+
+fn name_of(process: &Path) -> String {
+    read(&process.join("comm")).unwrap_or_default().trim_end().to_owned()
 }
 
 /// Lines look like `0: 0100007F:1F90 00000000:0000 0A ... inode`; state 0A listens.
@@ -73,8 +90,7 @@ fn find_process(is_ours: impl Fn(&str) -> bool) -> Option<Holder> {
             .filter_map(|entry| fs::read_link(entry.path()).ok())
             .any(|link| is_ours(&link.to_string_lossy()));
         if holds {
-            let name = read(&process.path().join("comm")).unwrap_or_default();
-            return Some(Holder { pid, name: name.trim_end().to_owned() });
+            return Some(Holder { pid, name: name_of(&process.path()) });
         }
     }
     None

@@ -530,7 +530,18 @@ impl Connection {
             self.state.outcome(self.server, reason);
             return After::Cut;
         }
-        if receiver.discard(wire).await { After::Next } else { After::Linger }
+        match receiver.discard(wire).await {
+            Ok(true) => After::Next,
+            Ok(false) => After::Linger,
+            Err(reason) => {
+                // The answer has its record; why the connection ends is counted beside it. That a
+                // peer went away is no outcome of its own.
+                if !matches!(reason, Reason::ClientClosed | Reason::BodyTruncated) {
+                    self.state.outcome(self.server, reason);
+                }
+                After::Linger
+            }
+        }
     }
 
     fn set_active(&mut self, is_active: bool) {

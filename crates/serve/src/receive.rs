@@ -191,19 +191,20 @@ impl Receiver {
     }
 
     /// After the answer: reads away what nobody read. Whether the connection can be kept.
-    pub(crate) async fn discard(&mut self, wire: &mut Wire) -> bool {
+    ///
+    /// # Errors
+    /// The body stopped, trickled, broke a rule or exceeded its limit.
+    pub(crate) async fn discard(&mut self, wire: &mut Wire) -> Result<bool, Reason> {
         if self.is_complete || self.must_close() {
-            return !self.must_close();
+            return Ok(!self.must_close());
         }
         let limit = self.bytes + DISCARD_MAX;
         while self.bytes <= limit {
-            match poll_fn(|context| self.poll_frame(wire, context)).await {
-                Ok(Some(_)) => {}
-                Ok(None) => return true,
-                Err(_) => return false,
+            if poll_fn(|context| self.poll_frame(wire, context)).await?.is_none() {
+                return Ok(true);
             }
         }
-        false
+        Ok(false)
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) struct Bound {
     pub(crate) server: usize,
     pub(crate) acquired: Acquired,
     pub(crate) options: ListenOptions,
+    /// Whether every address that `localhost` stands for is bound.
+    pub(crate) is_localhost: bool,
 }
 
 /// What stands in the way of listening.
@@ -51,7 +53,8 @@ pub(crate) fn bind_all(
             let options = options(listen);
             match bind_one(&listen.address.value, &options, workers, &mut inherited) {
                 Ok(acquired) => {
-                    let of_server = |acquired| Bound { server, acquired, options };
+                    let is_localhost = is_localhost(&listen.address.value, &acquired);
+                    let of_server = |acquired| Bound { server, acquired, options, is_localhost };
                     bound.extend(acquired.into_iter().map(of_server));
                 }
                 Err(source) => {
@@ -83,6 +86,25 @@ fn short_queue(wanted: Option<u32>, most: Option<u32>) -> Option<String> {
              `sysctl net.core.somaxconn={wanted}`, or write `backlog = {most}`"
         )
     })
+}
+
+/// Whether what was bound is all of `localhost`; IPv4 alone is, where IPv6 is missing.
+fn is_localhost(address: &Address, acquired: &[Acquired]) -> bool {
+    match address {
+        Address::Tcp { host: Host::Localhost, .. } => true,
+        Address::Tcp { host: Host::Any, .. } => {
+            let is_both = |one: &Acquired| match one.listening {
+                Listening::Tcp(address) => address.is_ipv6() || !has_ipv6(),
+                Listening::Unix { .. } => false,
+            };
+            acquired.iter().all(is_both)
+        }
+        _ => false,
+    }
+}
+
+fn has_ipv6() -> bool {
+    std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 fn options(listen: &Listen) -> ListenOptions {

@@ -1,9 +1,13 @@
 //! From a configuration's path to what would run, or to everything that is wrong.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use stead_config::{Configuration, Diagnostics, Disk, Document, Environment, Files, Sources, load};
+use stead_config::{
+    Address, Configuration, Diagnostic, Diagnostics, Disk, Document, Environment, Files, Sources,
+    Span, load,
+};
 use stead_core::Process;
 
 use crate::compile::{Compiled, compile};
@@ -51,6 +55,12 @@ pub fn check_files(path: &Path, files: &dyn Files, environment: &Environment<'_>
             }
             Err(errors) => diagnostics.append_new(errors),
         }
+        for listen in configuration.servers.iter().flat_map(|(_, server)| &server.listen) {
+            if let Address::Unix(path) = &listen.address.value {
+                let wrong = socket_path(path, listen.address.span);
+                diagnostics.append_new(wrong.map_or_else(Diagnostics::new, Diagnostics::from));
+            }
+        }
         diagnostics.sort();
     }
     let compiled = compiled.filter(|_| !diagnostics.has_errors());
@@ -63,6 +73,28 @@ pub fn check_files(path: &Path, files: &dyn Files, environment: &Environment<'_>
         diagnostics,
     }
 }
+
+/// What would keep a unix socket from being bound, as far as looking tells.
+fn socket_path(path: &Path, span: Span) -> Option<Diagnostic> {
+    let shown = path.display();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let (message, help) = if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+        let message =
+            format!("the path of a unix socket has at most {SOCKET_PATH_BYTES_MAX} bytes");
+        (message, "write a shorter one")
+    } else if parent.is_some_and(|parent| !parent.is_dir()) {
+        let message = format!("the directory of the socket does not exist: {shown}");
+        (message, "create it, or write a path in one that exists")
+    } else if path.symlink_metadata().is_ok_and(|found| !found.file_type().is_socket()) {
+        (format!("the path exists and is no socket: {shown}"), "write another path, or remove it")
+    } else {
+        return None;
+    };
+    Some(Diagnostic::error(span, message).help(help))
+}
+
+/// `sun_path` of unix(7) has 108 bytes with the zero; a socket is bound under a longer name first.
+const SOCKET_PATH_BYTES_MAX: usize = 107 - ".4194304.new".len();
 
 fn instance_name(configuration: Option<&Configuration>) -> Option<String> {
     configuration.and_then(|known| known.process.name.as_ref()).map(|name| name.value.clone())

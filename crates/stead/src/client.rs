@@ -1,6 +1,7 @@
 //! One request on the admin socket of a running Stead, by our own engine.
 
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -20,9 +21,10 @@ const LIMITS: HeadLimits =
 /// Nobody listens there, or the answer broke off or is no HTTP.
 pub fn admin_request(socket: &Path, method: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = UnixStream::connect(socket)?;
-    // SECURITY: whoever else made a socket of this name is not asked.
+    // SECURITY: whoever else made a socket of this name is not asked; root asks whom it names.
     let peer = rustix::net::sockopt::socket_peercred(&stream)?.uid;
-    if !peer.is_root() && peer != rustix::process::geteuid() {
+    let own = rustix::process::geteuid();
+    if !own.is_root() && !peer.is_root() && peer != own {
         let why = "the socket belongs to another user";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
@@ -32,6 +34,19 @@ pub fn admin_request(socket: &Path, method: &str, path: &str) -> io::Result<(u16
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
     let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
     parse(&bytes, &method)
+}
+
+/// The process behind an admin socket: it becomes readable when that process has ended. `None`
+/// where the system cannot tell, as across containers.
+///
+/// # Errors
+/// Nobody listens there.
+pub fn admin_process(socket: &Path) -> io::Result<Option<(u32, OwnedFd)>> {
+    let stream = UnixStream::connect(socket)?;
+    let pid = rustix::net::sockopt::socket_peercred(&stream)?.pid;
+    let opened = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
+    let pid = u32::try_from(pid.as_raw_nonzero().get()).ok();
+    Ok(pid.zip(opened.ok()))
 }
 
 fn parse(mut bytes: &[u8], method: &Method) -> io::Result<(u16, Vec<u8>)> {

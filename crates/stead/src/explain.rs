@@ -81,6 +81,12 @@ fn sample(question: &Question) -> Result<Sample, String> {
         },
         None => (None, question.url.clone()),
     };
+    if after_scheme.is_none() && !target.starts_with(['/', '?', '*']) {
+        return Err(format!("a path begins with `/`: write `/{target}`, or `http://host/path`"));
+    }
+    if !target.is_ascii() {
+        return Err(format!("a path is ASCII: write `{}`", percent_encoded(&target)));
+    }
     let target = if target.starts_with('?') { format!("/{target}") } else { target };
     let target = target.split('#').next().unwrap_or_default();
     let given = question.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
@@ -103,6 +109,15 @@ fn sample(question: &Question) -> Result<Sample, String> {
         query: head.query().map(lossy),
         headers: question.headers.clone(),
     })
+}
+
+/// A text with what is beyond ASCII escaped, as a client sends it.
+fn percent_encoded(text: &str) -> String {
+    let escaped = |byte: u8| match byte {
+        0..0x80 => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escaped).collect()
 }
 
 fn of_server(

@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
+use stead_net::Listening;
 
 use crate::check::Checked;
 
@@ -15,6 +16,53 @@ use crate::check::Checked;
 #[derive(Clone, Debug)]
 pub struct Runtime {
     directory: PathBuf,
+    /// Made and removed by whoever started us.
+    is_given: bool,
+}
+
+/// The lock, held until it is dropped; then it is removed, with the directory if that is ours.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+    path: PathBuf,
+    directory: Option<PathBuf>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        remove_lock(&self.path, self.directory.as_deref());
+    }
+}
+
+/// Paths that an end at once would leave behind.
+#[derive(Clone, Debug)]
+pub struct Leftovers {
+    listening: Vec<Listening>,
+    lock: Option<(PathBuf, Option<PathBuf>)>,
+}
+
+impl Leftovers {
+    pub(crate) fn new(listening: Vec<Listening>, lock: Option<&Lock>) -> Self {
+        let lock = lock.map(|lock| (lock.path.clone(), lock.directory.clone()));
+        Self { listening, lock }
+    }
+
+    /// Removes them; the process must end next.
+    pub fn remove(&self) {
+        self.listening.iter().for_each(Listening::release);
+        if let Some((lock, directory)) = &self.lock {
+            remove_lock(lock, directory.as_deref());
+        }
+    }
+}
+
+/// Called while the lock is held, so that nobody else's is removed.
+fn remove_lock(path: &Path, directory: Option<&Path>) {
+    // Gone already is as good; a directory in which somebody put something stays.
+    let _ = fs::remove_file(path);
+    if let Some(directory) = directory {
+        let _ = fs::remove_dir(directory);
+    }
 }
 
 /// Why the runtime directory could not be used.
@@ -24,6 +72,17 @@ pub enum RuntimeError {
     #[error("this configuration runs already{}: stop it first with `stead stop`", by(*.pid))]
     Taken {
         /// Its process id, where it left one.
+        pid: Option<u32>,
+    },
+    /// Another configuration of the same name runs.
+    #[error(
+        "{} runs under the same name{}: give one of them another `process.name`",
+        .configuration.display(), by(*.pid)
+    )]
+    NameTaken {
+        /// Its path.
+        configuration: PathBuf,
+        /// Its process id.
         pid: Option<u32>,
     },
     /// The directory belongs to somebody else: what is in it could be a trap.
@@ -51,7 +110,29 @@ impl Runtime {
     /// root, else `$XDG_RUNTIME_DIR/stead/NAME`, else `stead-UID-NAME` in the temporary directory.
     pub fn of(checked: &Checked, path: &Path) -> Self {
         let name = checked.name.clone().unwrap_or_else(|| default_name(path));
-        Self { directory: directory(&name) }
+        let given = given_directory();
+        Self { is_given: given.is_some(), directory: given.unwrap_or_else(|| directory(&name)) }
+    }
+
+    /// For root: the places of the same configuration as run by another user, who made them.
+    pub fn of_other_users(checked: &Checked, path: &Path) -> Vec<Self> {
+        let name = checked.name.clone().unwrap_or_else(|| default_name(path));
+        let is_named = |place: &Self| {
+            let last = place.directory.file_name().unwrap_or_default().to_string_lossy();
+            last == name
+                || last.strip_prefix("stead-").is_some_and(|rest| {
+                    rest.split_once('-').is_some_and(|(user, rest)| {
+                        rest == name && user.bytes().all(|byte| byte.is_ascii_digit())
+                    })
+                })
+        };
+        places().into_iter().filter(is_named).collect()
+    }
+
+    /// The admin sockets that lie where a Stead of this user keeps them; for root, of any user.
+    pub fn sockets() -> Vec<PathBuf> {
+        let sockets = places().into_iter().map(|place| place.socket());
+        sockets.filter(|socket| socket.exists()).collect()
     }
 
     /// The admin socket.
@@ -63,7 +144,7 @@ impl Runtime {
     ///
     /// # Errors
     /// Another process holds it, or the directory is not ours.
-    pub fn take(&self) -> Result<File, RuntimeError> {
+    pub(crate) fn take(&self, configuration: &Path) -> Result<Lock, RuntimeError> {
         let system = |path: &Path| {
             let path = path.to_owned();
             move |source| RuntimeError::System { path, source }
@@ -78,25 +159,61 @@ impl Runtime {
             return Err(RuntimeError::Shared(self.directory.clone()));
         }
         let path = self.directory.join("lock");
-        let mut lock = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .write(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(NO_FOLLOW)
-            .open(&path)
-            .map_err(system(&path))?;
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut pid = String::new();
-            let read = (&mut lock).take(16).read_to_string(&mut pid);
-            let pid = read.ok().and_then(|_| pid.trim().parse().ok());
-            return Err(RuntimeError::Taken { pid });
+        for _ in 0..LOCK_TRIES {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .read(true)
+                .write(true)
+                .truncate(false)
+                .mode(0o600)
+                .custom_flags(NO_FOLLOW)
+                .open(&path)
+                .map_err(system(&path))?;
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                return Err(taken(&mut file, configuration));
+            }
+            // One that ended meanwhile removed the file that we hold: it locks nothing any more.
+            let held = file.metadata().map_err(system(&path))?.ino();
+            if !fs::symlink_metadata(&path).is_ok_and(|found| found.ino() == held) {
+                make_own(&self.directory).map_err(system(&self.directory))?;
+                continue;
+            }
+            file.set_len(0).map_err(system(&path))?;
+            let known = absolute(configuration);
+            let mut lines = format!("{}\n", std::process::id()).into_bytes();
+            lines.extend_from_slice(known.as_os_str().as_bytes());
+            file.write_all(&lines).map_err(system(&path))?;
+            let directory = (!self.is_given).then(|| self.directory.clone());
+            return Ok(Lock { _file: file, path, directory });
         }
-        lock.set_len(0).map_err(system(&path))?;
-        writeln!(lock, "{}", std::process::id()).map_err(system(&path))?;
-        Ok(lock)
+        Err(RuntimeError::Taken { pid: None })
     }
+}
+
+/// How often a lock is taken that others remove as they end.
+const LOCK_TRIES: usize = 16;
+
+/// Who holds a lock, as far as it says.
+fn taken(lock: &mut File, configuration: &Path) -> RuntimeError {
+    let mut bytes = Vec::new();
+    // A path of the system has at most 4096 bytes.
+    let read = lock.take(8192).read_to_end(&mut bytes);
+    let text = read.ok().map_or(&[][..], |_| &bytes);
+    let (pid, path) = match text.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&text[..end], &text[end + 1..]),
+        None => (text, &[][..]),
+    };
+    let pid = std::str::from_utf8(pid).ok().and_then(|pid| pid.trim().parse().ok());
+    let other = PathBuf::from(std::ffi::OsStr::from_bytes(path));
+    if path.is_empty() || other == absolute(configuration) {
+        RuntimeError::Taken { pid }
+    } else {
+        RuntimeError::NameTaken { configuration: other, pid }
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// A lock that is a symlink would have us write to what it names.
@@ -132,12 +249,15 @@ fn digest(bytes: &[u8]) -> u32 {
     (hash ^ hash >> 32) as u32
 }
 
+/// What `$RUNTIME_DIRECTORY` says.
+fn given_directory() -> Option<PathBuf> {
+    let directories = non_empty("RUNTIME_DIRECTORY")?;
+    // systemd lists several with colons between them; the first is ours.
+    let first = directories.as_encoded_bytes().split(|byte| *byte == b':').next();
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(first.unwrap_or_default())))
+}
+
 fn directory(name: &str) -> PathBuf {
-    if let Some(directories) = non_empty("RUNTIME_DIRECTORY") {
-        // systemd lists several with colons between them; the first is ours.
-        let first = directories.as_encoded_bytes().split(|byte| *byte == b':').next();
-        return PathBuf::from(std::ffi::OsStr::from_bytes(first.unwrap_or_default()));
-    }
     if rustix::process::geteuid().is_root() {
         return Path::new("/run/stead").join(name);
     }
@@ -148,6 +268,42 @@ fn directory(name: &str) -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
     std::env::temp_dir().join(format!("stead-{user}-{name}"))
 }
+
+/// Directories that exist where a Stead of this user, or for root of any user, keeps its socket.
+/// SECURITY: only such as belong to the user that their place is for.
+fn places() -> Vec<Runtime> {
+    let own = rustix::process::geteuid();
+    let temporary = std::env::temp_dir();
+    let mut found = Vec::new();
+    let mut add = |parent: &Path, owner: &dyn Fn(&str) -> Option<u32>| {
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten().take(PLACES_MAX) {
+            let name = entry.file_name();
+            let owner = name.to_str().and_then(owner);
+            let facts = fs::symlink_metadata(entry.path());
+            if facts.is_ok_and(|facts| facts.is_dir() && Some(facts.uid()) == owner) {
+                found.push(Runtime { directory: entry.path(), is_given: false });
+            }
+        }
+    };
+    let of_temporary = |name: &str| -> Option<u32> {
+        let user = name.strip_prefix("stead-")?.split_once('-')?.0.parse().ok()?;
+        (own.is_root() || user == own.as_raw()).then_some(user)
+    };
+    if own.is_root() {
+        add(Path::new("/run/stead"), &|_| Some(0));
+        for user in fs::read_dir("/run/user").into_iter().flatten().flatten().take(PLACES_MAX) {
+            let id = user.file_name().to_str().and_then(|id| id.parse().ok());
+            add(&user.path().join("stead"), &|_| id);
+        }
+    } else if let Some(directory) = non_empty("XDG_RUNTIME_DIR") {
+        add(&Path::new(&directory).join("stead"), &|_| Some(own.as_raw()));
+    }
+    add(&temporary, &of_temporary);
+    found
+}
+
+/// Entries of one directory that are looked at.
+const PLACES_MAX: usize = 10_000;
 
 fn non_empty(variable: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(variable).filter(|value| !value.is_empty())
@@ -169,11 +325,27 @@ mod tests {
     #[test]
     fn a_second_instance_is_refused_with_the_first_ones_pid() {
         let parent = tempfile::tempdir().expect("a directory");
-        let runtime = Runtime { directory: parent.path().join("web") };
-        let first = runtime.take().expect("free");
-        let error = runtime.take().expect_err("taken");
-        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        let runtime = Runtime { directory: parent.path().join("web"), is_given: false };
+        let (mine, other) = (Path::new("/nowhere/a.toml"), Path::new("/nowhere/b.toml"));
+        let first = runtime.take(mine).expect("free");
+        let error = runtime.take(mine).expect_err("taken").to_string();
+        assert!(error.contains("this configuration runs already"), "{error}");
+        assert!(error.contains(&std::process::id().to_string()), "{error}");
+        let error = runtime.take(other).expect_err("taken").to_string();
+        assert!(
+            error.starts_with("/nowhere/a.toml runs under the same name as process"),
+            "{error}"
+        );
         drop(first);
-        runtime.take().expect("free again");
+        assert!(!runtime.directory.exists(), "nothing is left");
+        drop(runtime.take(other).expect("free again"));
+    }
+
+    #[test]
+    fn a_directory_that_was_given_stays() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let runtime = Runtime { directory: parent.path().to_owned(), is_given: true };
+        drop(runtime.take(Path::new("a.toml")).expect("free"));
+        assert!(parent.path().exists() && !parent.path().join("lock").exists());
     }
 }

@@ -1,9 +1,8 @@
 //! A running Stead: everything bound, or all that stood in the way; then served until it drains.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -20,7 +19,7 @@ use crate::admin::{self, Control};
 use crate::bind::{BindError, Bound, bind_all};
 use crate::check::Checked;
 use crate::compile::Compiled;
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{Leftovers, Lock, Runtime, RuntimeError};
 use crate::status::Board;
 
 /// What a start needs beside the configuration.
@@ -96,7 +95,7 @@ pub struct Stead {
     drain: Drain,
     control: Option<Receiver<Control>>,
     /// Held as long as this runs.
-    _lock: Option<File>,
+    lock: Option<Lock>,
 }
 
 impl Stead {
@@ -149,6 +148,11 @@ impl Stead {
         if let Some(log) = &self.log {
             log.reopen();
         }
+    }
+
+    /// What an end that is not waited for would leave behind.
+    pub fn leftovers(&self) -> Leftovers {
+        Leftovers::new(self.listening.clone(), self.lock.as_ref())
     }
 
     /// What ends a drain before its time.
@@ -213,7 +217,7 @@ fn start(
     let (sender, control) = channel();
     let mut lock = None;
     if let Some(runtime) = &options.runtime {
-        lock = Some(runtime.take().map_err(StartError::Runtime)?);
+        lock = Some(runtime.take(&options.path).map_err(StartError::Runtime)?);
         let (listener, listening) = add_admin(runtime, &mut snapshot, &board, sender, workers)?;
         guard.0.push(listening);
         listeners.push(listener);
@@ -237,6 +241,7 @@ fn start(
         records_lost: log.as_ref().map(|log| Arc::clone(log.lost())),
         addresses: addresses.clone(),
         descriptors_max: descriptors_max(),
+        drain: configuration.process.drain.before + configuration.process.drain.request,
         started: stead_sys::clock::now(),
     };
     // INVARIANT: set once, here.
@@ -250,7 +255,7 @@ fn start(
         log,
         drain: configuration.process.drain.clone(),
         control: Some(control),
-        _lock: lock,
+        lock,
     })
 }
 
@@ -282,7 +287,7 @@ fn addresses(snapshot: &Snapshot, bound: &[Bound]) -> Vec<Address> {
         let address = Address {
             server: bound.server,
             name,
-            url: url(&bound.acquired.listening),
+            url: url(bound),
             options: bound.options,
             inherited: bound.acquired.inherited,
         };
@@ -295,21 +300,23 @@ fn addresses(snapshot: &Snapshot, bound: &[Bound]) -> Vec<Address> {
     addresses
 }
 
-fn url(listening: &Listening) -> String {
-    match listening {
+/// An address that leads here and nowhere else: `localhost` only where both of its families do.
+fn url(bound: &Bound) -> String {
+    let literal = |ip: IpAddr, port| format!("http://{}", SocketAddr::new(ip, port));
+    match &bound.acquired.listening {
         Listening::Unix { path, .. } => format!("unix:{}", path.display()),
-        Listening::Tcp(SocketAddr::V4(address)) if !address.ip().is_unspecified() => {
-            if address.ip().is_loopback() && address.ip().octets() == [127, 0, 0, 1] {
-                return format!("http://localhost:{}", address.port());
+        Listening::Tcp(address) if bound.is_localhost => {
+            format!("http://localhost:{}", address.port())
+        }
+        Listening::Tcp(address) => match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => {
+                literal(Ipv4Addr::LOCALHOST.into(), address.port())
             }
-            format!("http://{address}")
-        }
-        Listening::Tcp(SocketAddr::V6(address))
-            if !address.ip().is_unspecified() && !address.ip().is_loopback() =>
-        {
-            format!("http://{address}")
-        }
-        Listening::Tcp(address) => format!("http://localhost:{}", address.port()),
+            IpAddr::V6(ip) if ip.is_unspecified() => {
+                literal(Ipv6Addr::LOCALHOST.into(), address.port())
+            }
+            ip => literal(ip, address.port()),
+        },
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Board {
     pub(crate) records_lost: Option<Arc<Counter>>,
     pub(crate) addresses: Vec<Address>,
     pub(crate) descriptors_max: u64,
+    /// How long the end may take.
+    pub(crate) drain: Duration,
     pub(crate) started: stead_base::Tick,
 }
 
@@ -34,6 +36,7 @@ impl Board {
             "pid": std::process::id(),
             "configuration": self.configuration,
             "phase": phase(self.process.phase()),
+            "drain_max_s": self.drain.as_secs(),
             "uptime_s": (worker.now() - self.started).as_secs(),
             "workers": self.counters.len(),
             "descriptors_max": self.descriptors_max,
