@@ -107,6 +107,11 @@ reasons! {
     TooManyConnections "too_many_connections" 0 Us "limits.connections was reached";
     TooManyConnectionsPerAddress "too_many_connections_per_ip" 0 Client "limits.connections_per_ip was reached";
     DescriptorsExhausted "descriptors_exhausted" 0 Us "the process or the system has no descriptor left to accept with";
+    ClientDenied "client_denied" 403 Client "the client's address is not allowed, or is denied";
+    Unauthorized "unauthorized" 401 Client "the request came without valid credentials";
+    TooManyFailures "too_many_failures" 429 Client "too many wrong credentials came from this address";
+    RateLimited "rate_limited" 429 Client "rate_limit was reached";
+    ConcurrencyLimited "concurrency_limited" 503 Us "concurrency_limit was reached, and its queue was full or took too long";
     Overloaded "overloaded" 503 Us "too much work waits for the disk";
     NotReady "not_ready" 503 Us "the server is starting or draining";
     HandlerError "handler_error" 500 Us "a handler or middleware failed";

@@ -20,6 +20,7 @@ pub mod docs;
 mod document;
 mod expand;
 mod files;
+mod frequency;
 mod full;
 mod json_schema;
 mod kind;
@@ -47,6 +48,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::{Document, FILES_MAX, INCLUDE_DEPTH_MAX};
 pub use expand::Environment;
 pub use files::{Disk, FILE_BYTES_MAX, Files};
+pub use frequency::Frequency;
 pub use full::full;
 pub use json_schema::schema;
 pub use kind::{Kind, KindFacts, Vocabulary};
@@ -56,7 +58,7 @@ pub use model::{
     MiddlewareConfig, MiddlewareRef, Pattern, Process, RouteConfig, ServerConfig, SiteConfig,
     TcpKeepalive, Workers, effective_middleware,
 };
-pub use network::Origin;
+pub use network::{Origin, ProxyHeader, TrustedProxies};
 pub use reference::{Page, reference};
 pub use render::Color;
 pub use scalar::{Map, Off};

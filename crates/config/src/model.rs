@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use crate::{
-    ByteSize, Config, Decoder, Duration, Map, Off, Rate, Schema, Settings, Spanned, TextForm, Value,
+    ByteSize, Config, Decoder, Duration, Map, Off, Rate, Schema, Settings, Spanned, TextForm,
+    TrustedProxies, Value,
 };
 
 mod handler;
@@ -153,6 +154,9 @@ pub struct ServerConfig {
     /// What one peer and all together may take.
     #[config(default)]
     pub limits: stead_base::Limits,
+    /// Proxies in front of the server: what they say of the client's address and scheme counts.
+    #[config(default)]
+    pub trusted_proxies: TrustedProxies,
     /// For every route of the server, outermost first: kinds or names of `[middleware.NAME]`.
     #[config(default = [], with_middleware)]
     pub middleware: Vec<MiddlewareRef>,

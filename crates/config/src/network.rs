@@ -24,6 +24,33 @@ pub enum Origin {
     Network(Network),
 }
 
+/// The proxies in front of a server, whose word counts about the client.
+#[derive(Clone, Debug, PartialEq, Eq, Config)]
+#[config(shorthand = "networks")]
+pub struct TrustedProxies {
+    /// Networks and addresses; `"private"`, `"loopback"`, and `"unix"` for peers that come through a
+    /// unix socket.
+    #[config(default = [])]
+    pub networks: Vec<Origin>,
+    /// The one field in which they name the client. They must set it, or add to it: a client can
+    /// write whatever they let pass.
+    #[config(default = "x-forwarded-for")]
+    pub header: ProxyHeader,
+}
+
+/// The field in which proxies name the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Config)]
+pub enum ProxyHeader {
+    /// A list of addresses, the nearest last; the scheme stands in `X-Forwarded-Proto`.
+    #[config(name = "x-forwarded-for")]
+    XForwardedFor,
+    /// The list of RFC 7239, which tells the scheme too.
+    Forwarded,
+    /// One address; the scheme stands in `X-Forwarded-Proto`.
+    #[config(name = "x-real-ip")]
+    XRealIp,
+}
+
 impl Config for Network {
     fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
         let Content::Text(text) = &value.content else {

@@ -8,7 +8,11 @@
 
 use stead_core::{MiddlewareKind, register};
 
-register! { compress, headers, request_id; MiddlewareKind }
+register! { allow, compress, deny, headers, rate_limit, request_id; MiddlewareKind }
+
+mod gcra;
+mod guests;
+mod lines;
 
 #[cfg(test)]
 mod testing;

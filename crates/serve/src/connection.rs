@@ -338,6 +338,7 @@ impl Connection {
         let head = self.exchange.head();
         let (framing, keep_alive) = (head.framing(), head.keep_alive());
         let mut receiver = Receiver::new(framing, head.expects_continue());
+        server.trusted_proxies.introduce(&mut self.exchange);
         let too_large = exceeds(server, framing);
         let mut routed = if too_large {
             // For the log; that it has no such form is not what is wrong.

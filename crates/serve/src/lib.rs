@@ -10,6 +10,7 @@ mod accept;
 pub mod access_log;
 mod answer;
 mod chain;
+mod client;
 mod connection;
 mod connection_limits;
 mod fleet;
@@ -23,6 +24,7 @@ mod wire;
 mod worker;
 
 pub use chain::{Decision, Verdict, decide};
+pub use client::{ClientField, TrustedProxies};
 pub use connection_limits::ConnectionLimits;
 pub use fleet::{Cutter, Fleet, FleetOptions, Listener};
 pub use snapshot::{Route, Server, Site, Snapshot, Stack};

@@ -6,6 +6,7 @@ use stead_base::{Limits, Timeouts};
 use stead_core::{Handler, Middleware};
 use stead_route::{RouteRef, Router};
 
+use crate::client::TrustedProxies;
 use crate::connection_limits::ConnectionLimits;
 
 /// Everything that serves.
@@ -22,6 +23,8 @@ pub struct Server {
     pub limits: Limits,
     /// Waiting times.
     pub timeouts: Timeouts,
+    /// The proxies in front of it.
+    pub trusted_proxies: TrustedProxies,
     /// What decides among the routes.
     pub router: Router,
     /// The server's own routes, as the router counts them.

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use stead_base::{Limits, Timeouts};
 use stead_core::{Exchange, Handler, Method, Reply, StatusCode, name};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
-use stead_serve::{ConnectionLimits, Route, Server};
+use stead_serve::{ConnectionLimits, Route, Server, TrustedProxies};
 
 use crate::status::Board;
 
@@ -49,6 +49,7 @@ pub(crate) fn server(board: Arc<OnceLock<Board>>, control: Sender<Control>) -> O
         name: "stead admin".to_owned(),
         limits: Limits::default(),
         timeouts: Timeouts::default(),
+        trusted_proxies: TrustedProxies::default(),
         router,
         routes: built,
         sites: Vec::new(),

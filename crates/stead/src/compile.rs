@@ -8,15 +8,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use stead_config::{
-    Configuration, Diagnostic, Diagnostics, Map, Matcher, MiddlewareRef, Pattern, RouteConfig,
-    ServerConfig, SiteConfig, Sources, Span, Spanned,
+    Configuration, Diagnostic, Diagnostics, Map, Matcher, MiddlewareRef, Pattern, ProxyHeader,
+    RouteConfig, ServerConfig, SiteConfig, Sources, Span, Spanned,
 };
 use stead_core::{BuildContext, LocalKeys, Process};
 use stead_route::{
     CaptureNames, PathSpec, Place, Problem, ProblemKind, RouteRef, RouteSpec, Router, RouterSpec,
     SiteSpec, ValueMatch,
 };
-use stead_serve::{ConnectionLimits, Route, Server, Site, Snapshot};
+use stead_serve::{ClientField, ConnectionLimits, Route, Server, Site, Snapshot, TrustedProxies};
 
 use crate::registry;
 use crate::stacks::Stacks;
@@ -79,6 +79,7 @@ impl Compiler<'_> {
             name: name.to_owned(),
             limits: self.config.limits,
             timeouts: self.config.timeouts,
+            trusted_proxies: trusted_proxies(&self.config.trusted_proxies),
             router: router?,
             routes,
             sites,
@@ -242,6 +243,17 @@ fn matcher_text(matchers: &Map<Matcher>, index: usize) -> Option<&Spanned<String
     matchers.0.get(index).map(|(_, matcher)| match matcher {
         Matcher::Exact(text) | Matcher::Regex { regex: text } => text,
     })
+}
+
+fn trusted_proxies(config: &stead_config::TrustedProxies) -> TrustedProxies {
+    TrustedProxies {
+        origins: config.networks.iter().copied().collect(),
+        field: match config.header {
+            ProxyHeader::XForwardedFor => ClientField::XForwardedFor,
+            ProxyHeader::Forwarded => ClientField::Forwarded,
+            ProxyHeader::XRealIp => ClientField::XRealIp,
+        },
+    }
 }
 
 /// The routes of a server as the router wants them.

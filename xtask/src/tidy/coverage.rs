@@ -199,6 +199,15 @@ const RULES: &[(u32, &str)] = &[
         43,
         "a `Location` that we build leaves this host only where the configured text names another: leading slashes collapse to one after placeholders are filled; files answer 404 to an empty segment",
     ),
+    (44, "a field whose name holds an underscore is never taken for one with hyphens"),
+    (
+        45,
+        "`X-Forwarded-*`, `Forwarded` and `X-Real-IP` of a peer that is not in `trusted_proxies` are never believed, and of one that is only the configured one",
+    ),
+    (
+        46,
+        "the client is the rightmost hop that is no trusted proxy; a malformed entry stops the walk; IPv6 addresses stand in brackets in `Forwarded`",
+    ),
     (
         52,
         "an answer that sets a cookie, or that another site asked for with credentials and without \

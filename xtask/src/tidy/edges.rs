@@ -115,7 +115,10 @@ const CRATES: &[Allowed] = &[
     shipped(
         "stead-middleware",
         &["stead-base", "stead-config", "stead-core", "stead-http1", "stead-route", "stead-sys"],
-        &["brotli", "bytes", "flate2", "http", "httpdate", "zstd"],
+        &[
+            "argon2", "base64", "bcrypt", "blake2", "brotli", "bytes", "flate2", "http",
+            "httpdate", "tokio", "zstd",
+        ],
     ),
     // Tier 4: what joins them.
     Allowed {

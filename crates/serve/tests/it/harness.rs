@@ -13,7 +13,9 @@ use stead_core::{Counter, Counters, Handler, Middleware, Process};
 use stead_net::{Bind, Collect, Listening, acquire};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
 use stead_serve::access_log::AccessLog;
-use stead_serve::{ConnectionLimits, Fleet, FleetOptions, Listener, Route, Server, Snapshot};
+use stead_serve::{
+    ConnectionLimits, Fleet, FleetOptions, Listener, Route, Server, Snapshot, TrustedProxies,
+};
 
 use crate::client::Client;
 
@@ -131,6 +133,7 @@ impl Recipe {
             name,
             limits: self.limits,
             timeouts: self.timeouts,
+            trusted_proxies: TrustedProxies::default(),
             router,
             routes: answers,
             sites: Vec::new(),
