@@ -28,8 +28,8 @@ pub enum Origin {
 #[derive(Clone, Debug, PartialEq, Eq, Config)]
 #[config(shorthand = "networks")]
 pub struct TrustedProxies {
-    /// Networks and addresses; `"private"`, `"loopback"`, and `"unix"` for peers that come through a
-    /// unix socket.
+    /// Networks and addresses; `"private"`, `"loopback"`, and `"unix"` for peers that come through
+    /// a unix socket.
     #[config(default = [])]
     pub networks: Vec<Origin>,
     /// The one field in which they name the client. They must set it, or add to it: a client can

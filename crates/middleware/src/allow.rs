@@ -1,8 +1,8 @@
 //! Lets only listed clients in; all others get 403.
 //!
 //! # What
-//! A request whose client is in none of the listed networks is answered 403 (`client_denied`) before
-//! anything further in sees it. The client is the peer, or whom a trusted proxy names
+//! A request whose client is in none of the listed networks is answered 403 (`client_denied`)
+//! before anything further in sees it. The client is the peer, or whom a trusted proxy names
 //! (`trusted_proxies`).
 //!
 //! # Why
