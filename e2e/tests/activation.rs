@@ -53,7 +53,7 @@ fn inherited_sockets_are_served_by_every_worker_and_left_where_they_are() {
     let given = [format!("tcp:127.0.0.1:{port}"), format!("unix:{}", path.display())];
     let config = config(&format!("\"127.0.0.1:{port}\", \"unix:web.sock\""));
     let mut stead = start(&folder, &[&given[0], &given[1]], &config);
-    assert_eq!(stead.urls("web")[0], format!("http://localhost:{port}"));
+    assert_eq!(stead.urls("web")[0], format!("http://127.0.0.1:{port}"));
     for _ in 0..50 {
         assert_eq!(get(Connection::open(port)), "ok");
         assert_eq!(get(Connection::open_unix(&path).unwrap()), "ok");

@@ -320,6 +320,12 @@ fn the_schema_is_json_and_knows_every_key() {
     for key in ["include", "workers", "body_idle", "header_size", "listen", "hosts", "fallback"] {
         assert!(text.contains(&format!("\"{key}\"")), "{key}");
     }
+    assert!(schema["$id"].is_string());
+    assert_eq!(
+        schema["$defs"]["handler.files"]["not"]["required"],
+        serde_json::json!(["root", "file"])
+    );
+    assert!(text.contains("\"enum\":[301,302,303,307,308]"), "the statuses of a redirect");
     for later in ["proxy", "\"upstream\"", "certificate", "\"user\""] {
         assert!(!text.contains(later), "a key exists only when it works: {later}");
     }

@@ -325,7 +325,7 @@ fn a_folder_is_served_at_once() {
         assert_eq!(stead.stop().code, Some(0));
     }
     let outcome = run(binary::command(["files", "absent"]).current_dir(folder.path()));
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
     assert!(outcome.stderr.contains("absent"), "{outcome:?}");
 }
 

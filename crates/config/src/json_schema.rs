@@ -29,6 +29,10 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
             if schema.get("description").is_none() {
                 extend(&mut schema, json!({ "description": kind.summary }));
             }
+            if !kind.exclusive.is_empty() {
+                let both = json!({ "type": "object", "required": kind.exclusive });
+                extend(&mut schema, json!({ "not": both }));
+            }
             definitions.insert(format!("{group}.{}", kind.name), schema);
         }
     }

@@ -19,6 +19,8 @@ pub struct KindFacts {
     pub example: &'static str,
     /// What its settings may be.
     pub schema: fn() -> Schema,
+    /// Keys that are not all written together; none where there is no such rule.
+    pub exclusive: &'static [&'static str],
     /// Decodes settings only to say what is wrong with them.
     pub validate: fn(&Settings) -> Result<(), Diagnostics>,
 }
@@ -42,6 +44,7 @@ impl<B: Copy> Kind<B> {
             docs: "",
             example: "",
             schema: no_settings_schema,
+            exclusive: &[],
             validate: no_settings,
         };
         Self { name, build, facts }
@@ -69,6 +72,12 @@ impl<B: Copy> Kind<B> {
     pub const fn settings<T: Config>(mut self) -> Self {
         self.facts.schema = T::schema;
         self.facts.validate = validate::<T>;
+        self
+    }
+
+    /// Two keys of its settings that exclude each other: editors are told, building refuses them.
+    pub const fn exclusive(mut self, keys: &'static [&'static str]) -> Self {
+        self.facts.exclusive = keys;
         self
     }
 

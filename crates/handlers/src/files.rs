@@ -74,7 +74,8 @@ pub const KIND: HandlerKind = HandlerKind::new("files", setup::build)
     .summary("serve the files of a directory, or one file")
     .docs(module_docs!("files.rs"))
     .example(r#"files = { root = "public", listing = true }"#)
-    .settings::<FilesConfig>();
+    .settings::<FilesConfig>()
+    .exclusive(&["root", "file"]);
 
 /// Settings of `files`. All apply on reload.
 #[derive(Config)]
