@@ -217,8 +217,8 @@ fn explain_shows_what_answers_and_why_not_the_others() {
             "stead.toml:9",
             "handler files",
             "file = \"pictures/a.png\"",
-            "limits ",
-            "timeouts ",
+            "limits",
+            "timeouts",
         ],
     );
     check(

@@ -21,5 +21,6 @@ mod ranges;
 mod requests;
 mod root_config;
 mod signals;
+mod sites;
 mod start;
 mod wget;

@@ -98,6 +98,7 @@ reasons! {
     ClientClosedInHead "client_closed_in_head" 0 Client "the peer closed inside a request's head";
     BodyTruncated "body_truncated" 400 Client "the peer closed inside a request's body";
     NoRoute "no_route" 404 Client "no route matches";
+    UnknownHost "unknown_host" 404 Client "the host belongs to no site, and unknown_host refuses it";
     MethodNotAllowed "method_not_allowed" 405 Client "routes match, but none for this method";
     FileNotFound "file_not_found" 404 Client "there is no such file, or it must not be served";
     RangeNotSatisfiable "range_not_satisfiable" 416 Client "no range lies within the file";

@@ -56,7 +56,13 @@ impl Server<'_> {
             let help = "add `listen = [\":8080\"]`";
             decoder.report(Diagnostic::error(name.span, message).help(help));
         }
-        if lacks("route") && lacks("site") && !decoder.has_gaps() {
+        if let Some(redirect) = &self.server.redirect {
+            if !(lacks("route") && lacks("site")) {
+                let message = "a server has either routes or `redirect`";
+                let help = "take `redirect` out, or move the routes to another server";
+                decoder.report(Diagnostic::error(redirect.span, message).help(help));
+            }
+        } else if lacks("route") && lacks("site") && !decoder.has_gaps() {
             let message = format!("the server `{}` has no routes", name.value);
             let help = format!("add `[[server.{}.route]]`", name.value);
             decoder.report(Diagnostic::error(name.span, message).help(help));

@@ -80,6 +80,9 @@ impl Printer<'_> {
             let inner = value.and_then(Value::as_table).unwrap_or(&empty);
             match place(&field.schema) {
                 Place::Line => {}
+                // Keys without defaults, and none is written.
+                Place::Header(schema)
+                    if value.is_none() && self.inline_entries(inner, schema).is_empty() => {}
                 Place::Header(schema) => self.header(&format!("[{path}]"), &path, inner, schema),
                 Place::Headers(schema) => self.headers(&path, inner, schema),
                 Place::Array(schema) => self.array(&path, value, schema),
@@ -129,7 +132,8 @@ impl Printer<'_> {
         match (value, field.field.default, schema) {
             (Some(value), _, schema) => Some(self.inline(value, schema)),
             (None, Some(_), Schema::Table(schema)) => {
-                Some(braced(&self.inline_entries(&Table::new(), schema)))
+                let entries = self.inline_entries(&Table::new(), schema);
+                Some(braced(&entries)).filter(|_| !entries.is_empty())
             }
             (None, None, _) | (None, Some(_), Schema::Map(_)) => None,
             (None, Some(default), _) => Some(print::literal(default)),

@@ -13,10 +13,15 @@ use crate::{
 mod handler;
 mod listen;
 mod middleware;
+mod scope;
 
 pub use handler::HandlerConfig;
 pub use listen::{Listen, TcpKeepalive};
 pub use middleware::{MiddlewareConfig, MiddlewareRef, effective_middleware};
+pub use scope::{
+    ErrorPages, ErrorStatus, Placed, ScopeLimits, ScopeTimeouts, ServerRedirect, Switch,
+    UnknownHost,
+};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Config)]
@@ -150,13 +155,22 @@ pub struct ServerConfig {
     pub listen: Vec<Listen>,
     /// How long the server waits for a peer.
     #[config(default)]
-    pub timeouts: stead_base::Timeouts,
+    pub timeouts: Placed<stead_base::Timeouts>,
     /// What one peer and all together may take.
     #[config(default)]
-    pub limits: stead_base::Limits,
+    pub limits: Placed<stead_base::Limits>,
     /// Proxies in front of the server: what they say of the client's address and scheme counts.
     #[config(default)]
     pub trusted_proxies: TrustedProxies,
+    /// Pages in place of our own error answers, by status (`404`) or class (`5xx`): read at start,
+    /// at most 1 MiB each.
+    #[config(default)]
+    pub errors: ErrorPages,
+    /// What a host gets that belongs to no site, where there are sites.
+    #[config(default = "routes")]
+    pub unknown_host: UnknownHost,
+    /// Sends everybody elsewhere, in place of routes.
+    pub redirect: Option<Spanned<ServerRedirect>>,
     /// For every route of the server, outermost first: kinds or names of `[middleware.NAME]`.
     #[config(default = [], with_middleware)]
     pub middleware: Vec<MiddlewareRef>,
@@ -185,6 +199,18 @@ pub struct SiteConfig {
     /// For every route of the site, inside the server's.
     #[config(default = [], with_middleware)]
     pub middleware: Vec<MiddlewareRef>,
+    /// Overrides the server's, key by key.
+    #[config(default)]
+    pub timeouts: Placed<ScopeTimeouts>,
+    /// Overrides the server's, key by key.
+    #[config(default)]
+    pub limits: Placed<ScopeLimits>,
+    /// Pages in place of our own error answers, before the server's.
+    #[config(default)]
+    pub errors: ErrorPages,
+    /// Whether requests to the site are written to the access log.
+    #[config(default = "on")]
+    pub access_log: Switch,
     /// The routes of the site; at least one.
     #[config(default = [], name = "route")]
     pub routes: Vec<RouteConfig>,
@@ -203,10 +229,25 @@ pub struct RouteConfig {
     pub query: Map<Matcher>,
     /// Inside the site's and the server's; `"-name"` takes an inherited one out.
     pub middleware: Vec<MiddlewareRef>,
+    /// What holds for this route only.
+    pub own: RouteOwn,
     /// What answers.
     pub handler: HandlerConfig,
     /// Where the route stands: its header. Does not count when routes are compared.
     pub place: Spanned<()>,
+}
+
+/// What a route says differently from its site and server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteOwn {
+    /// Key by key.
+    pub timeouts: Placed<ScopeTimeouts>,
+    /// Key by key.
+    pub limits: Placed<ScopeLimits>,
+    /// Before the site's.
+    pub errors: ErrorPages,
+    /// Whether its requests are logged; as its site says unless written.
+    pub access_log: Option<Switch>,
 }
 
 /// What a route's path must be.
@@ -258,6 +299,17 @@ struct RouteTable {
     /// Inside the site's and the server's; `"-name"` takes an inherited one out.
     #[config(default = [], with_middleware)]
     middleware: Vec<MiddlewareRef>,
+    /// Overrides the site's and the server's, key by key.
+    #[config(default)]
+    timeouts: Placed<ScopeTimeouts>,
+    /// Overrides the site's and the server's, key by key.
+    #[config(default)]
+    limits: Placed<ScopeLimits>,
+    /// Pages in place of our own error answers, before the site's.
+    #[config(default)]
+    errors: ErrorPages,
+    /// Whether requests to the route are written to the access log; as the site says unless given.
+    access_log: Option<Switch>,
     #[config(rest)]
     handler: HandlerConfig,
 }
@@ -278,6 +330,12 @@ impl Config for RouteConfig {
             headers: table.headers.0,
             query: table.query,
             middleware: table.middleware,
+            own: RouteOwn {
+                timeouts: table.timeouts,
+                limits: table.limits,
+                errors: table.errors,
+                access_log: table.access_log,
+            },
             handler: table.handler,
             place: Spanned::new((), value.span),
         })

@@ -73,7 +73,7 @@ fn same(loaded: &Loaded, again: &Loaded) {
     assert_eq!(a.servers.0.len(), b.servers.0.len());
     for ((name, a), (other, b)) in a.servers.iter().zip(&b.servers) {
         assert_eq!(name, other);
-        assert_eq!((&a.listen, a.timeouts, a.limits), (&b.listen, b.timeouts, b.limits));
+        assert_eq!((&a.listen, &a.timeouts, &a.limits), (&b.listen, &b.timeouts, &b.limits));
         assert_eq!(a.middleware, b.middleware);
         let sites = |server: &stead_config::ServerConfig| {
             server

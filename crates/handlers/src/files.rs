@@ -69,6 +69,8 @@ mod setup;
 mod tree;
 mod turn;
 
+pub use self::mime::media_type;
+
 /// The kind `files`.
 pub const KIND: HandlerKind = HandlerKind::new("files", setup::build)
     .summary("serve the files of a directory, or one file")

@@ -91,7 +91,7 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, server: u16) {
         state.worker.counters.accepts_without_descriptor.add(1);
         return refuse(state, &descriptor);
     }
-    if let Err(reason) = owner.connections.admit(&owner.limits, peer) {
+    if let Err(reason) = owner.connections.admit(&owner.scope.limits, peer) {
         state.worker.counters.outcome(reason);
         if !owner.private {
             state.worker.process.connections.release(1);
@@ -99,7 +99,7 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, server: u16) {
         return;
     }
     state.remember(server);
-    let token = state.park.admit(peer, server, owner.timeouts.connection_age_max);
+    let token = state.park.admit(peer, server, owner.scope.timeouts.connection_age_max);
     let mut socket = Socket::new(descriptor);
     let mut input = state.worker.buffer();
     input.reserve(4 << 10);
@@ -107,7 +107,7 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, server: u16) {
         Ok(1..) => state.spawn(token, socket, input),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             state.worker.reclaim_buffer(input);
-            let limit = owner.timeouts.first_byte;
+            let limit = owner.scope.timeouts.first_byte;
             let parked = socket
                 .into_descriptor()
                 .is_some_and(|fd| state.park.rest(token, fd, Wait::FirstByte, limit).is_ok());

@@ -2,31 +2,30 @@
 //!
 //! Nothing here reads or writes a socket. The caller polls [`run`] and pumps bodies meanwhile.
 
-use std::sync::Arc;
-
 use stead_base::{Reason, Result};
-use stead_core::{Exchange, Flow, Middleware, Reply, Response, StatusCode, name};
+use stead_core::{Exchange, Flow, Reply, Response, StatusCode, name};
 use stead_http1::Form;
 use stead_route::{Captures, Found, RouteRef, Router};
 
-use crate::snapshot::{Route, Server};
+use crate::scope::Scope;
+use crate::snapshot::{Route, ScopeRef, Server, UnknownHost};
 
 /// What the router said of an exchange.
 pub(crate) struct Routed<'a> {
     /// The route, where one matches.
     pub(crate) route: Option<&'a Route>,
-    /// The site's position, where one serves the host.
-    pub(crate) site: Option<usize>,
-    /// What stands around the answer.
-    pub(crate) middleware: &'a [Arc<dyn Middleware>],
-    /// The answer where no route matches.
+    /// Where what holds is found.
+    pub(crate) place: ScopeRef,
+    /// The answer where no handler is to be asked.
     pub(crate) answer: Option<Response>,
+    /// Why there is no answer at all.
+    pub(crate) closes: Option<Reason>,
 }
 
 impl Routed<'_> {
     /// For an exchange that never reached the router.
     pub(crate) fn none() -> Self {
-        Self { route: None, site: None, middleware: &[], answer: None }
+        Self { route: None, place: ScopeRef::SERVER, answer: None, closes: None }
     }
 
     /// For an exchange that is answered before the router sees it.
@@ -52,43 +51,45 @@ pub(crate) fn route<'a>(
     let (head, path, captures) = exchange.route_parts();
     let request = Request { head, path, method: head.method().as_str() };
     let Decision { site, verdict } = decide(server, router, &request, captures);
-    let mut middleware = server.middleware(site);
+    let mut place = ScopeRef::of_site(site);
     let answer = match verdict {
-        Verdict::Route(route, _) => {
-            return Routed {
-                route: Some(route),
-                site,
-                middleware: &route.middleware,
-                answer: None,
-            };
+        Verdict::Route(route, found) => {
+            let place = ScopeRef::of_route(found);
+            return Routed { route: Some(route), place, answer: None, closes: None };
         }
         Verdict::NotFound => exchange.refuse(Reason::NoRoute),
+        Verdict::UnknownHost => match server.unknown_host {
+            UnknownHost::Close => {
+                return Routed { closes: Some(Reason::UnknownHost), ..Routed::none() };
+            }
+            _ => exchange.refuse(Reason::UnknownHost),
+        },
         Verdict::MethodNotAllowed { allow } => {
             let answer = exchange.refuse(Reason::MethodNotAllowed);
             with_allow(answer, &allow)
         }
         Verdict::Options { allow } => {
             if let Some(route) = preflighted(server, router, &request, captures) {
-                middleware = &route.middleware;
+                place = ScopeRef::of_route(route);
             }
             with_allow(exchange.respond(StatusCode::NO_CONTENT), &allow)
         }
     };
-    Routed { route: None, site, middleware, answer: Some(answer) }
+    Routed { route: None, place, answer: Some(answer), closes: None }
 }
 
 /// The route that a browser asks about before it dares: its middleware know the answer (Fetch,
 /// "CORS-preflight fetch").
-fn preflighted<'a>(
-    server: &'a Server,
+fn preflighted(
+    server: &Server,
     router: &Router,
     request: &Request<'_>,
     captures: &mut Captures,
-) -> Option<&'a Route> {
+) -> Option<RouteRef> {
     let asked = request.head.fields().get(name::ACCESS_CONTROL_REQUEST_METHOD)?;
     let method = std::str::from_utf8(asked).ok()?;
     match decide(server, router, &Request { method, ..*request }, captures).verdict {
-        Verdict::Route(route, _) => Some(route),
+        Verdict::Route(_, route) => Some(route),
         _ => None,
     }
 }
@@ -107,6 +108,8 @@ pub enum Verdict<'a> {
     Route(&'a Route, RouteRef),
     /// 404.
     NotFound,
+    /// As `unknown_host` of the server says.
+    UnknownHost,
     /// 405 with `Allow`.
     MethodNotAllowed {
         /// The value of `Allow`.
@@ -127,7 +130,9 @@ pub fn decide<'a>(
     captures: &mut Captures,
 ) -> Decision<'a> {
     let lookup = router.find(request, captures);
+    let is_strange = lookup.site.is_none() && !server.sites.is_empty();
     let verdict = match lookup.found {
+        _ if is_strange && server.unknown_host != UnknownHost::Routes => Verdict::UnknownHost,
         Found::Route(place) => match server.route(place) {
             Some(route) => by_method(route, place, request.method()),
             None => Verdict::NotFound,
@@ -160,21 +165,17 @@ fn with_allow(mut answer: Response, allow: &str) -> Response {
 }
 
 /// Runs middleware and what they stand around; afterwards the exchange holds the answer.
-pub(crate) async fn run(
-    middleware: &[Arc<dyn Middleware>],
-    inner: Inner<'_>,
-    exchange: &mut Exchange,
-) {
+pub(crate) async fn run(scope: &Scope, inner: Inner<'_>, exchange: &mut Exchange) {
     let mut ran = 0;
     let mut is_answered = false;
-    for middleware in middleware {
+    for middleware in &scope.middleware {
         ran += 1;
         let early = match settle(middleware.request(exchange)).await {
             Ok(None) => continue,
             Ok(Some(response)) => response,
             Err(error) => exchange.refuse(error.reason()),
         };
-        exchange.set_response(early);
+        exchange.set_response(scope.errors.dress(early));
         is_answered = true;
         break;
     }
@@ -186,9 +187,9 @@ pub(crate) async fn run(
                 Err(error) => exchange.refuse(error.reason()),
             },
         };
-        exchange.set_response(answer);
+        exchange.set_response(scope.errors.dress(answer));
     }
-    for middleware in middleware[..ran].iter().rev() {
+    for middleware in scope.middleware[..ran].iter().rev() {
         match settle(middleware.response(exchange)).await {
             Ok(None) => {}
             Ok(Some(response)) => exchange.set_response(response),

@@ -10,14 +10,11 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use stead_base::{Reason, Tick};
-use stead_core::{
-    Body, Connection as Facts, Exchange, Middleware, Peer, Response, Scheme, StatusCode,
-};
+use stead_core::{Body, Connection as Facts, Exchange, Peer, Response, Scheme, StatusCode};
 use stead_http1::{Event, Form, Framing, RequestDecoder, Step};
 use stead_net::{Socket, Token, Wait};
 use stead_sys::clock;
@@ -28,6 +25,7 @@ use crate::chain::{self, Inner, Routed};
 use crate::guard::{Panicked, poll_guarded};
 use crate::linger::linger;
 use crate::receive::Receiver;
+use crate::scope::Scope;
 use crate::snapshot::Server;
 use crate::state::State;
 use crate::tunnel::TunnelEnd;
@@ -109,7 +107,7 @@ impl Connection {
             scheme: Scheme::Http,
             server: Rc::clone(&state.names[usize::from(server)]),
         };
-        let limits = &state.server(server).limits;
+        let limits = &state.server(server).scope.limits;
         let decoder = RequestDecoder::new(limits.head(), limits.body.map(|size| size.0));
         let mut wire = Wire::new(Rc::clone(&state), token, socket, input, decoder);
         let exchange = Exchange::new(Rc::clone(&state.worker), facts);
@@ -248,7 +246,7 @@ impl Connection {
 
     fn idle_limit(&self) -> Option<Duration> {
         // `None` is no limit, which is longer than any.
-        self.state.server(self.server).timeouts.idle.or(Some(Duration::MAX))
+        self.state.server(self.server).scope.timeouts.idle.or(Some(Duration::MAX))
     }
 
     /// Waits a moment for the next request.
@@ -300,7 +298,7 @@ impl Connection {
 
     fn park(&mut self, mut wire: Wire) {
         wire.release_buffers();
-        let idle = self.state.server(self.server).timeouts.idle;
+        let idle = self.state.server(self.server).scope.timeouts.idle;
         let limit = idle.map(|idle| idle.saturating_sub(QUIET_FOR));
         let (state, token, socket, _) = wire.into_parts();
         state.park.count_requests(token, self.requests);
@@ -333,50 +331,48 @@ impl Connection {
         let account = self.open_account();
         self.requests = self.requests.saturating_add(1);
         self.set_active(true);
-        let ends = server.timeouts.request.map(|limit| state.worker.now() + limit);
-        wire.request_ends = ends;
         let head = self.exchange.head();
         let (framing, keep_alive) = (head.framing(), head.keep_alive());
         let mut receiver = Receiver::new(framing, head.expects_continue());
         server.trusted_proxies.introduce(&mut self.exchange);
-        let too_large = exceeds(server, framing);
-        let mut routed = if too_large {
-            // For the log; that it has no such form is not what is wrong.
-            let _ = self.exchange.canonicalize_path();
-            Routed::answered(self.exchange.refuse(Reason::BodyTooLarge))
-        } else {
-            chain::route(server, state.router(self.server), &mut self.exchange)
-        };
+        let mut routed = chain::route(server, state.router(self.server), &mut self.exchange);
+        let scope = server.scope(routed.place);
+        wire.enter(routed.place, scope);
+        if let Some(reason) = routed.closes {
+            self.set_active(false);
+            self.close_account(wire, account, &routed, None, reason, 0);
+            return After::Close;
+        }
+        let too_large = exceeds(scope, framing);
+        if too_large {
+            routed.answer = Some(self.exchange.refuse(Reason::BodyTooLarge));
+        }
         if let Some(pipe) = receiver.pipe() {
             self.exchange.set_body(pipe);
         }
         let mut panicked = false;
         let inner = match (routed.route, routed.answer.take()) {
-            (_, Some(answer)) if routed.middleware.is_empty() => Err(answer),
+            (_, Some(answer)) if scope.middleware.is_empty() => Err(scope.errors.dress(answer)),
             (_, Some(answer)) => Ok(Inner::Answer(Box::new(answer))),
             (Some(route), None) => Ok(Inner::Route(route)),
             (None, None) => Err(self.exchange.refuse(Reason::NoRoute)),
         };
         let answer = match inner {
             Err(answer) => Some(answer),
-            Ok(inner) => {
-                match self.run_chain(wire, &mut receiver, routed.middleware, inner).await {
-                    Ok(()) => self.exchange.take_response(),
-                    Err(Reason::HandlerPanic) => {
-                        panicked = true;
-                        state.worker.counters.panics.add(1);
-                        Some(self.exchange.refuse(Reason::HandlerPanic))
-                    }
-                    Err(Reason::RequestTimeout) => {
-                        Some(self.exchange.refuse(Reason::RequestTimeout))
-                    }
-                    Err(reason) => {
-                        self.set_active(false);
-                        self.close_account(wire, account, &routed, None, reason, 0);
-                        return After::Close;
-                    }
+            Ok(inner) => match self.run_chain(wire, &mut receiver, scope, inner).await {
+                Ok(()) => self.exchange.take_response(),
+                Err(Reason::HandlerPanic) => {
+                    panicked = true;
+                    state.worker.counters.panics.add(1);
+                    Some(self.exchange.refuse(Reason::HandlerPanic))
                 }
-            }
+                Err(Reason::RequestTimeout) => Some(self.exchange.refuse(Reason::RequestTimeout)),
+                Err(reason) => {
+                    self.set_active(false);
+                    self.close_account(wire, account, &routed, None, reason, 0);
+                    return After::Close;
+                }
+            },
         };
         let answer = answer.map(|answer| self.checked(answer, &receiver));
         let answer = answer.unwrap_or_else(|| self.exchange.refuse(Reason::HandlerError));
@@ -433,10 +429,10 @@ impl Connection {
         &mut self,
         wire: &mut Wire,
         receiver: &mut Receiver,
-        middleware: &[Arc<dyn Middleware>],
+        scope: &Scope,
         inner: Inner<'_>,
     ) -> Result<(), Reason> {
-        let mut chain = pin!(chain::run(middleware, inner, &mut self.exchange));
+        let mut chain = pin!(chain::run(scope, inner, &mut self.exchange));
         poll_fn(|context| {
             loop {
                 match poll_guarded(chain.as_mut(), context) {
@@ -514,13 +510,14 @@ impl Connection {
         if state.drains(self.server) {
             return Some(Reason::Drained);
         }
-        if let Some(limit) = server.limits.keepalive_requests {
+        if let Some(limit) = server.scope.limits.keepalive_requests {
             let earlier = state.park.facts(self.token).map_or(0, |(_, _, requests)| requests);
             if earlier.saturating_add(self.requests) >= limit {
                 return Some(Reason::KeepaliveRequests);
             }
         }
-        let end = server.timeouts.connection_age_max.and_then(|_| state.park.age_ends(self.token));
+        let end =
+            server.scope.timeouts.connection_age_max.and_then(|_| state.park.age_ends(self.token));
         end.filter(|end| state.worker.now() >= *end).map(|_| Reason::ConnectionAge)
     }
 
@@ -589,10 +586,11 @@ impl Connection {
             counters.bytes_out.add(bytes_out);
         }
         let server = self.state.server(self.server);
-        if let Some(log) = self.state.log.as_ref().filter(|_| server.access_log) {
+        let is_logged = server.scope(routed.place).access_log;
+        if let Some(log) = self.state.log.as_ref().filter(|_| is_logged) {
             log.write(&Record {
                 exchange: &self.exchange,
-                site: server.site_name(routed.site),
+                site: server.site_name(routed.place.site()),
                 route: routed.route.map_or("", |route| &route.label),
                 status: status.map_or(0, |status| status.as_u16()),
                 reason,
@@ -649,8 +647,8 @@ fn is_peers_doing(reason: Reason) -> bool {
     matches!(reason, ClientClosed | Drained | RequestTimeout | WriteIdleTimeout | WriteTooSlow)
 }
 
-fn exceeds(server: &Server, framing: Framing) -> bool {
-    match (framing, server.limits.body) {
+fn exceeds(scope: &Scope, framing: Framing) -> bool {
+    match (framing, scope.limits.body) {
         (Framing::Length(length), Some(limit)) => length > limit.0,
         _ => false,
     }

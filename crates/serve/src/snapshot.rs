@@ -1,13 +1,11 @@
 //! The compiled configuration: what runs. Immutable, shared by all workers.
 
-use std::sync::Arc;
-
-use stead_base::{Limits, Timeouts};
-use stead_core::{Handler, Middleware};
+use stead_core::Handler;
 use stead_route::{RouteRef, Router};
 
 use crate::client::TrustedProxies;
 use crate::connection_limits::ConnectionLimits;
+use crate::scope::Scope;
 
 /// Everything that serves.
 pub struct Snapshot {
@@ -19,10 +17,6 @@ pub struct Snapshot {
 pub struct Server {
     /// Its name.
     pub name: String,
-    /// Sizes and counts.
-    pub limits: Limits,
-    /// Waiting times.
-    pub timeouts: Timeouts,
     /// The proxies in front of it.
     pub trusted_proxies: TrustedProxies,
     /// What decides among the routes.
@@ -31,10 +25,10 @@ pub struct Server {
     pub routes: Vec<Route>,
     /// The sites, as the router counts them.
     pub sites: Vec<Site>,
-    /// What stands around the answer where no route matches.
-    pub middleware: Stack,
-    /// Whether its exchanges are written to the access log.
-    pub access_log: bool,
+    /// What holds until it is known who answers, and where no route matches.
+    pub scope: Scope,
+    /// What a host gets that belongs to no site, where there are sites.
+    pub unknown_host: UnknownHost,
     /// Whether only root and this process's own user may connect (unix sockets).
     pub private: bool,
     /// Open connections, all workers together.
@@ -42,6 +36,21 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server of these routes alone, with the defaults of everything else.
+    pub fn new(name: impl Into<String>, router: Router, routes: Vec<Route>) -> Self {
+        Self {
+            name: name.into(),
+            router,
+            routes,
+            sites: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
+            scope: Scope::default(),
+            unknown_host: UnknownHost::Routes,
+            private: false,
+            connections: ConnectionLimits::default(),
+        }
+    }
+
     /// The route that the router found.
     pub fn route(&self, found: RouteRef) -> Option<&Route> {
         match found.site {
@@ -55,14 +64,63 @@ impl Server {
         site.and_then(|site| self.sites.get(site)).map_or("", |site| &site.name)
     }
 
-    /// What stands around the answer where no route of a site, or of the server, matches.
-    pub fn middleware(&self, site: Option<usize>) -> &[Arc<dyn Middleware>] {
-        site.and_then(|site| self.sites.get(site)).map_or(&self.middleware, |site| &site.middleware)
+    /// What holds at a place.
+    pub fn scope(&self, place: ScopeRef) -> &Scope {
+        let scope = match (place.route(), place.site()) {
+            (Some(route), _) => self.route(route).map(|route| &route.scope),
+            (None, site) => site.and_then(|site| self.sites.get(site)).map(|site| &site.scope),
+        };
+        scope.unwrap_or(&self.scope)
     }
 }
 
-/// Middleware around one handler, outermost first.
-pub type Stack = Box<[Arc<dyn Middleware>]>;
+/// Where a [`Scope`] is found. PERF: two small numbers, because every connection's task holds one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScopeRef {
+    /// Of the site; [`NONE`] at the server and its own routes.
+    site: u32,
+    /// Of the route in its site or server; [`NONE`] where none matches.
+    route: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl ScopeRef {
+    /// At the server.
+    pub const SERVER: Self = Self { site: NONE, route: NONE };
+
+    /// At a site, by position, or at the server.
+    pub fn of_site(site: Option<usize>) -> Self {
+        Self { site: site.map_or(NONE, |site| site as u32), route: NONE }
+    }
+
+    /// At a route.
+    pub fn of_route(found: RouteRef) -> Self {
+        Self { route: found.route as u32, ..Self::of_site(found.site) }
+    }
+
+    /// The site's position.
+    pub fn site(self) -> Option<usize> {
+        (self.site != NONE).then_some(self.site as usize)
+    }
+
+    /// The route, where one matches.
+    pub fn route(self) -> Option<RouteRef> {
+        let route = (self.route != NONE).then_some(self.route as usize)?;
+        Some(RouteRef { site: self.site(), route })
+    }
+}
+
+/// What a host gets that belongs to no site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownHost {
+    /// The server's own routes.
+    Routes,
+    /// 404.
+    NotFound,
+    /// No answer.
+    Close,
+}
 
 /// The routes of some hosts.
 pub struct Site {
@@ -70,8 +128,8 @@ pub struct Site {
     pub name: String,
     /// Its routes, as the router counts them.
     pub routes: Vec<Route>,
-    /// What stands around the answer where no route matches.
-    pub middleware: Stack,
+    /// What holds where no route matches.
+    pub scope: Scope,
 }
 
 /// One match with what answers it.
@@ -82,6 +140,6 @@ pub struct Route {
     pub kind: &'static str,
     /// What answers.
     pub handler: Box<dyn Handler>,
-    /// What stands around it, outermost first.
-    pub middleware: Stack,
+    /// What holds around it.
+    pub scope: Scope,
 }

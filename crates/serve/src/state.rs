@@ -78,7 +78,7 @@ impl State {
     /// A connection was closed: undoes its admission.
     pub(crate) fn forget(&self, server: u16, peer: Peer) {
         let owner = self.server(server);
-        owner.connections.release(&owner.limits, peer);
+        owner.connections.release(&owner.scope.limits, peer);
         if let Some(counters) = self.counters(server) {
             counters.connections_open.subtract(1);
             self.worker.process.connections.release(1);
@@ -93,7 +93,7 @@ impl Drop for State {
     fn drop(&mut self) {
         self.park.clear(|server, peer| {
             let owner = &self.snapshot.servers[usize::from(server)];
-            owner.connections.release(&owner.limits, peer);
+            owner.connections.release(&owner.scope.limits, peer);
             if !owner.private {
                 self.worker.counters.connections_open.subtract(1);
                 self.worker.process.connections.release(1);

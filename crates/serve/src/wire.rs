@@ -13,6 +13,8 @@ use stead_base::{Reason, Tick, Timeouts};
 use stead_http1::RequestDecoder;
 use stead_net::{Pace, Progress, Socket, Token, Wait, step_towards};
 
+use crate::scope::Scope;
+use crate::snapshot::ScopeRef;
 use crate::state::State;
 
 /// Room made for one read.
@@ -45,6 +47,8 @@ pub(crate) struct Wire {
     body_from: u64,
     /// When `timeouts.request` is over.
     pub(crate) request_ends: Option<Tick>,
+    /// What holds for the exchange under way; the server's while there is none.
+    pub(crate) scope: ScopeRef,
     /// Judges how fast the peer takes what is sent.
     writing: Watch,
     /// `bytes_out` when this turn began.
@@ -75,9 +79,17 @@ impl Wire {
             consumed: 0,
             body_from: u64::MAX,
             request_ends: None,
+            scope: ScopeRef::SERVER,
             writing: Watch::new(Direction::Write),
             turn_from: 0,
         }
+    }
+
+    /// From here on what holds is found at `place`.
+    pub(crate) fn enter(&mut self, place: ScopeRef, scope: &Scope) {
+        self.scope = place;
+        self.request_ends = scope.timeouts.request.map(|limit| self.state.worker.now() + limit);
+        self.decoder.set_body_max(scope.limits.body.map(|size| size.0));
     }
 
     /// What was read and not consumed.
@@ -104,8 +116,10 @@ impl Wire {
         (self.consumed, self.bytes_out + (self.output.len() - self.written) as u64)
     }
 
-    /// A new exchange: nothing of an answer yet.
+    /// A new exchange: nothing of an answer yet, and what the server says holds until it is known
+    /// who answers.
     pub(crate) fn begin(&mut self) {
+        self.scope = ScopeRef::SERVER;
         self.request_ends = None;
         self.body_from = u64::MAX;
     }
@@ -301,7 +315,7 @@ impl Wire {
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
         let server = self.state.park.facts(self.token).map_or(0, |(_, server, _)| server);
-        &self.state.server(server).timeouts
+        &self.state.server(server).scope(self.scope).timeouts
     }
 
     pub(crate) fn into_parts(mut self) -> (Rc<State>, Token, Socket, Vec<u8>) {

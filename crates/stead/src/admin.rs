@@ -6,10 +6,9 @@
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 
-use stead_base::{Limits, Timeouts};
 use stead_core::{Exchange, Handler, Method, Reply, StatusCode, name};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
-use stead_serve::{ConnectionLimits, Route, Server, TrustedProxies};
+use stead_serve::{Route, Scope, Server};
 
 use crate::status::Board;
 
@@ -41,23 +40,14 @@ pub(crate) fn server(board: Arc<OnceLock<Board>>, control: Sender<Control>) -> O
             label: path.to_owned(),
             kind: "admin",
             handler,
-            middleware: Box::default(),
+            scope: Scope { access_log: false, ..Scope::default() },
         });
     }
     let (router, _) = Router::build(&spec).ok()?;
-    Some(Server {
-        name: "stead admin".to_owned(),
-        limits: Limits::default(),
-        timeouts: Timeouts::default(),
-        trusted_proxies: TrustedProxies::default(),
-        router,
-        routes: built,
-        sites: Vec::new(),
-        middleware: Box::default(),
-        access_log: false,
-        private: true,
-        connections: ConnectionLimits::default(),
-    })
+    let mut server = Server::new("stead admin", router, built);
+    server.scope.access_log = false;
+    server.private = true;
+    Some(server)
 }
 
 struct StatusHandler(Arc<OnceLock<Board>>);

@@ -9,17 +9,18 @@ use std::sync::Arc;
 
 use stead_config::{
     Configuration, Diagnostic, Diagnostics, Map, Matcher, MiddlewareRef, Pattern, ProxyHeader,
-    RouteConfig, ServerConfig, SiteConfig, Sources, Span, Spanned,
+    RouteConfig, ServerConfig, Settings, SiteConfig, Sources, Span, Spanned,
+    UnknownHost as UnknownHostConfig,
 };
 use stead_core::{BuildContext, LocalKeys, Process};
 use stead_route::{
     CaptureNames, PathSpec, Place, Problem, ProblemKind, RouteRef, RouteSpec, Router, RouterSpec,
     SiteSpec, ValueMatch,
 };
-use stead_serve::{ClientField, ConnectionLimits, Route, Server, Site, Snapshot, TrustedProxies};
+use stead_serve::{ClientField, Route, Scope, Server, Site, Snapshot, TrustedProxies, UnknownHost};
 
-use crate::registry;
 use crate::stacks::Stacks;
+use crate::{registry, scopes};
 
 /// A configuration ready to serve.
 pub(crate) struct Compiled {
@@ -64,30 +65,50 @@ impl Compiler<'_> {
         let spec = router_spec(self.config);
         let router = self.router(&spec, diagnostics);
         let outer = [self.config.middleware.as_slice()];
-        let routes = self.routes(&self.config.routes, &spec.routes, &outer, diagnostics);
-        let middleware = self.stacks.around_all(&outer, diagnostics);
+        let stack = self.stacks.around_all(&outer, diagnostics);
+        let scope = scopes::of_server(self.config, stack, diagnostics);
+        let mut routes =
+            self.routes(&self.config.routes, &spec.routes, &outer, &scope, diagnostics);
+        routes.extend(self.redirect(&scope, diagnostics));
         let mut sites = Vec::new();
         for ((name, site), spec) in self.config.sites.iter().zip(&spec.sites) {
             let outer = [self.config.middleware.as_slice(), site.middleware.as_slice()];
-            sites.push(Site {
-                name: name.value.clone(),
-                routes: self.routes(&site.routes, &spec.routes, &outer, diagnostics),
-                middleware: self.stacks.around_all(&outer, diagnostics),
-            });
+            let stack = self.stacks.around_all(&outer, diagnostics);
+            let scope = scopes::of_site(&scope, site, stack, diagnostics);
+            let routes = self.routes(&site.routes, &spec.routes, &outer, &scope, diagnostics);
+            sites.push(Site { name: name.value.clone(), routes, scope });
         }
-        Some(Server {
-            name: name.to_owned(),
-            limits: self.config.limits,
-            timeouts: self.config.timeouts,
-            trusted_proxies: trusted_proxies(&self.config.trusted_proxies),
-            router: router?,
-            routes,
-            sites,
-            middleware,
-            access_log: true,
-            private: false,
-            connections: ConnectionLimits::default(),
-        })
+        let unknown_host = match self.config.unknown_host {
+            UnknownHostConfig::Routes => UnknownHost::Routes,
+            UnknownHostConfig::NotFound => UnknownHost::NotFound,
+            UnknownHostConfig::Close => UnknownHost::Close,
+        };
+        let trusted_proxies = trusted_proxies(&self.config.trusted_proxies);
+        let server = Server::new(name, router?, routes);
+        Some(Server { sites, unknown_host, scope, trusted_proxies, ..server })
+    }
+
+    /// The one route of a server that sends everybody elsewhere.
+    fn redirect(&self, outer: &Scope, diagnostics: &mut Diagnostics) -> Option<Route> {
+        self.config.redirect.as_ref()?;
+        let kind = registry::handler("redirect")?;
+        let captures = CaptureNames::default();
+        let context = BuildContext::new(&captures, self.process, self.keys);
+        let built = Settings::parse(TO_HTTPS).and_then(|to| (kind.build)(&to, &context));
+        match built {
+            Ok(handler) => {
+                let scope = Scope {
+                    middleware: outer.middleware.clone(),
+                    errors: outer.errors.clone(),
+                    ..*outer
+                };
+                Some(Route { label: EVERYTHING.to_owned(), kind: kind.name, handler, scope })
+            }
+            Err(errors) => {
+                diagnostics.append(errors);
+                None
+            }
+        }
     }
 
     fn router(&self, spec: &RouterSpec, diagnostics: &mut Diagnostics) -> Option<Router> {
@@ -165,11 +186,12 @@ impl Compiler<'_> {
         routes: &[RouteConfig],
         specs: &[RouteSpec],
         outer: &[&[MiddlewareRef]],
+        scope: &Scope,
         diagnostics: &mut Diagnostics,
     ) -> Vec<Route> {
         let build = |(config, spec): (&RouteConfig, &RouteSpec)| {
             // What a malformed pattern captures is not known, and is an error already.
-            self.build(config, &spec.path.captures()?, outer, diagnostics)
+            self.build(config, &spec.path.captures()?, outer, scope, diagnostics)
         };
         routes.iter().zip(specs).filter_map(build).collect()
     }
@@ -179,10 +201,12 @@ impl Compiler<'_> {
         config: &RouteConfig,
         captures: &CaptureNames,
         outer: &[&[MiddlewareRef]],
+        scope: &Scope,
         diagnostics: &mut Diagnostics,
     ) -> Option<Route> {
         let kind = registry::handler(&config.handler.kind.value)?;
-        let middleware = self.stacks.around_route(outer, config, captures, diagnostics);
+        let stack = self.stacks.around_route(outer, config, captures, diagnostics);
+        let scope = scopes::of_route(scope, config, stack, diagnostics);
         let mut context = BuildContext::new(captures, self.process, self.keys);
         if takes_every_get(config) {
             context = context.on_path(&config.pattern.text().value);
@@ -195,7 +219,7 @@ impl Compiler<'_> {
                     label: config.pattern.text().value.clone(),
                     kind: kind.name,
                     handler,
-                    middleware,
+                    scope,
                 })
             }
             Err(errors) => {
@@ -262,11 +286,22 @@ pub(crate) fn router_spec(config: &ServerConfig) -> RouterSpec {
         hosts: site.hosts.iter().map(|host| host.value.clone()).collect(),
         routes: site.routes.iter().map(route_spec).collect(),
     };
+    let everything = || RouteSpec {
+        path: PathSpec::Path(EVERYTHING.to_owned()),
+        methods: Vec::new(),
+        headers: Vec::new(),
+        query: Vec::new(),
+    };
+    let redirect = config.redirect.as_ref().map(|_| everything());
     RouterSpec {
         sites: config.sites.iter().map(|(_, config)| site(config)).collect(),
-        routes: config.routes.iter().map(route_spec).collect(),
+        routes: config.routes.iter().map(route_spec).chain(redirect).collect(),
     }
 }
+
+/// What a server with `redirect = "https"` does with every request.
+const TO_HTTPS: &str = "redirect = 'https://{host}{uri}'";
+const EVERYTHING: &str = "/{*rest}";
 
 fn route_spec(config: &RouteConfig) -> RouteSpec {
     let matchers = |map: &Map<Matcher>| {

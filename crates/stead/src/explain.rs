@@ -1,9 +1,9 @@
 //! What would answer a request, and why: the decision of the router, shown.
 
-use stead_config::{Address, RouteConfig, ServerConfig, Sources, Span};
+use stead_config::{Address, RouteConfig, ServerConfig, SiteConfig, Sources, Span};
 use stead_http1::{RequestDecoder, RequestHead};
 use stead_route::{RouteRef, Router, Sample, Verdict, canonicalize};
-use stead_serve::{Server, Verdict as Decided, decide};
+use stead_serve::{ScopeRef, Server, UnknownHost, Verdict as Decided, decide};
 
 use crate::check::Checked;
 
@@ -136,6 +136,12 @@ fn of_server(
     match &decision.verdict {
         Decided::Route(_, place) => winner(&mut lines, config, sources, *place),
         Decided::NotFound => lines.push("  404 no_route: no route matches".to_owned()),
+        Decided::UnknownHost if server.unknown_host == UnknownHost::Close => {
+            lines.push("  closed, unknown_host: the host belongs to no site".to_owned());
+        }
+        Decided::UnknownHost => {
+            lines.push("  404 unknown_host: the host belongs to no site".to_owned());
+        }
         Decided::MethodNotAllowed { allow } => {
             lines.push(format!("  405 method_not_allowed, Allow: {allow}"));
         }
@@ -149,8 +155,15 @@ fn of_server(
         }
     }
     others(&mut lines, router, config, sources, sample);
-    lines.push(format!("  limits {}", one_line(&crate::status::limits(&config.limits))));
-    lines.push(format!("  timeouts {}", one_line(&crate::status::timeouts(&config.timeouts))));
+    let at = match &decision.verdict {
+        Decided::Route(_, route) => ScopeRef::of_route(*route),
+        _ => ScopeRef::of_site(decision.site),
+    };
+    let (levels, scope) = (Levels::of(config, at), server.scope(at));
+    lines.push("  limits".to_owned());
+    levels.show(&mut lines, sources, &crate::status::limits(&scope.limits), Levels::limit);
+    lines.push("  timeouts".to_owned());
+    levels.show(&mut lines, sources, &crate::status::timeouts(&scope.timeouts), Levels::timeout);
     Explanation { lines }
 }
 
@@ -202,13 +215,55 @@ fn place(sources: &Sources, span: Span) -> String {
     format!("{}:{}", sources.path(span.file).display(), position.line)
 }
 
-fn one_line(value: &serde_json::Value) -> String {
-    let pairs = value.as_object().into_iter().flatten();
-    let words: Vec<String> = pairs
-        .map(|(key, value)| match value.as_str() {
-            Some(text) => format!("{key}={text}"),
-            None => format!("{key}={value}"),
-        })
-        .collect();
-    words.join(" ")
+/// The tables that a limit or timeout may come from.
+struct Levels<'a> {
+    server: &'a ServerConfig,
+    site: Option<&'a SiteConfig>,
+    route: Option<&'a RouteConfig>,
+}
+
+impl<'a> Levels<'a> {
+    fn of(server: &'a ServerConfig, place: ScopeRef) -> Self {
+        let site = |index: usize| server.sites.0.get(index).map(|(_, site)| site);
+        let route = place.route().and_then(|found| route(server, found));
+        Self { server, site: place.site().and_then(site), route }
+    }
+
+    /// Where a limit is written: the innermost place wins.
+    fn limit(&self, key: &str) -> Option<Span> {
+        let route = self.route.and_then(|route| route.own.limits.place(key));
+        let site = || self.site.and_then(|site| site.limits.place(key));
+        route.or_else(site).or_else(|| self.server.limits.place(key))
+    }
+
+    /// Where a timeout is written.
+    fn timeout(&self, key: &str) -> Option<Span> {
+        let route = self.route.and_then(|route| route.own.timeouts.place(key));
+        let site = || self.site.and_then(|site| site.timeouts.place(key));
+        route.or_else(site).or_else(|| self.server.timeouts.place(key))
+    }
+
+    /// A line for each value that is written somewhere, then the others on one line.
+    fn show(
+        &self,
+        lines: &mut Vec<String>,
+        sources: &Sources,
+        values: &serde_json::Value,
+        span: impl Fn(&Self, &str) -> Option<Span>,
+    ) {
+        let (mut defaults, mut written) = (Vec::new(), Vec::new());
+        for (key, value) in values.as_object().into_iter().flatten() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            match span(self, key) {
+                Some(span) => {
+                    written.push(format!("    {key} = {text}   {}", place(sources, span)));
+                }
+                None => defaults.push(format!("{key} = {text}")),
+            }
+        }
+        lines.extend(written);
+        if !defaults.is_empty() {
+            lines.push(format!("    by default: {}", defaults.join(", ")));
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod compile;
 mod explain;
 mod registry;
 mod runtime;
+mod scopes;
 mod stacks;
 mod start;
 mod status;

@@ -58,8 +58,8 @@ impl Board {
             "listeners": listeners,
             "routes": server.routes.len() + site_routes,
             "connections": server.connections.open(),
-            "limits": limits(&server.limits),
-            "timeouts": timeouts(&server.timeouts),
+            "limits": limits(&server.scope.limits),
+            "timeouts": timeouts(&server.scope.timeouts),
         })
     }
 

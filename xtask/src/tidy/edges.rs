@@ -137,7 +137,7 @@ const CRATES: &[Allowed] = &[
                 "stead-serve",
                 "stead-sys",
             ],
-            &["rustix", "serde_json", "thiserror", "tokio", "tracing"],
+            &["bytes", "rustix", "serde_json", "thiserror", "tokio", "tracing"],
         )
     },
     Allowed {

@@ -13,9 +13,7 @@ use stead_core::{Counter, Counters, Handler, Middleware, Process};
 use stead_net::{Bind, Collect, Listening, acquire};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
 use stead_serve::access_log::AccessLog;
-use stead_serve::{
-    ConnectionLimits, Fleet, FleetOptions, Listener, Route, Server, Snapshot, TrustedProxies,
-};
+use stead_serve::{Fleet, FleetOptions, Listener, Route, Scope, Server, Snapshot};
 
 use crate::client::Client;
 
@@ -88,7 +86,10 @@ impl Recipe {
             label: path.to_owned(),
             kind: "test",
             handler: Box::new(handler),
-            middleware: middleware.into_iter().map(Arc::from).collect(),
+            scope: Scope {
+                middleware: middleware.into_iter().map(Arc::from).collect(),
+                ..Scope::default()
+            },
         };
         self.routes.push((spec, route));
         self
@@ -129,19 +130,15 @@ impl Recipe {
         let (matches, answers): (Vec<_>, Vec<_>) = self.routes.into_iter().unzip();
         let all = RouterSpec { sites: Vec::new(), routes: matches };
         let (router, _) = Router::build(&all).expect("the routes are right");
-        Server {
-            name,
-            limits: self.limits,
-            timeouts: self.timeouts,
-            trusted_proxies: TrustedProxies::default(),
-            router,
-            routes: answers,
-            sites: Vec::new(),
-            middleware: Box::default(),
-            access_log: self.access_log,
-            private: self.private,
-            connections: ConnectionLimits::default(),
+        let mut server = Server::new(name, router, answers);
+        server.private = self.private;
+        let routes = server.routes.iter_mut().map(|route| &mut route.scope);
+        for scope in routes.chain([&mut server.scope]) {
+            scope.limits = self.limits;
+            scope.timeouts = self.timeouts;
+            scope.access_log = self.access_log;
         }
+        server
     }
 }
 
