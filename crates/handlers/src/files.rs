@@ -177,7 +177,7 @@ impl Files {
     /// middleware rewrote the path, all of that path.
     fn key<'a>(&self, exchange: &'a Exchange) -> &'a str {
         match self.wildcard {
-            Some(_) if exchange.is_rewritten() => exchange.path().trim_start_matches('/'),
+            Some(_) if exchange.is_rewritten() => exchange.path().get(1..).unwrap_or_default(),
             Some(index) => exchange.capture(index).unwrap_or_default(),
             None => "",
         }
@@ -190,6 +190,9 @@ impl Files {
                 Some(variant) => answer::file(exchange, variant, &self.boundary),
                 None => exchange.refuse(Reason::FileError),
             },
+            Entry::Redirect if !answer::is_named_by_client(exchange) => {
+                exchange.refuse(Reason::FileNotFound)
+            }
             Entry::Redirect => answer::redirect_to_directory(exchange),
             Entry::Missing => exchange.refuse(Reason::FileNotFound),
             Entry::Refused(reason) => exchange.refuse(*reason),

@@ -32,6 +32,15 @@ pub(crate) fn file(exchange: &Exchange, variant: &Variant, boundary: &RandomStat
     }
 }
 
+/// Whether the last segment is that of the path which the client asked for. Where middleware put
+/// another one there, a slash behind the client's path would lead to the same directory for ever.
+pub(crate) fn is_named_by_client(exchange: &Exchange) -> bool {
+    fn last(path: &str) -> Option<&str> {
+        path.rsplit('/').next()
+    }
+    last(exchange.routed_path()) == last(exchange.path())
+}
+
 /// The answer to a directory without its slash. SECURITY: the path alone, and never two slashes at
 /// its start, so that it stays on this host (SECURITY.md 43).
 pub(crate) fn redirect_to_directory(exchange: &Exchange) -> Response {
