@@ -115,6 +115,7 @@ reasons! {
     ConcurrencyLimited "concurrency_limited" 503 Us "concurrency_limit was reached, and its queue was full or took too long";
     Overloaded "overloaded" 503 Us "too much work waits for the disk";
     NotReady "not_ready" 503 Us "the server is starting or draining";
+    Maintenance "maintenance" 503 Us "the middleware maintenance is switched on";
     HandlerError "handler_error" 500 Us "a handler or middleware failed";
     HandlerPanic "handler_panic" 500 Us "a handler or middleware panicked";
     ResponseTruncated "response_truncated" 0 Us "a body ended before its announced length";

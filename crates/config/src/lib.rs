@@ -62,7 +62,7 @@ pub use model::{
 pub use network::{Origin, ProxyHeader, TrustedProxies};
 pub use reference::{Page, reference};
 pub use render::Color;
-pub use scalar::{Map, Off};
+pub use scalar::{Map, Off, OneOrMany};
 pub use schema::{Field, FieldSchema, PathPart, RestSchema, Schema, TableSchema, TextForm, Word};
 pub use secret::Secret;
 pub use settings::Settings;

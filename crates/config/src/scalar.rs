@@ -375,6 +375,23 @@ impl<T: Config> Config for Vec<T> {
     }
 }
 
+/// One value, or a list of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OneOrMany<T>(pub Vec<T>);
+
+impl<T: Config> Config for OneOrMany<T> {
+    fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        match value.as_list() {
+            Some(_) => Vec::decode(value, decoder).map(Self),
+            None => T::decode(value, decoder).map(|one| Self(vec![one])),
+        }
+    }
+
+    fn schema() -> Schema {
+        Schema::OneOf(vec![T::schema(), Schema::List(Box::new(T::schema()))])
+    }
+}
+
 /// Tables of one type by name, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map<T>(pub Vec<(Spanned<String>, T)>);

@@ -8,11 +8,16 @@
 
 use stead_core::{MiddlewareKind, register};
 
-register! { allow, compress, deny, headers, rate_limit, request_id; MiddlewareKind }
+register! {
+    allow, cache_control, compress, cors, deny, headers, hsts, maintenance, rate_limit,
+    request_id, rewrite, secure_headers, strip_prefix, trailing_slash, www; MiddlewareKind
+}
 
+mod escape;
 mod gcra;
 mod guests;
 mod lines;
+mod moved;
 
 #[cfg(test)]
 mod testing;

@@ -31,6 +31,7 @@ pub use canonical::{
 pub use captures::{CaptureNames, Captures};
 pub use method::Allow;
 pub use pattern::{Pattern, PatternError, Segment, canonical_pattern};
+pub use regexes::{PathRegex, RegexFault};
 pub use request::{Request, Sample};
 pub use router::{Considered, Found, Lookup, Router, Verdict};
 pub use spec::{

@@ -17,15 +17,18 @@ use crate::pattern::is_identifier;
 
 /// A mistake in a regex.
 #[derive(Clone, Debug)]
-pub(crate) struct RegexFault {
-    pub(crate) range: Option<Range<usize>>,
-    pub(crate) message: String,
-    pub(crate) help: String,
+pub struct RegexFault {
+    /// The bytes of the regex that it stands in, where it is no matter of the whole.
+    pub range: Option<Range<usize>>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
 }
 
-/// A regex over paths, with its named groups.
+/// A regex over canonical paths, with its named groups.
 #[derive(Clone, Debug)]
-pub(crate) struct PathRegex {
+pub struct PathRegex {
     regex: Regex,
     /// The groups that have names, in order.
     groups: Box<[usize]>,
@@ -33,8 +36,11 @@ pub(crate) struct PathRegex {
 }
 
 impl PathRegex {
-    /// Compiles `text`.
-    pub(crate) fn compile(text: &str) -> Result<(Self, CaptureNames), RegexFault> {
+    /// Compiles `text`; the names are those of its groups.
+    ///
+    /// # Errors
+    /// It is no regex, or becomes too large.
+    pub fn compile(text: &str) -> Result<(Self, CaptureNames), RegexFault> {
         let regex = compile(text)?;
         let mut names = CaptureNames::default();
         let mut groups = Vec::new();
@@ -58,7 +64,7 @@ impl PathRegex {
     }
 
     /// Whether the regex matches at the start of `path`; its named groups become the captures.
-    pub(crate) fn captures(&self, path: &str, captures: &mut Captures) -> bool {
+    pub fn captures(&self, path: &str, captures: &mut Captures) -> bool {
         captures.truncate(0);
         let input = Input::new(path).anchored(Anchored::Yes);
         if self.slot_count == 0 {

@@ -35,6 +35,7 @@ pub struct Bench {
     middleware: Vec<Box<dyn Middleware>>,
     handler: Box<dyn Handler>,
     peer: SocketAddr,
+    scheme: Scheme,
     jobs: Arc<AtomicUsize>,
     waits: Cell<usize>,
 }
@@ -135,7 +136,14 @@ impl Bench {
         let worker = Rc::new(Worker::new(0, process, Arc::new(Counters::default()), pool));
         let peer = SocketAddr::from(([192, 0, 2, 1], 4000));
         let waits = Cell::new(0);
-        Ok(Self { worker, router, middleware, handler, peer, jobs, waits })
+        let scheme = Scheme::Http;
+        Ok(Self { worker, router, middleware, handler, peer, scheme, jobs, waits })
+    }
+
+    /// The same with requests over TLS.
+    pub fn over_tls(mut self) -> Self {
+        self.scheme = Scheme::Https;
+        self
     }
 
     /// The same with requests from this peer; `192.0.2.1:4000` otherwise.
@@ -154,10 +162,13 @@ impl Bench {
         self.call("GET", uri, &[])
     }
 
-    /// The answer to a request; none if it never gets to the handler.
+    /// The answer to a request, for `a.example` unless it names another host; none if it never gets
+    /// to the handler.
     pub fn try_call(&self, method: &str, uri: &str, fields: &[(&str, &str)]) -> Option<Answer> {
         let mut all = Fields::new();
-        all.append(name::HOST, b"a.example");
+        if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            all.append(name::HOST, b"a.example");
+        }
         for (name, value) in fields {
             all.append(Name::Other(name.as_bytes()), value.as_bytes());
         }
@@ -175,11 +186,8 @@ impl Bench {
     }
 
     fn call_head(&self, head: RequestHead) -> Option<Answer> {
-        let connection = Connection {
-            peer: Peer::Tcp(self.peer),
-            scheme: Scheme::Http,
-            server: Rc::from("web"),
-        };
+        let connection =
+            Connection { peer: Peer::Tcp(self.peer), scheme: self.scheme, server: Rc::from("web") };
         let mut exchange = Exchange::new(Rc::clone(&self.worker), connection);
         exchange.begin();
         *exchange.head_mut() = head;
