@@ -20,7 +20,7 @@ fn every_configuration_of_the_guide_passes_check() {
             for root in named(block, "root") {
                 folder.make(root);
             }
-            let pages = block.split('"').filter(|text| text.ends_with(".html")).collect();
+            let pages = block.split('"').filter(|text| text.contains(".html")).collect();
             for file in [named(block, "file"), pages].concat() {
                 folder.write(file.trim_start_matches('/'), "");
             }
@@ -50,7 +50,7 @@ fn whole(block: &str) -> String {
     if !block.contains("[server.") {
         text.push_str("[server.web]\nlisten = [\":0\"]\n");
     }
-    if !block.contains(".route]]") {
+    if text.contains("[server.web]") && !block.contains(".route]]") {
         text.push_str("[[server.web.route]]\npath = \"/\"\nrespond = \"ok\"\n");
     }
     text
