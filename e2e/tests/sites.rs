@@ -235,6 +235,7 @@ fn explain_shows_which_line_won() {
     check("http://z.example/z", &["body = 4KiB   sites/z.toml:3", "by default: first_byte = 10s"]);
     check("http://s1.example/x", &["body = 1KiB   stead.toml:10"]);
     check("http://strange.example/", &["404 unknown_host"]);
+    check("http://z.example/z", &["middleware headers   stead.toml:13"]);
 }
 
 #[test]

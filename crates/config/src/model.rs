@@ -186,7 +186,8 @@ impl ServerConfig {
     /// How many routes there are, those of sites included.
     pub fn route_count(&self) -> usize {
         let of_sites: usize = self.sites.iter().map(|(_, site)| site.routes.len()).sum();
-        self.routes.len() + of_sites
+        // A server that sends everybody elsewhere does it by one route.
+        self.routes.len() + of_sites + usize::from(self.redirect.is_some())
     }
 }
 

@@ -1,11 +1,15 @@
 //! What would answer a request, and why: the decision of the router, shown.
 
-use stead_config::{Address, RouteConfig, ServerConfig, SiteConfig, Sources, Span};
+use stead_config::{
+    Address, Configuration, MiddlewareRef, RouteConfig, ServerConfig, SiteConfig, Sources, Span,
+    effective_middleware,
+};
 use stead_http1::{RequestDecoder, RequestHead};
 use stead_route::{RouteRef, Router, Sample, Verdict, canonicalize};
 use stead_serve::{ScopeRef, Server, UnknownHost, Verdict as Decided, decide};
 
 use crate::check::Checked;
+use crate::stacks::middleware_kind;
 
 /// A request to explain.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +57,7 @@ pub fn explain(checked: &Checked, question: &Question) -> Result<Vec<Explanation
             None => !by_port || listens(config),
         };
         if is_asked_for {
-            explanations.push(of_server(config, server, &checked.sources, &sample));
+            explanations.push(of_server(configuration, config, server, &checked.sources, &sample));
         }
     }
     if explanations.is_empty() {
@@ -121,6 +125,7 @@ fn percent_encoded(text: &str) -> String {
 }
 
 fn of_server(
+    configuration: &Configuration,
     config: &ServerConfig,
     server: &Server,
     sources: &Sources,
@@ -160,6 +165,7 @@ fn of_server(
         _ => ScopeRef::of_site(decision.site),
     };
     let (levels, scope) = (Levels::of(config, at), server.scope(at));
+    levels.show_middleware(&mut lines, configuration, sources);
     lines.push("  limits".to_owned());
     levels.show(&mut lines, sources, &crate::status::limits(&scope.limits), Levels::limit);
     lines.push("  timeouts".to_owned());
@@ -227,6 +233,26 @@ impl<'a> Levels<'a> {
         let site = |index: usize| server.sites.0.get(index).map(|(_, site)| site);
         let route = place.route().and_then(|found| route(server, found));
         Self { server, site: place.site().and_then(site), route }
+    }
+
+    /// What stands around the answer, outermost first.
+    fn show_middleware(
+        &self,
+        lines: &mut Vec<String>,
+        configuration: &Configuration,
+        sources: &Sources,
+    ) {
+        let site = self.site.map(|site| site.middleware.as_slice());
+        let route = self.route.map(|route| route.middleware.as_slice());
+        let lists: Vec<&[MiddlewareRef]> =
+            [Some(self.server.middleware.as_slice()), site, route].into_iter().flatten().collect();
+        let kind = |name: &str| middleware_kind(configuration, name);
+        for item in effective_middleware(&lists, kind) {
+            let name = item.name.as_str();
+            let of = kind(name).filter(|kind| *kind != name);
+            let of = of.map(|kind| format!(" ({kind})")).unwrap_or_default();
+            lines.push(format!("  middleware {name}{of}   {}", place(sources, item.name.span)));
+        }
     }
 
     /// Where a limit is written: the innermost place wins.

@@ -75,13 +75,8 @@ impl<'a> Stacks<'a> {
         stack.into()
     }
 
-    /// The kind behind a name.
     fn kind(&self, name: &str) -> Option<&str> {
-        let named = self.configuration.middleware.iter().find(|(known, _)| known.value == name);
-        match named {
-            Some((_, config)) => Some(config.kind.value.as_str()),
-            None => registry::middleware(name).map(|kind| kind.name),
-        }
+        middleware_kind(self.configuration, name)
     }
 
     fn build(
@@ -117,5 +112,13 @@ impl<'a> Stacks<'a> {
             self.shared.borrow_mut().insert(identity, built.clone());
         }
         built
+    }
+}
+
+/// The kind behind a name.
+pub(crate) fn middleware_kind<'a>(configuration: &'a Configuration, name: &str) -> Option<&'a str> {
+    match configuration.middleware.iter().find(|(known, _)| known.value == name) {
+        Some((_, config)) => Some(config.kind.value.as_str()),
+        None => registry::middleware(name).map(|kind| kind.name),
     }
 }
