@@ -188,9 +188,11 @@ respond = "ok"
 fn a_file_switches_maintenance_on_and_off() {
     let folder = Folder::new();
     folder.write("soon.html", "<p>soon");
+    folder.write("none.html", "<p>none");
     let stead = start(
         &folder,
-        r#"middleware = [{ maintenance = { page = "soon.html", retry_after = "10m", when = "on" } }]
+        r#"errors = { 404 = "none.html", 503 = "none.html" }
+middleware = [{ maintenance = { page = "soon.html", retry_after = "10m", when = "on" } }]
 [[server.web.route]]
 path = "/"
 respond = "ok"
@@ -261,6 +263,30 @@ respond = { body = "own", headers = { X-Frame-Options = "DENY", Cache-Control = 
     let held = ask(&stead, "GET", "/a.js", &[("If-None-Match", &etag)]);
     assert_eq!(held.status, 304);
     assert_eq!(held.value("cache-control"), "max-age=31536000, immutable");
+}
+
+#[test]
+fn what_a_trusted_proxy_says_counts() {
+    let folder = Folder::new();
+    let stead = start(
+        &folder,
+        r#"trusted_proxies = ["loopback"]
+middleware = ["hsts", { www = "add" }, { maintenance = { allow = ["192.0.2.0/24"] } }]
+[[server.web.route]]
+path = "/{*rest}"
+respond = "ok"
+"#,
+    );
+    let ask = |host: &str, client: &str, proto: &str| {
+        let fields = [("Host", host), ("X-Forwarded-For", client), ("X-Forwarded-Proto", proto)];
+        ask(&stead, "GET", "/a", &fields)
+    };
+    let answer = ask("example.com", "192.0.2.1", "https");
+    assert_eq!((answer.status, answer.value("location")), (308, "https://www.example.com/a"));
+    assert_eq!(answer.value("strict-transport-security"), "max-age=31536000");
+    let answer = ask("www.example.com", "192.0.2.1", "http");
+    assert_eq!((answer.status, answer.value("strict-transport-security")), (200, "-"));
+    assert_eq!(ask("www.example.com", "198.51.100.1", "http").status, 503);
 }
 
 #[test]

@@ -37,7 +37,9 @@ use stead_core::{
 pub const KIND: MiddlewareKind = MiddlewareKind::new("cache_control", build)
     .summary("say how long answers may be kept, and by whom")
     .docs(module_docs!("cache_control.rs"))
-    .example(r#"cache_control = { value = "no-cache", types = { "image/*" = { max_age = "30d" } } }"#)
+    .example(
+        r#"cache_control = { value = "no-cache", types = { "image/*" = { max_age = "30d" } } }"#,
+    )
     .settings::<CacheControlConfig>();
 
 /// Settings of `cache_control`. All apply on reload.
@@ -205,9 +207,7 @@ fn extension(name: &Spanned<String>) -> Result<Box<str>, Diagnostic> {
 impl MediaType {
     fn parse(name: &Spanned<String>) -> Result<Self, Diagnostic> {
         let is_token = |text: &str| {
-            let is_byte = |byte: u8| {
-                byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte)
-            };
+            let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
             !text.is_empty() && text.bytes().all(is_byte)
         };
         match name.split_once('/') {

@@ -161,7 +161,9 @@ impl Origin {
             return error("`null` is no origin to trust", help.to_owned());
         }
         let Some((scheme, rest)) = text.split_once("://") else {
-            let help = if is_authority(&text) { format!("write `https://{text}`") } else {
+            let help = if is_authority(&text) {
+                format!("write `https://{text}`")
+            } else {
                 EXAMPLE.to_owned()
             };
             return error("an origin has a scheme", help);
@@ -232,9 +234,7 @@ fn is_authority(text: &str) -> bool {
     let is_ipv6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_host = match is_ipv6 {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host
-            .split('.')
-            .all(|label| !label.is_empty() && label.bytes().all(is_label_byte)),
+        None => host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_label_byte)),
     };
     is_port && is_host
 }
@@ -354,18 +354,20 @@ impl Middleware for Cors {
         if !is_asked && matches!(self.origins, Origins::Any) {
             return Flow::Continue;
         }
-        let mut origin = exchange.worker().buffer();
-        self.write_origin(exchange, &mut origin);
-        let is_preflight = is_preflight(exchange);
-        if let Some(response) = exchange.response_mut() {
-            if matches!(self.origins, Origins::Listed(_)) {
-                vary(&mut response.fields);
-            }
-            if is_asked {
+        if let Some(response) = exchange.response_mut()
+            && matches!(self.origins, Origins::Listed(_))
+        {
+            vary(&mut response.fields);
+        }
+        if is_asked {
+            let mut origin = exchange.worker().buffer();
+            self.write_origin(exchange, &mut origin);
+            let is_preflight = is_preflight(exchange);
+            if let Some(response) = exchange.response_mut() {
                 self.mark(&mut response.fields, &origin, is_preflight);
             }
+            exchange.worker().reclaim_buffer(origin);
         }
-        exchange.worker().reclaim_buffer(origin);
         Flow::Continue
     }
 }

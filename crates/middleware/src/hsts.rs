@@ -21,9 +21,7 @@
 //! # RFC
 //! RFC 6797 §6.1 (the field), §7.2 (not over plaintext).
 
-use stead_config::{
-    Config, Diagnostic, Diagnostics, Duration, Settings, Spanned, module_docs,
-};
+use stead_config::{Config, Diagnostic, Diagnostics, Duration, Settings, Spanned, module_docs};
 use stead_core::{BuildContext, Exchange, Flow, Middleware, MiddlewareKind, Scheme, name};
 
 /// The kind `hsts`.
@@ -119,7 +117,10 @@ mod tests {
     #[test]
     fn the_preconditions_of_preload_are_told() {
         assert_eq!(refusal("hsts = { max_age = '1d', preload = true }").len(), 2);
-        assert_eq!(refusal("hsts = { max_age = '364d', subdomains = true, preload = true }").len(), 1);
+        assert_eq!(
+            refusal("hsts = { max_age = '364d', subdomains = true, preload = true }").len(),
+            1
+        );
         assert_eq!(refusal("hsts = { preload = true }").len(), 1);
         assert_eq!(refusal("hsts = { max_age = '731d' }").len(), 1);
     }

@@ -1,15 +1,16 @@
 //! Answers every request with 503 while it is switched on.
 //!
 //! # What
-//! The answer is a page or a text, with `Retry-After`. With `when = "maintenance.on"` the existence
-//! of that file switches it on, without a reload; otherwise it is always on.
+//! The answer is a page or a text, with `Retry-After`; clients of `allow` go through. With
+//! `when = "maintenance.on"` the existence of that file switches it on, without a reload; otherwise
+//! it is always on.
 //!
 //! # Why
 //! Visitors learn that it will be back, search engines and clients when to ask again.
 //!
 //! # Example
 //! ```toml
-//! maintenance = { body = "back at noon\n", retry_after = "2h", when = "maintenance.on" }
+//! maintenance = { page = "soon.html", allow = ["10.0.0.0/8"], when = "maintenance.on" }
 //! ```
 //!
 //! # Limits
@@ -28,11 +29,12 @@ use std::time::Duration as Span;
 use bytes::Bytes;
 use stead_base::Tick;
 use stead_config::{
-    Config, Diagnostic, Diagnostics, Disk, Duration, Files as _, Settings, Spanned, module_docs,
+    Config, Diagnostic, Diagnostics, Disk, Duration, Files as _, Origin, Settings, Spanned,
+    module_docs,
 };
 use stead_core::{
-    Body, BuildContext, Exchange, Flow, LocalKey, Middleware, MiddlewareKind, Reason, Response,
-    name,
+    Body, BuildContext, Exchange, Flow, LocalKey, Middleware, MiddlewareKind, Origins, Reason,
+    Response, name,
 };
 
 /// The kind `maintenance`.
@@ -54,6 +56,10 @@ struct MaintenanceConfig {
     /// When clients may ask again.
     #[config(default = "5m", range = "1s"..="30d")]
     retry_after: Duration,
+    /// Who goes through all the same: networks (`"10.0.0.0/8"`), addresses, and the words
+    /// `"private"`, `"loopback"` and `"unix"`.
+    #[config(default = [])]
+    allow: Vec<Origin>,
     /// The file whose existence switches it on. Without it, it is on.
     when: Option<PathBuf>,
 }
@@ -62,6 +68,7 @@ struct Maintenance {
     /// Nothing for the status's own name.
     page: Option<Page>,
     retry_after: Box<[u8]>,
+    allowed: Origins,
     when: Option<When>,
 }
 
@@ -104,7 +111,8 @@ fn build(
     };
     let retry_after = config.retry_after.as_secs().to_string().into_bytes().into();
     let when = config.when.map(|file| When { file: file.into(), seen: context.local() });
-    Ok(Box::new(Maintenance { page, retry_after, when }))
+    let allowed = config.allow.into_iter().collect();
+    Ok(Box::new(Maintenance { page, retry_after, allowed, when }))
 }
 
 const TEXT: &[u8] = b"text/plain; charset=utf-8";
@@ -125,26 +133,13 @@ impl Page {
 }
 
 impl Maintenance {
-    fn respond(&self, exchange: &Exchange) -> Response {
-        let mut response = exchange.refuse(Reason::Maintenance);
+    fn complete(&self, response: &mut Response) {
         response.fields.set(name::RETRY_AFTER, &self.retry_after);
         response.fields.set(name::CACHE_CONTROL, b"no-store");
         if let Some(page) = &self.page {
             response.fields.set(name::CONTENT_TYPE, page.media_type);
             response.body = Body::Bytes(page.body.clone());
         }
-        response
-    }
-
-    async fn look(&self, when: &When, exchange: &Exchange) -> Option<Response> {
-        let worker = exchange.worker();
-        let seen = worker.local.value(&when.seen, Seen::default);
-        let file = Arc::clone(&when.file);
-        // Where the pool has too much to do, what was known holds.
-        if let Ok(is_there) = worker.blocking(move || file.exists()).await {
-            seen.is_there.set(Some(is_there));
-        }
-        seen.is_there.get().unwrap_or(false).then(|| self.respond(exchange))
     }
 }
 
@@ -160,20 +155,44 @@ impl When {
         }
         seen.is_there.get()
     }
+
+    async fn look(&self, exchange: &Exchange) -> Option<Response> {
+        let worker = exchange.worker();
+        let seen = worker.local.value(&self.seen, Seen::default);
+        let file = Arc::clone(&self.file);
+        // Where the pool has too much to do, what was known holds.
+        if let Ok(is_there) = worker.blocking(move || file.exists()).await {
+            seen.is_there.set(Some(is_there));
+        }
+        seen.is_there.get().unwrap_or(false).then(|| exchange.refuse(Reason::Maintenance))
+    }
 }
 
 impl Middleware for Maintenance {
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Flow<'a> {
+        if self.allowed.contains(exchange.client()) {
+            return Flow::Continue;
+        }
         let is_on = match &self.when {
             None => true,
             Some(when) => match when.known(exchange) {
                 Some(is_there) => is_there,
                 None => {
-                    return Flow::Wait(Box::pin(async { Ok(self.look(when, exchange).await) }));
+                    return Flow::Wait(Box::pin(async { Ok(when.look(exchange).await) }));
                 }
             },
         };
-        if is_on { Flow::Respond(self.respond(exchange)) } else { Flow::Continue }
+        if is_on { Flow::Respond(exchange.refuse(Reason::Maintenance)) } else { Flow::Continue }
+    }
+
+    /// Here, and not before, so that the page stands in place of one of `errors`.
+    fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Flow<'a> {
+        if let Some(response) = exchange.response_mut()
+            && response.reason == Reason::Maintenance
+        {
+            self.complete(response);
+        }
+        Flow::Continue
     }
 }
 
@@ -199,7 +218,10 @@ mod tests {
     fn a_text_or_a_page_is_answered() {
         let bench = around(&["maintenance = { body = 'soon', retry_after = '2h' }"], text("ok"));
         let answer = bench.page("/");
-        assert_eq!((answer.text().as_str(), answer.field("Retry-After").as_str()), ("soon", "7200"));
+        assert_eq!(
+            (answer.text().as_str(), answer.field("Retry-After").as_str()),
+            ("soon", "7200")
+        );
         assert_eq!(answer.field("Content-Type"), "text/plain; charset=utf-8");
         let folder = tempfile::tempdir().unwrap();
         for (name, media_type) in [
@@ -233,9 +255,21 @@ mod tests {
     }
 
     #[test]
+    fn allowed_clients_go_through() {
+        let settings = "maintenance = { allow = ['192.0.2.0/24', '2001:db8::/32'] }";
+        for (peer, status) in
+            [("192.0.2.1:1", 200), ("[2001:db8::1]:1", 200), ("198.51.100.1:1", 503)]
+        {
+            let bench = around(&[settings], text("ok")).from_peer(peer.parse().unwrap());
+            assert_eq!(bench.page("/").status, status, "{peer}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_is_told() {
         assert_eq!(refusal("maintenance = { page = '/no/such/page.html' }").len(), 1);
         assert_eq!(refusal("maintenance = { page = 'a', body = 'b' }").len(), 1);
         assert_eq!(refusal("maintenance = { retry_after = '0s' }").len(), 1);
+        assert_eq!(refusal("maintenance = { allow = ['10.0.0.1/8', 'x'] }").len(), 2);
     }
 }

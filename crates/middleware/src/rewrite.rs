@@ -79,9 +79,8 @@ fn build(
     let (regex, groups) = match &config.regex {
         None => (None, CaptureNames::default()),
         Some(text) => {
-            let (regex, groups) = PathRegex::compile(text).map_err(|fault| {
-                Diagnostic::error(text.span, fault.message).help(fault.help)
-            })?;
+            let (regex, groups) = PathRegex::compile(text)
+                .map_err(|fault| Diagnostic::error(text.span, fault.message).help(fault.help))?;
             (Some((regex, context.local())), groups)
         }
     };
@@ -302,7 +301,8 @@ mod tests {
 
     #[test]
     fn only_what_the_expression_matches_is_rewritten() {
-        let settings = "{ regex = '^/img/(?<name>[a-z]+)/(?<size>[0-9]+)$', to = '/{name}/{size}.png' }";
+        let settings =
+            "{ regex = '^/img/(?<name>[a-z]+)/(?<size>[0-9]+)$', to = '/{name}/{size}.png' }";
         check(settings, "/img/cat/64?q", "/cat/64.png?q");
         check(settings, "/img/cat/x", "/img/cat/x");
         check(settings, "/x/img/cat/64", "/x/img/cat/64");
@@ -332,9 +332,21 @@ mod tests {
 
     #[test]
     fn what_can_never_be_a_path_is_told() {
-        for to in ["x", "", "{rest}", "{host}/x", "?x", "/a/../b", "/a/.", "/%2E%2e/x", "/a#b",
-            "/a\\b", "/%zz", "/%00", "/{nothing}"]
-        {
+        for to in [
+            "x",
+            "",
+            "{rest}",
+            "{host}/x",
+            "?x",
+            "/a/../b",
+            "/a/.",
+            "/%2E%2e/x",
+            "/a#b",
+            "/a\\b",
+            "/%zz",
+            "/%00",
+            "/{nothing}",
+        ] {
             assert_eq!(refusal(&format!("rewrite = '{to}'")).len(), 1, "{to}");
         }
         assert_eq!(refusal("rewrite = { regex = '(', to = '/' }").len(), 1);

@@ -223,9 +223,10 @@ mod tests {
             response
         });
         let answer = bench.page("/");
-        let shown = answer.fields.iter().map(|(name, value)| {
-            format!("{name}: {}", String::from_utf8_lossy(value))
-        });
+        let shown = answer
+            .fields
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)));
         shown.collect::<Vec<_>>().join("\n")
     }
 

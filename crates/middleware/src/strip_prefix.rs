@@ -70,9 +70,8 @@ fn build(settings: &Settings, _: &BuildContext<'_>) -> Result<Box<dyn Middleware
 /// A prefix as paths have it. SECURITY: whole segments only, so that no prefix ends inside a name
 /// (SECURITY.md 40).
 fn canonical(prefix: &Spanned<String>) -> Result<String, Diagnostic> {
-    let error = |message: &str, help: String| {
-        Err(Diagnostic::error(prefix.span, message).help(help))
-    };
+    let error =
+        |message: &str, help: String| Err(Diagnostic::error(prefix.span, message).help(help));
     if prefix.chars().all(|character| character == '/') {
         return error("a prefix names at least one segment", "write `/api`".to_owned());
     }
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_has_a_prefix_of_its_own() {
+    fn security_45_only_a_trusted_proxy_has_a_prefix_of_its_own() {
         let sent = [("X-Forwarded-Prefix", "/evil")];
         let bench = around(&["strip_prefix = '/api'"], shown);
         assert_eq!(bench.call("GET", "/api/x", &sent).text(), "/x - /api");

@@ -76,9 +76,8 @@ impl Middleware for Www {
         let (Some(name), Some(host)) = (head.host_name(), head.host()) else {
             return Flow::Continue;
         };
-        let has_prefix = name.get(..PREFIX.len()).is_some_and(|start| {
-            start.eq_ignore_ascii_case(PREFIX)
-        });
+        let has_prefix =
+            name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
         let (prefix, host): (&[u8], &[u8]) = match self.0 {
             Mode::Add if !has_prefix && is_of_dns(name) => (PREFIX, host),
             Mode::Remove if has_prefix && is_of_dns(&name[PREFIX.len()..]) => {
@@ -116,14 +115,28 @@ mod tests {
 
     #[test]
     fn other_names_stay() {
-        for host in ["www.example.com", "localhost", "localhost:1", "192.0.2.1", "192.0.2.1:80",
-            "[::1]", "[::1]:80", "intranet", "1.2", "intranet."]
-        {
+        for host in [
+            "www.example.com",
+            "localhost",
+            "localhost:1",
+            "192.0.2.1",
+            "192.0.2.1:80",
+            "[::1]",
+            "[::1]:80",
+            "intranet",
+            "1.2",
+            "intranet.",
+        ] {
             check("add", host, "");
         }
-        for host in ["example.com", "www.com", "www.localhost", "www.1", "wwww.example.com",
-            "www.192.0.2.1"]
-        {
+        for host in [
+            "example.com",
+            "www.com",
+            "www.localhost",
+            "www.1",
+            "wwww.example.com",
+            "www.192.0.2.1",
+        ] {
             check("remove", host, "");
         }
         let bench = around(&["www = 'add'"], text("ok"));

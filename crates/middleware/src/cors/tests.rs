@@ -16,9 +16,8 @@ fn bench(settings: &str) -> Bench {
 }
 
 fn shown(answer: &Answer) -> Vec<String> {
-    let is_of_cors = |name: &Name<'_>| {
-        *name == name::VARY || name.as_bytes().starts_with(b"Access-Control-")
-    };
+    let is_of_cors =
+        |name: &Name<'_>| *name == name::VARY || name.as_bytes().starts_with(b"Access-Control-");
     let shown = answer.fields.iter().filter(|(name, _)| is_of_cors(name));
     shown.map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value))).collect()
 }
@@ -67,10 +66,9 @@ fn a_preflight_is_answered_here() {
 #[test]
 fn options_without_a_question_go_to_the_handler() {
     let bench = bench(LISTED);
-    for fields in [&[("Origin", "https://app.example.com")][..], &[(
-        "Access-Control-Request-Method",
-        "PUT",
-    )]] {
+    for fields in
+        [&[("Origin", "https://app.example.com")][..], &[("Access-Control-Request-Method", "PUT")]]
+    {
         assert_eq!(bench.call("OPTIONS", "/", fields).status, 200);
     }
 }
@@ -105,7 +103,11 @@ fn an_origin_that_is_not_listed_is_never_repeated() {
         "https://a\u{e9}.example.org",
     ] {
         let answer = bench.call("GET", "/", &[("Origin", origin)]);
-        assert_eq!((answer.status, shown(&answer)), (200, vec!["Vary: Origin".to_owned()]), "{origin}");
+        assert_eq!(
+            (answer.status, shown(&answer)),
+            (200, vec!["Vary: Origin".to_owned()]),
+            "{origin}"
+        );
     }
     let two = [("Origin", "https://app.example.com"), ("Origin", "https://app.example.com")];
     assert_eq!(shown(&bench.call("GET", "/", &two)), ["Vary: Origin"]);
@@ -143,10 +145,10 @@ fn errors_carry_the_fields_and_the_handlers_own_are_replaced() {
     });
     let answer = bench.call("GET", "/", &[("Origin", "http://localhost:3000")]);
     assert_eq!(answer.status, 500);
-    assert_eq!(shown(&answer)[..2], [
-        "Vary: Accept, origin",
-        "Access-Control-Allow-Origin: http://localhost:3000"
-    ]);
+    assert_eq!(
+        shown(&answer)[..2],
+        ["Vary: Accept, origin", "Access-Control-Allow-Origin: http://localhost:3000"]
+    );
     let answer = bench.call("GET", "/", &[("Origin", "https://evil.example")]);
     assert_eq!(shown(&answer), ["Vary: Accept, origin"]);
 }
@@ -169,18 +171,40 @@ fn a_star_with_credentials_is_refused() {
 #[test]
 fn what_is_no_origin_method_or_field_is_refused() {
     for origin in [
-        "null", "app.example.com", "https://", "https://a.example/", "https://a.example/x",
-        "https://a.example:443", "http://a.example:80", "https://a.example:0",
-        "https://a.example:080", "https://a.example:65536", "https://u@a.example",
-        "https://a.example?x", "https://*", "https://*.com", "https://*.*.example.com",
-        "https://a.*.example", "https://*a.example.com", "https://caf\u{e9}.example", "://a.example",
-        "https://a..example", "https://[::1", "x y://a.example", "",
+        "null",
+        "app.example.com",
+        "https://",
+        "https://a.example/",
+        "https://a.example/x",
+        "https://a.example:443",
+        "http://a.example:80",
+        "https://a.example:0",
+        "https://a.example:080",
+        "https://a.example:65536",
+        "https://u@a.example",
+        "https://a.example?x",
+        "https://*",
+        "https://*.com",
+        "https://*.*.example.com",
+        "https://a.*.example",
+        "https://*a.example.com",
+        "https://caf\u{e9}.example",
+        "://a.example",
+        "https://a..example",
+        "https://[::1",
+        "x y://a.example",
+        "",
     ] {
         assert_eq!(refusal(&format!("cors = '{origin}'")).len(), 1, "{origin}");
     }
     for origin in [
-        "https://a.example", "HTTPS://A.Example", "http://[::1]:3000", "capacitor://localhost",
-        "https://a.example:80", "http://*.localhost:3000", "http://192.0.2.1",
+        "https://a.example",
+        "HTTPS://A.Example",
+        "http://[::1]:3000",
+        "capacitor://localhost",
+        "https://a.example:80",
+        "http://*.localhost:3000",
+        "http://192.0.2.1",
     ] {
         assert_eq!(refusal(&format!("cors = '{origin}'")).len(), 0, "{origin}");
     }
