@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stead_e2e::process::Signal;
+use stead_e2e::process::{Signal, run};
 use stead_e2e::stead::{once, runtime_in};
 use stead_e2e::wait::SOON;
 use stead_e2e::{Connection, Folder, Running, Stead, binary, until};
@@ -166,9 +166,193 @@ fn the_log_goes_where_it_is_sent() {
     let folder = Folder::new();
     let config = format!("[log]\n{TO_FILE}\n").replace("access.log", "absent/access.log");
     folder.write("stead.toml", config + "[server.web]\nlisten = [\"127.0.0.1:0\"]\n[[server.web.route]]\npath = \"/\"\nrespond = \"x\"\n");
-    let outcome = once(&folder, &["run"]);
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stderr.contains("absent/access.log"), "{outcome:?}");
+    // `check` says so too, at the place.
+    for command in ["run", "check"] {
+        let outcome = once(&folder, &[command]);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains("error: there is no directory absent\n"), "{outcome:?}");
+        assert!(outcome.stderr.contains("stead.toml:2:19\n"), "{outcome:?}");
+        assert!(outcome.stderr.contains("mkdir -p"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_template_makes_lines_of_your_own() {
+    let folder = Folder::new();
+    let format = r#"format = { template = '{client_ip} [{time_common}] "{method} {uri} {version}" {status} {bytes_body} "{header_referer}" "{header_user_agent}" "{response_header_content_type}" {reason}' }"#;
+    let mut stead = start(&folder, &format!("{TO_FILE}\n{format}"));
+    let fields = [("User-Agent", "agent \"x\"")];
+    stead.connect("web").request("GET", "/fixed/1?q=2", &fields);
+    stead.stop();
+    let log = folder.read("access.log");
+    let (before, rest) = log.split_once(" [").unwrap();
+    let (_, after) = rest.split_once("] ").unwrap();
+    assert_eq!(before, "127.0.0.1");
+    let expect = r#""GET /fixed/1?q=2 HTTP/1.1" 200 13 "-" "agent \x22x\x22" "text/plain; charset=utf-8" ok"#;
+    assert_eq!(after.trim_end(), expect);
+
+    let folder = Folder::new();
+    let format = r#"format = { template = '{"at":{unix_ms},"agent":"{header_user_agent}"}', escape = "json" }"#;
+    let mut stead = start(&folder, &format!("{TO_FILE}\n{format}"));
+    stead.connect("web").request("GET", "/fixed/1", &fields);
+    stead.stop();
+    let record: Value = serde_json::from_str(&folder.read("access.log")).unwrap();
+    assert_eq!(record["agent"], "agent \"x\"");
+    assert!(record["at"].is_u64());
+}
+
+#[test]
+fn wrong_templates_are_refused_where_they_are_wrong() {
+    for (template, place, help) in [
+        ("{time} {pth}", "2:31", "`{path}`"),
+        ("{user_agent}", "2:24", "`{header_user_agent}`"),
+        ("no placeholder", "2:23", "placeholders"),
+    ] {
+        let folder = Folder::new();
+        let config = format!(
+            "[log]\nformat = {{ template = \"{template}\" }}\n[server.web]\nlisten = [\"127.0.0.1:0\"]\n\
+             [[server.web.route]]\npath = \"/\"\nrespond = \"x\"\n"
+        );
+        folder.write("stead.toml", config);
+        let outcome = once(&folder, &["check"]);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains(&format!("stead.toml:{place}\n")), "{outcome:?}");
+        assert!(outcome.stderr.contains(help), "{outcome:?}");
+    }
+}
+
+#[test]
+fn secrets_are_hidden_and_of_many_records_some_are_written() {
+    let folder = Folder::new();
+    let log =
+        format!("{TO_FILE}\nformat = \"json\"\nsample = 5\nredact = {{ query = [\"code\"] }}");
+    let mut stead = start(&folder, &log);
+    let mut connection = stead.connect("web");
+    for _ in 0..500 {
+        assert_eq!(connection.request("GET", "/fixed/1?a=1&c%6Fde=hidden", &[]).status, 200);
+    }
+    for _ in 0..20 {
+        assert_eq!(connection.request("GET", "/nowhere?token=shown", &[]).status, 404);
+    }
+    drop(connection);
+    stead.stop();
+    let log = folder.read("access.log");
+    assert!(!log.contains("hidden"), "{log}");
+    let records: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let stands_for = |status: u64| -> (usize, u64) {
+        let of = records.iter().filter(|record| record["status"] == status);
+        let counts: Vec<u64> = of.map(|record| record["one_in"].as_u64().unwrap()).collect();
+        (counts.len(), counts.iter().sum())
+    };
+    assert_eq!(stands_for(404), (20, 20), "errors are all there");
+    let (written, stand_for) = stands_for(200);
+    assert!((40..200).contains(&written), "{written} of 500");
+    assert_eq!(stand_for, 5 * written as u64);
+    assert!(log.contains("\"query\":\"a=1&code=***\""), "{log}");
+    assert!(log.contains("token=shown"), "a list takes the place of the default: {log}");
+}
+
+#[test]
+fn the_level_is_told_and_changed_while_it_runs() {
+    let folder = Folder::new();
+    let stead =
+        start(&folder, "access = \"off\"\nlevel = { default = \"warn\", admin = \"error\" }");
+    let levels = |stead: &Stead| stead.ask(&["log", "level"]).stdout;
+    let told = levels(&stead);
+    assert!(told.contains("default  warn\n") && told.contains("admin    error\n"), "{told}");
+    stead.fetch("web", "/fixed/1");
+    let changed = stead.ask(&["log", "level", "serve=trace"]);
+    assert_eq!(changed.code, Some(0), "{changed:?}");
+    assert!(changed.stdout.contains("serve    trace\n"), "{changed:?}");
+    assert!(changed.stdout.contains("process  warn\n"), "{changed:?}");
+    stead.fetch("web", "/fixed/2");
+    let opened = "DEBUG serve: server web: connection from 127.0.0.1 opened";
+    let ended = "GET for a request without name, route \"/fixed/{id}\": 200 ok";
+    let said = || [opened, ended].iter().all(|text| stead.running.stderr().contains(text));
+    until(SOON, || said().then_some(())).expect("what was asked for is said");
+    assert_eq!(stead.running.stderr().matches(opened).count(), 1, "not before it was asked for");
+    assert_eq!(stead.ask(&["log", "level", "error"]).code, Some(0));
+    assert_eq!(levels(&stead).matches("error\n").count(), 5);
+    for wrong in ["loud", "serv=debug", "serve="] {
+        let outcome = stead.ask(&["log", "level", wrong]);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains("write one of"), "{outcome:?}");
+    }
+}
+
+/// Once these were lost without a count.
+#[test]
+fn records_that_cannot_be_written_are_counted() {
+    let folder = Folder::new();
+    let mut stead = start(&folder, "access = { file = \"/dev/full\" }");
+    for _ in 0..20 {
+        stead.fetch("web", "/fixed/1");
+    }
+    let counted = until(SOON, || (stead.counter("access_records_dropped") == 20).then_some(()));
+    assert!(counted.is_some(), "{}", stead.status());
+    assert_eq!(stead.counter("requests"), 20, "whoever asks does not count");
+    let outcome = stead.stop();
+    let said = "ERROR log: the access log cannot be written to /dev/full, records are lost: ";
+    assert_eq!(outcome.stderr.matches(said).count(), 1, "{outcome:?}");
+}
+
+#[test]
+fn a_terminal_shows_a_record_at_once() {
+    let folder = Folder::new();
+    let config = "[server.web]\nlisten = [\"unix:web.sock\"]\n[[server.web.route]]\n\
+        path = \"/{n}\"\nrespond = \"x\"\n";
+    folder.write("stead.toml", config);
+    let mut command = std::process::Command::new("script");
+    let stead = binary::stead().display();
+    command.args(["-qefc", &format!("exec {stead} run -c stead.toml"), "/dev/null"]);
+    binary::clear_environment(&mut command);
+    command.current_dir(folder.path()).env("RUNTIME_DIRECTORY", runtime_in(&folder));
+    let mut running = Running::spawn(&mut command);
+    let is_shown = |running: &Running, text: &str| running.stdout().contains(text).then_some(());
+    until(SOON, || is_shown(&running, "ready in ")).expect("it starts");
+    let began = Instant::now();
+    for number in 0..10 {
+        let mut connection = Connection::open_unix(&folder.join("web.sock")).unwrap();
+        connection.request("GET", &format!("/{number}"), &[]);
+        until(SOON, || is_shown(&running, &format!(" GET /{number} 200 "))).expect("a record");
+    }
+    // Ten of them kept for a second would take five on average.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let numbers = running.stdout();
+    let numbers = numbers.split(" GET /").skip(1).filter_map(|rest| rest.chars().next());
+    assert_eq!(numbers.collect::<String>(), "0123456789", "in order of time");
+    running.signal(Signal::TERM);
+    running.wait();
+}
+
+/// With Debian's logrotate and the lines that the guide shows.
+#[test]
+fn logrotate_moves_a_log_away() {
+    let folder = Folder::new();
+    let mut stead = start(&folder, &format!("{TO_FILE}\nformat = \"json\""));
+    stead.fetch("web", "/fixed/before");
+    let log = folder.join("access.log");
+    until(SOON, || folder.read("access.log").contains("before").then_some(())).expect("a record");
+    let rules = format!(
+        "{} {{\n    daily\n    rotate 14\n    missingok\n    notifempty\n    su root root\n    postrotate\n        {} log reopen --socket {}\n    endscript\n}}\n",
+        log.display(),
+        binary::stead().display(),
+        stead.admin_socket().display(),
+    );
+    let is_root = rustix::process::geteuid().is_root();
+    let rules = if is_root { rules } else { rules.replace("    su root root\n", "") };
+    let rules = folder.write("logrotate.conf", rules);
+    let mut logrotate = std::process::Command::new("logrotate");
+    logrotate.arg("--force").arg("--state").arg(folder.join("state")).arg(rules);
+    logrotate.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
+    let outcome = run(&mut logrotate);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.contains("is open again"), "{outcome:?}");
+    stead.fetch("web", "/fixed/after");
+    stead.stop();
+    assert!(folder.read("access.log.1").contains("before"));
+    let after = folder.read("access.log");
+    assert!(after.contains("after") && !after.contains("before"), "{after}");
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub(crate) struct Peer {
 }
 
 /// What the end-to-end tests compare with or drive.
-pub(crate) const TESTS: &[Peer] = &[NGINX, CURL, WGET, WRK, NGHTTP2, CHROMIUM, SYSTEMD, SS];
+pub(crate) const TESTS: &[Peer] =
+    &[NGINX, CURL, WGET, WRK, NGHTTP2, CHROMIUM, SYSTEMD, SS, LOGROTATE];
 
 /// What the benches measure beside.
 pub(crate) const BENCHES: &[Peer] = &[NGINX, HAPROXY, CADDY, GO, WRK];
@@ -38,6 +39,8 @@ const CHROMIUM: Peer =
     peer(&["chromium", "chromium-browser", "google-chrome"], "chromium", "pages in a browser");
 const SYSTEMD: Peer = peer(&["systemd-socket-activate"], "systemd", "passing listening sockets on");
 const SS: Peer = peer(&["ss"], "iproute2", "what the system says of sockets");
+const LOGROTATE: Peer =
+    peer(&["logrotate"], "logrotate", "moving logs away while they are written");
 const HAPROXY: Peer = peer(&["haproxy"], "haproxy", "a peer of the benches");
 const CADDY: Peer = peer(&["caddy"], "caddy", "a peer of the benches");
 const GO: Peer = peer(&["go"], "golang-go", "builds the net/http peer of the benches");

@@ -11,9 +11,11 @@ mod explain;
 mod files;
 mod init;
 mod locate;
+mod log;
 mod output;
 mod reference;
 mod run;
+mod server_log;
 mod stop;
 
 use std::path::PathBuf;
@@ -96,6 +98,11 @@ enum Command {
         #[arg(long)]
         now: bool,
     },
+    /// Change how much a running Stead says, open its access log again.
+    Log {
+        #[command(subcommand)]
+        command: log::LogCommand,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -122,6 +129,7 @@ fn main() -> ExitCode {
         Some(Command::Init) => init::init(),
         Some(Command::Status { socket, json }) => admin::status(&socket, json),
         Some(Command::Stop { socket, now, no_wait }) => stop::stop(&socket, now, no_wait),
+        Some(Command::Log { command }) => log::log(&command),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::GenReference { directory }) => reference::write(&directory),
     };

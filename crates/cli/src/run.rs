@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stead::{Checked, Control, Inherited, Runtime, StartError, StartOptions, Stead};
+use stead_config::Module;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::check::{counted, print, summary};
 use crate::locate::locate;
 use crate::output::tell;
+use crate::server_log::ServerLog;
 use crate::{ConfigArgs, WRONG_USE};
 
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
@@ -36,8 +38,8 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
         tell(summary(&checked, path));
         return Ok(ExitCode::from(WRONG_USE));
     };
-    log_to_stderr(configuration.log.level);
-    let warns = configuration.log.level >= stead_config::Level::Warn;
+    let log_levels = ServerLog::start(configuration.log.level);
+    let warns = configuration.log.level.of(Module::Process) >= stead_config::Level::Warn;
     if warns && rustix::process::geteuid().is_root() {
         tell("warning: running as root: every handler has root's rights");
     }
@@ -52,6 +54,7 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
         inherited,
         collect: stead_sys::memory::collect_mimalloc,
         is_terminal: std::io::stdout().is_terminal(),
+        log_levels: Some(log_levels),
     };
     let stead = match Stead::start(checked, options) {
         Ok(stead) => stead,
@@ -149,10 +152,12 @@ async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
         )),
     }
     let (cutter, leftovers) = (stead.cutter(), stead.leftovers());
+    let began = Instant::now();
     let mut draining = tokio::task::spawn_blocking(move || stead.stop());
     tokio::select! {
         result = &mut draining => {
             result.context("the drain failed")?;
+            tracing::info!("drained in {} ms", began.elapsed().as_millis());
             return Ok(ExitCode::SUCCESS);
         }
         () = any(&mut stop) => {}
@@ -160,6 +165,7 @@ async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
     }
     // What is cut leaves its record; a worker that hangs is not waited for.
     cutter.cut();
+    tracing::info!("the drain was cut short after {} ms", began.elapsed().as_millis());
     let _ = tokio::time::timeout(CUT_WITHIN, draining).await;
     leftovers.remove();
     std::process::exit(1)
@@ -183,24 +189,4 @@ fn forward(
         std::thread::spawn(move || control.iter().try_for_each(|asked| sender.send(asked)));
     }
     receiver
-}
-
-fn log_to_stderr(level: stead_config::Level) {
-    use stead_config::Level;
-    let level = match level {
-        Level::Error => tracing::Level::ERROR,
-        Level::Warn => tracing::Level::WARN,
-        Level::Info => tracing::Level::INFO,
-        Level::Debug => tracing::Level::DEBUG,
-        Level::Trace => tracing::Level::TRACE,
-    };
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        // It would say so on standard error, which is what failed.
-        .log_internal_errors(false);
-    // Set once in a process; a second try changes nothing.
-    let _ = subscriber.try_init();
 }

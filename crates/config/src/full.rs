@@ -83,7 +83,11 @@ impl Printer<'_> {
                 // Keys without defaults, and none is written.
                 Place::Header(schema)
                     if value.is_none() && self.inline_entries(inner, schema).is_empty() => {}
-                Place::Header(schema) => self.header(&format!("[{path}]"), &path, inner, schema),
+                Place::Header(schema) => {
+                    let short = value.and_then(|value| expanded(value, schema));
+                    let inner = short.as_ref().unwrap_or(inner);
+                    self.header(&format!("[{path}]"), &path, inner, schema);
+                }
                 Place::Headers(schema) => self.headers(&path, inner, schema),
                 Place::Array(schema) => self.array(&path, value, schema),
             }
@@ -185,12 +189,10 @@ impl Printer<'_> {
 
     /// A value that stands for one key of a table: the table, if there are other keys to show.
     fn shorthand(&self, value: &Value, schema: &TableSchema) -> String {
-        let Some(short) = schema.shorthand else { return print::value(value) };
-        let mut table = Table::new();
-        let key = crate::Key { name: short.to_owned(), span: value.span };
-        table.push(crate::Entry { key, value: value.clone() });
+        let Some(table) = expanded(value, schema) else { return print::value(value) };
         let entries = self.inline_entries(&table, schema);
-        match (entries.as_slice(), schema.field(short)) {
+        let short = schema.shorthand.and_then(|short| schema.field(short));
+        match (entries.as_slice(), short) {
             ([_], Some(field)) => self.inline(value, &field.schema),
             _ => braced(&entries),
         }
@@ -245,6 +247,15 @@ impl Printer<'_> {
         let from = own.strip_prefix(first).unwrap_or(own).display().to_string();
         format!("{prefix}{}/{path}", from.replace("${", "$${"))
     }
+}
+
+/// The table that a value which is none stands for.
+fn expanded(value: &Value, schema: &TableSchema) -> Option<Table> {
+    let short = schema.shorthand.filter(|_| value.as_table().is_none())?;
+    let mut table = Table::new();
+    let key = crate::Key { name: short.to_owned(), span: value.span };
+    table.push(crate::Entry { key, value: value.clone() });
+    Some(table)
 }
 
 /// The schema, of several, that a value was decoded by.

@@ -54,10 +54,11 @@ pub use json_schema::schema;
 pub use kind::{Kind, KindFacts, Vocabulary};
 pub use load::{Loaded, load};
 pub use model::{
-    AccessLog, Configuration, Drain, ErrorPages, ErrorStatus, HandlerConfig, Level, Listen, Log,
-    LogFormat, Matcher, MiddlewareConfig, MiddlewareRef, Pattern, Placed, Process, RouteConfig,
-    RouteOwn, ScopeLimits, ScopeTimeouts, ServerConfig, ServerRedirect, SiteConfig, Switch,
-    TcpKeepalive, UnknownHost, Workers, effective_middleware,
+    AccessLog, Always, Configuration, Drain, ErrorPages, ErrorStatus, Escape, HandlerConfig, Level,
+    Levels, Listen, Log, LogFormat, Matcher, MiddlewareConfig, MiddlewareRef, Module, Pattern,
+    Placed, Process, Redact, RouteConfig, RouteOwn, Sample, ScopeLimits, ScopeTimeouts,
+    ServerConfig, ServerRedirect, SiteConfig, Switch, TcpKeepalive, UnknownHost, Workers,
+    effective_middleware,
 };
 pub use network::{Origin, ProxyHeader, TrustedProxies};
 pub use reference::{Page, reference};

@@ -3,8 +3,6 @@
 //! Declared once: decoding, the schema, the reference and the full printing all come from these
 //! types. Component settings stay undecoded ([`Settings`]); their kinds decode them.
 
-use std::path::PathBuf;
-
 use crate::{
     ByteSize, Config, Decoder, Duration, Map, Off, Rate, Schema, Settings, Spanned, TextForm,
     TrustedProxies, Value,
@@ -12,11 +10,13 @@ use crate::{
 
 mod handler;
 mod listen;
+mod log;
 mod middleware;
 mod scope;
 
 pub use handler::HandlerConfig;
 pub use listen::{Listen, TcpKeepalive};
+pub use log::{AccessLog, Always, Escape, Level, Levels, Log, LogFormat, Module, Redact, Sample};
 pub use middleware::{MiddlewareConfig, MiddlewareRef, effective_middleware};
 pub use scope::{
     ErrorPages, ErrorStatus, Placed, ScopeLimits, ScopeTimeouts, ServerRedirect, Switch,
@@ -84,66 +84,6 @@ pub struct Drain {
     /// For requests in flight; what is left then is cut.
     #[config(default = "25s", range = "0s"..="30d")]
     pub request: Duration,
-}
-
-/// What is logged, and where.
-#[derive(Clone, Debug, PartialEq, Config)]
-pub struct Log {
-    /// The least level that Stead's own log shows. It goes to stderr.
-    #[config(default = "info")]
-    pub level: Level,
-    /// Where the access log goes.
-    #[config(default = "stdout")]
-    pub access: AccessLog,
-    /// The form of the access log.
-    #[config(default = "auto")]
-    pub format: LogFormat,
-}
-
-/// How much Stead's own log says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Config)]
-pub enum Level {
-    /// What failed.
-    Error,
-    /// And what will probably fail.
-    Warn,
-    /// And what happened.
-    Info,
-    /// And how.
-    Debug,
-    /// And every step.
-    Trace,
-}
-
-/// Where the access log goes.
-#[derive(Clone, Debug, PartialEq, Eq, Config)]
-pub enum AccessLog {
-    /// To standard output.
-    Stdout,
-    /// To standard error.
-    Stderr,
-    /// Nowhere.
-    Off,
-    /// To a file, reopened on SIGUSR1.
-    File {
-        /// The file; its directory must exist.
-        file: PathBuf,
-    },
-}
-
-/// The form of the access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Config)]
-pub enum LogFormat {
-    /// Text on a terminal, else JSON.
-    Auto,
-    /// One JSON object a line.
-    Json,
-    /// Columns for people.
-    Text,
-    /// The Common Log Format.
-    Common,
-    /// The Common Log Format with referer and user agent.
-    Combined,
 }
 
 /// One server: its listeners, its routes, and what it allows its peers.

@@ -76,11 +76,18 @@ struct Writer<'a> {
     out: String,
     /// The tables written so far, by their keys.
     written: Vec<(Vec<&'static str>, String)>,
+    /// Sets of words whose meanings were given.
+    explained: Vec<Vec<&'static str>>,
 }
 
 impl<'a> Writer<'a> {
     fn new(vocabulary: &'a Vocabulary, title: &str) -> Self {
-        Self { vocabulary, out: format!("{GENERATED}\n# {title}\n"), written: Vec::new() }
+        Self {
+            vocabulary,
+            out: format!("{GENERATED}\n# {title}\n"),
+            written: Vec::new(),
+            explained: Vec::new(),
+        }
     }
 
     /// What a kind takes.
@@ -179,9 +186,11 @@ impl<'a> Writer<'a> {
             }
             _ => return,
         };
-        if words.iter().all(|word| word.docs.is_empty()) {
+        let explained = words.iter().map(|word| word.name).collect();
+        if words.iter().all(|word| word.docs.is_empty()) || self.explained.contains(&explained) {
             return;
         }
+        self.explained.push(explained);
         let _ = writeln!(self.out, "\n`{name}`:\n");
         for word in words {
             let _ = writeln!(self.out, "- `\"{}\"`: {}", word.name, flowing(word.docs));
@@ -271,7 +280,11 @@ fn one_of_type(schema: &Schema) -> String {
             let keys = table.fields.iter();
             let keys: Vec<String> = keys
                 .map(|field| {
-                    format!("{} = {}", field.field.name, type_name(&field.schema).to_uppercase())
+                    let value = match &field.schema {
+                        words @ Schema::Words(_) => words.describe(),
+                        other => type_name(other).to_uppercase(),
+                    };
+                    format!("{} = {value}", field.field.name)
                 })
                 .collect();
             format!("`{{ {} }}`", keys.join(", "))

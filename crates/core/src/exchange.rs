@@ -256,6 +256,11 @@ impl Exchange {
         })
     }
 
+    /// What names this request, where somebody has named it or asked for its name.
+    pub fn given_request_id(&self) -> Option<&str> {
+        self.request_id.get().map(|id| &**id)
+    }
+
     /// Names this request.
     pub fn set_request_id(&mut self, id: Box<str>) {
         self.request_id = OnceCell::from(id);

@@ -12,6 +12,7 @@ use stead_base::Reason;
 use stead_core::Peer;
 use stead_net::{Accepted, Acceptor, Socket, Wait};
 
+use crate::events;
 use crate::state::State;
 
 /// Connections accepted in one turn.
@@ -29,11 +30,19 @@ pub(crate) async fn accept(
     server: u16,
 ) -> io::Result<()> {
     let mut spare = spare_descriptor();
+    let mut is_short = false;
     loop {
         for _ in 0..ACCEPTS_PER_TURN {
             match poll_fn(|context| acceptor.poll_accept(context)).await? {
-                Accepted::Connection(descriptor, peer) => admit(&state, descriptor, peer, server),
+                Accepted::Connection(descriptor, peer) => {
+                    is_short = false;
+                    admit(&state, descriptor, peer, server);
+                }
                 Accepted::NoDescriptor => {
+                    // One line for each time that it begins.
+                    if !std::mem::replace(&mut is_short, true) {
+                        events::lacks_descriptors(&state.server(server).name);
+                    }
                     state.worker.counters.accepts_without_descriptor.add(1);
                     drop(spare.take());
                     refuse_one(&state, &acceptor);
@@ -93,12 +102,16 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, server: u16) {
     }
     if let Err(reason) = owner.connections.admit(&owner.scope.limits, peer) {
         state.worker.counters.outcome(reason);
+        events::refused(&owner.name, peer, reason);
         if !owner.private {
             state.worker.process.connections.release(1);
         }
         return;
     }
     state.remember(server);
+    if !owner.private {
+        events::opened(&owner.name, peer);
+    }
     let token = state.park.admit(peer, server, owner.scope.timeouts.connection_age_max);
     let mut socket = Socket::new(descriptor);
     let mut input = state.worker.buffer();

@@ -4,8 +4,12 @@
 //! one writer thread through a bounded queue. Where the queue is full, records are dropped and
 //! counted.
 
+mod escape;
 mod format;
 mod output;
+mod redact;
+mod sample;
+mod template;
 mod writer;
 
 use std::cell::RefCell;
@@ -14,13 +18,34 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use stead_base::Reason;
-use stead_core::{Exchange, Worker};
+use stead_core::{Exchange, Fields, Worker};
+use stead_sys::clock;
 
 pub use format::Format;
+pub use redact::Redaction;
+pub use sample::Sampling;
+pub use template::{ANSWER_HEADER, Escape, HEADER, LineTemplate, Piece, Value};
 pub use writer::{AccessLog, Destination};
 
-use format::Clock;
+use format::{Clock, Line};
 use writer::Message;
+
+/// Which records are written, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// How a line looks.
+    pub format: Format,
+    /// Which are written; `None` for all.
+    pub sampling: Option<Sampling>,
+    /// What is shown as `***`.
+    pub redaction: Redaction,
+}
+
+impl From<Format> for Shape {
+    fn from(format: Format) -> Self {
+        Self { format, sampling: None, redaction: Redaction::default() }
+    }
+}
 
 /// What the log tells of one exchange, beside the exchange itself.
 pub(crate) struct Record<'a> {
@@ -35,6 +60,15 @@ pub(crate) struct Record<'a> {
     pub(crate) bytes_out: u64,
     pub(crate) bytes_body: u64,
     pub(crate) duration: Duration,
+    /// The answer's fields, where [`WorkerLog::wants_answer`].
+    pub(crate) answer: Option<&'a Fields>,
+}
+
+impl Record<'_> {
+    /// Whether the answer was not sent whole, or not at all.
+    fn is_cut(&self) -> bool {
+        self.status == 0 || self.reason != Reason::Ok && self.reason.status() != Some(self.status)
+    }
 }
 
 /// A worker sends its buffer on when it holds this much.
@@ -43,7 +77,7 @@ const BUFFER_BYTES: usize = 32 << 10;
 /// One worker's end of the log.
 pub(crate) struct WorkerLog {
     worker: Rc<Worker>,
-    format: Format,
+    shape: Shape,
     buffer: RefCell<Buffer>,
     sender: SyncSender<Message>,
     flush_every: Option<Duration>,
@@ -58,15 +92,30 @@ struct Buffer {
 
 impl WorkerLog {
     pub(crate) fn new(worker: Rc<Worker>, log: &AccessLog) -> Self {
-        let (format, sender) = log.parts();
-        Self { worker, format, buffer: RefCell::default(), sender, flush_every: log.flush_every() }
+        let (shape, sender) = log.parts();
+        Self { worker, shape, buffer: RefCell::default(), sender, flush_every: log.flush_every() }
+    }
+
+    /// Whether a record wants the fields of the answer.
+    pub(crate) fn wants_answer(&self) -> bool {
+        matches!(&self.shape.format, Format::Template(template) if template.wants_answer())
     }
 
     /// Formats a record; sends the buffer on when it is full, or at once where people look on.
     pub(crate) fn write(&self, record: &Record<'_>) {
+        let mut one_in = None;
+        if let Some(sampling) = &self.shape.sampling {
+            one_in = sampling.pick(record, || self.worker.random());
+            if one_in.is_none() {
+                return;
+            }
+        }
         let mut buffer = self.buffer.borrow_mut();
         let Buffer { text, clock, .. } = &mut *buffer;
-        format::write(text, clock, self.format, record);
+        let now = clock::wall();
+        clock.update(now);
+        let line = Line { record, redaction: &self.shape.redaction, one_in, clock, now };
+        line.write(text, &self.shape.format);
         buffer.records += 1;
         if buffer.text.len() >= BUFFER_BYTES || self.flush_every.is_none() {
             self.send(&mut buffer);

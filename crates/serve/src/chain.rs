@@ -2,11 +2,12 @@
 //!
 //! Nothing here reads or writes a socket. The caller polls [`run`] and pumps bodies meanwhile.
 
-use stead_base::{Reason, Result};
+use stead_base::{Error, Reason, Result};
 use stead_core::{Exchange, Flow, Reply, Response, StatusCode, name};
 use stead_http1::Form;
 use stead_route::{Captures, Found, RouteRef, Router};
 
+use crate::events;
 use crate::scope::Scope;
 use crate::snapshot::{Route, ScopeRef, Server, UnknownHost};
 
@@ -173,7 +174,7 @@ pub(crate) async fn run(scope: &Scope, inner: Inner<'_>, exchange: &mut Exchange
         let early = match settle(middleware.request(exchange)).await {
             Ok(None) => continue,
             Ok(Some(response)) => response,
-            Err(error) => exchange.refuse(error.reason()),
+            Err(error) => refuse(exchange, &error),
         };
         exchange.set_response(scope.errors.dress(early));
         is_answered = true;
@@ -184,7 +185,7 @@ pub(crate) async fn run(scope: &Scope, inner: Inner<'_>, exchange: &mut Exchange
             Inner::Answer(answer) => *answer,
             Inner::Route(route) => match call(route, exchange).await {
                 Ok(answer) => answer,
-                Err(error) => exchange.refuse(error.reason()),
+                Err(error) => refuse(exchange, &error),
             },
         };
         exchange.set_response(scope.errors.dress(answer));
@@ -194,11 +195,16 @@ pub(crate) async fn run(scope: &Scope, inner: Inner<'_>, exchange: &mut Exchange
             Ok(None) => {}
             Ok(Some(response)) => exchange.set_response(response),
             Err(error) => {
-                let answer = exchange.refuse(error.reason());
+                let answer = refuse(exchange, &error);
                 exchange.set_response(answer);
             }
         }
     }
+}
+
+fn refuse(exchange: &Exchange, error: &Error) -> Response {
+    events::failed(exchange, error);
+    exchange.refuse(error.reason())
 }
 
 /// What middleware stand around.

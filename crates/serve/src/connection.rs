@@ -14,14 +14,15 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use stead_base::{Reason, Tick};
-use stead_core::{Body, Connection as Facts, Exchange, Peer, Response, Scheme, StatusCode};
+use stead_core::{Body, Connection as Facts, Exchange, Fields, Peer, Response, Scheme, StatusCode};
 use stead_http1::{Event, Form, Framing, RequestDecoder, Step};
 use stead_net::{Socket, Token, Wait};
 use stead_sys::clock;
 
-use crate::access_log::Record;
+use crate::access_log::{Record, WorkerLog};
 use crate::answer::{self, OUTPUT_MAX};
 use crate::chain::{self, Inner, Routed};
+use crate::events;
 use crate::guard::{Panicked, poll_guarded};
 use crate::linger::linger;
 use crate::receive::Receiver;
@@ -53,6 +54,10 @@ pub(crate) struct Connection {
     traffic: (u64, u64),
     /// When the first byte of a head came that was not there whole at once.
     head_began: Option<Duration>,
+    /// What the answer's fields were, for a log that shows some.
+    answer_fields: Option<Box<Fields>>,
+    /// Why the connection will end, for Stead's own log.
+    why: Option<Reason>,
     /// Whether an exchange is under way.
     is_active: bool,
     /// Whether the record stays in the park when this task ends.
@@ -121,6 +126,8 @@ impl Connection {
             closes: None,
             traffic: (0, 0),
             head_began: None,
+            answer_fields: None,
+            why: None,
             is_active: false,
             is_parked: false,
         };
@@ -152,12 +159,12 @@ impl Connection {
                 Next::Quiet => return End::Park,
                 Next::Close(reason) => {
                     if let Some(reason) = reason {
-                        self.state.outcome(self.server, reason);
+                        self.ends(reason);
                     }
                     break After::Close;
                 }
                 Next::Cut(reason) => {
-                    self.state.outcome(self.server, reason);
+                    self.ends(reason);
                     break After::Cut;
                 }
                 Next::Refuse(reason) => break Box::pin(self.refuse(wire, reason)).await,
@@ -165,7 +172,7 @@ impl Connection {
             match self.exchange(wire).await {
                 After::Next if wire.output.len() > OUTPUT_MAX => {
                     if let Err(reason) = wire.flush(false).await {
-                        self.state.outcome(self.server, reason);
+                        self.ends(reason);
                         break After::Cut;
                     }
                 }
@@ -186,7 +193,7 @@ impl Connection {
             (Ok(()), After::Linger) => return End::Linger,
             // That a peer went away without its last answer is no outcome of its own.
             (Ok(()) | Err(Reason::ClientClosed), _) => {}
-            (Err(reason), _) => self.state.outcome(self.server, reason),
+            (Err(reason), _) => self.ends(reason),
         }
         End::Close
     }
@@ -311,7 +318,7 @@ impl Connection {
     async fn refuse(&mut self, wire: &mut Wire, reason: Reason) -> After {
         let account = self.open_account();
         if reason.status().is_none() {
-            self.state.outcome(self.server, reason);
+            self.ends(reason);
             return After::Close;
         }
         let answer = self.exchange.refuse(reason);
@@ -467,6 +474,9 @@ impl Connection {
         let promise = answer::write_head(wire, &self.exchange, &answer, keep);
         wire.body_begins();
         let body = std::mem::take(&mut answer.body);
+        if self.state.log.as_ref().is_some_and(WorkerLog::wants_answer) {
+            self.answer_fields = Some(Box::new(std::mem::take(&mut answer.fields)));
+        }
         self.exchange.reclaim(answer);
         let written = answer::write_body(wire, receiver, body, promise.framing).await;
         if written.is_err() && promise.framing == Framing::Close {
@@ -522,10 +532,10 @@ impl Connection {
     }
 
     /// Reads away what nobody read of a body, so that the connection can be kept.
-    async fn settle_body(&self, wire: &mut Wire, receiver: &mut Receiver) -> After {
+    async fn settle_body(&mut self, wire: &mut Wire, receiver: &mut Receiver) -> After {
         // The peer may wait for this answer before it sends the rest.
         if let Err(reason) = wire.flush(false).await {
-            self.state.outcome(self.server, reason);
+            self.ends(reason);
             return After::Cut;
         }
         match receiver.discard(wire).await {
@@ -540,6 +550,12 @@ impl Connection {
                 After::Linger
             }
         }
+    }
+
+    /// The connection ends for a reason that no exchange tells.
+    fn ends(&mut self, reason: Reason) {
+        self.why = Some(reason);
+        self.state.outcome(self.server, reason);
     }
 
     fn set_active(&mut self, is_active: bool) {
@@ -582,10 +598,13 @@ impl Connection {
             if let Some(closes) = closes {
                 counters.outcome(closes);
             }
+            let route = routed.route.map_or("", |route| &route.label);
+            events::ended(&self.exchange, route, status, reason);
             counters.bytes_in.add(bytes_in);
             counters.bytes_out.add(bytes_out);
         }
         let server = self.state.server(self.server);
+        let answer = self.answer_fields.take();
         let is_logged = server.scope(routed.place).access_log;
         if let Some(log) = self.state.log.as_ref().filter(|_| is_logged) {
             log.write(&Record {
@@ -599,8 +618,10 @@ impl Connection {
                 bytes_out,
                 bytes_body: body_bytes,
                 duration: clock::precise().saturating_sub(account.started),
+                answer: answer.as_deref(),
             });
         }
+        self.why = closes.or(Some(reason).filter(|reason| *reason != Reason::Ok));
         // What middleware hold for the exchange ends here, however long the close may take.
         self.exchange.slots().clear();
     }
@@ -613,6 +634,10 @@ impl Drop for Connection {
             self.state.worker.counters.panics.add(1);
         }
         if !self.is_parked {
+            if self.state.counters(self.server).is_some() {
+                let server = &self.state.names[usize::from(self.server)];
+                events::closed(server, self.peer, self.requests, self.why);
+            }
             self.state.park.remove(self.token);
             self.state.forget(self.server, self.peer);
         }

@@ -13,6 +13,7 @@ mod chain;
 mod client;
 mod connection;
 mod connection_limits;
+mod events;
 mod fleet;
 mod guard;
 mod linger;

@@ -12,6 +12,7 @@ use stead_route::Router;
 
 use crate::access_log::WorkerLog;
 use crate::connection::Connection;
+use crate::events;
 use crate::snapshot::{Server, Snapshot};
 
 /// One worker's park, snapshot and log.
@@ -109,12 +110,17 @@ impl Wake for State {
 
     fn closed(&self, why: Closed, server: u16, peer: Peer) {
         self.forget(server, peer);
-        match why {
-            Closed::Peer => {}
-            Closed::Drain => self.outcome(server, Reason::Drained),
-            Closed::Age => self.outcome(server, Reason::ConnectionAge),
-            Closed::Deadline(Wait::FirstByte) => self.outcome(server, Reason::FirstByteTimeout),
-            Closed::Deadline(_) => self.outcome(server, Reason::IdleTimeout),
+        let reason = match why {
+            Closed::Peer => None,
+            Closed::Drain => Some(Reason::Drained),
+            Closed::Age => Some(Reason::ConnectionAge),
+            Closed::Deadline(Wait::FirstByte) => Some(Reason::FirstByteTimeout),
+            Closed::Deadline(_) => Some(Reason::IdleTimeout),
+        };
+        let Some(counters) = self.counters(server) else { return };
+        if let Some(reason) = reason {
+            counters.outcome(reason);
         }
+        events::closed_at_rest(&self.names[usize::from(server)], peer, reason);
     }
 }

@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::accept::{accept, accept_waiting};
 use crate::access_log::{AccessLog, WorkerLog};
+use crate::events;
 use crate::fleet::{Signals, Source};
 use crate::guard::{Panicked, poll_guarded};
 use crate::snapshot::Snapshot;
@@ -118,6 +119,7 @@ async fn serve(plan: &Plan) -> io::Result<()> {
 
 async fn listen(state: Rc<State>, acceptor: Rc<Acceptor>, server: u16) {
     let name = &state.server(server).name;
+    events::listens(name, state.worker.index);
     loop {
         let mut accepting = pin!(accept(Rc::clone(&state), Rc::clone(&acceptor), server));
         let ended = poll_fn(|context| match poll_guarded(accepting.as_mut(), context) {
@@ -127,7 +129,7 @@ async fn listen(state: Rc<State>, acceptor: Rc<Acceptor>, server: u16) {
         match ended.await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
-                return tracing::error!("a listener of server {name} failed: {error}");
+                return events::listener_failed(name, &error);
             }
             Err(Panicked) => {
                 tracing::error!("accepting for server {name} panicked and goes on");

@@ -1,16 +1,22 @@
 //! The admin socket: an ordinary unix listener with internal handlers, for root and our own user.
 //!
 //! `GET /status` tells every counter, server, address and limit as JSON; `POST /stop` begins the
-//! drain, `POST /stop?now` ends at once.
+//! drain, `POST /stop?now` ends at once. `/log/level` and `/log/reopen` are for the logs.
+
+mod log;
 
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use stead_core::{Exchange, Handler, Method, Reply, StatusCode, name};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
+use stead_serve::access_log::AccessLog;
 use stead_serve::{Route, Scope, Server};
 
 use crate::status::Board;
+use log::{LevelHandler, ReopenHandler};
+
+pub use log::LogLevels;
 
 /// What the admin socket asks of whoever runs Stead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +27,23 @@ pub enum Control {
     StopNow,
 }
 
+/// What the admin server is made of.
+pub(crate) struct AdminOptions {
+    pub(crate) board: Arc<OnceLock<Board>>,
+    pub(crate) control: Sender<Control>,
+    pub(crate) log: Weak<AccessLog>,
+    pub(crate) log_levels: Option<Arc<dyn LogLevels>>,
+}
+
 /// The admin server. Its name cannot be one of the configuration's: it has a blank.
-pub(crate) fn server(board: Arc<OnceLock<Board>>, control: Sender<Control>) -> Option<Server> {
-    let routes: [(&str, Method, Box<dyn Handler>); 2] = [
+pub(crate) fn server(options: AdminOptions) -> Option<Server> {
+    let AdminOptions { board, control, log, log_levels } = options;
+    let routes: [(&str, Method, Box<dyn Handler>); 5] = [
         ("/status", Method::GET, Box::new(StatusHandler(board))),
         ("/stop", Method::POST, Box::new(StopHandler(control))),
+        ("/log/level", Method::GET, Box::new(LevelHandler(log_levels.clone()))),
+        ("/log/level", Method::POST, Box::new(LevelHandler(log_levels))),
+        ("/log/reopen", Method::POST, Box::new(ReopenHandler(log))),
     ];
     let mut spec = RouterSpec::default();
     let mut built = Vec::new();
@@ -71,6 +89,7 @@ impl Handler for StopHandler {
     fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
         let now = exchange.query() == Some(b"now");
         let control = if now { Control::StopNow } else { Control::Stop };
+        tracing::info!("to {} was asked for", if now { "end at once" } else { "stop" });
         // Nobody listening means that the process is ending already.
         let _ = self.0.send(control);
         Reply::Ready(exchange.respond(StatusCode::ACCEPTED))

@@ -19,6 +19,7 @@ use stead_route::{
 };
 use stead_serve::{ClientField, Route, Scope, Server, Site, Snapshot, TrustedProxies, UnknownHost};
 
+use crate::log::LogPlan;
 use crate::stacks::Stacks;
 use crate::{registry, scopes};
 
@@ -26,6 +27,7 @@ use crate::{registry, scopes};
 pub(crate) struct Compiled {
     pub(crate) snapshot: Snapshot,
     pub(crate) process: Arc<Process>,
+    pub(crate) log: LogPlan,
 }
 
 /// Compiles a configuration; gives warnings beside it.
@@ -45,10 +47,9 @@ pub(crate) fn compile(
         let compiler = Compiler { config, sources, process, keys: &keys, stacks: &stacks };
         servers.extend(compiler.server(name, &mut diagnostics));
     }
-    if diagnostics.has_errors() {
-        return Err(diagnostics);
-    }
-    let compiled = Compiled { snapshot: Snapshot { servers }, process: Arc::clone(process) };
+    let log = LogPlan::compile(&configuration.log, &mut diagnostics);
+    let Some(log) = log.filter(|_| !diagnostics.has_errors()) else { return Err(diagnostics) };
+    let compiled = Compiled { snapshot: Snapshot { servers }, process: Arc::clone(process), log };
     Ok((compiled, diagnostics))
 }
 

@@ -16,6 +16,7 @@ mod check;
 mod client;
 mod compile;
 mod explain;
+mod log;
 mod registry;
 mod runtime;
 mod scopes;
@@ -23,7 +24,7 @@ mod stacks;
 mod start;
 mod status;
 
-pub use admin::Control;
+pub use admin::{Control, LogLevels};
 pub use bind::BindError;
 pub use check::{Checked, check, check_files};
 pub use client::{admin_process, admin_request};

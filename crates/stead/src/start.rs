@@ -5,17 +5,17 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use stead_config::{AccessLog as LogTo, Configuration, Drain, LogFormat, Workers};
+use stead_config::{Configuration, Drain, Workers};
 use stead_core::{Phase, Process};
 use stead_net::{Bind, Collect, Inherited, ListenOptions, Listening, acquire};
-use stead_serve::access_log::{AccessLog, Destination, Format};
+use stead_serve::access_log::AccessLog;
 use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Snapshot};
 
-use crate::admin::{self, Control};
+use crate::admin::{self, AdminOptions, Control, LogLevels};
 use crate::bind::{BindError, Bound, bind_all};
 use crate::check::Checked;
 use crate::compile::Compiled;
@@ -35,6 +35,8 @@ pub struct StartOptions {
     pub inherited: Inherited,
     /// Whether standard output is a terminal, for `format = "auto"`.
     pub is_terminal: bool,
+    /// Who holds the levels of Stead's own log, for `stead log level`.
+    pub log_levels: Option<Arc<dyn LogLevels>>,
 }
 
 /// Why nothing was started. Nothing is left bound.
@@ -112,7 +114,8 @@ impl Stead {
         let inherited = std::mem::take(&mut options.inherited);
         let bound = bind_all(&configuration, workers, inherited).map_err(StartError::Bind)?;
         let mut guard = Release(bound.iter().map(|b| b.acquired.listening.clone()).collect());
-        let log = open_log(&configuration, options.is_terminal)?;
+        let log = compiled.log.open(options.is_terminal);
+        let log = log.map_err(|(doing, error)| StartError::System(doing, error))?;
         let started = start(compiled, &configuration, bound, options, workers, log, &mut guard)?;
         guard.0.clear();
         Ok(started)
@@ -201,7 +204,7 @@ fn start(
     log: Option<Arc<AccessLog>>,
     guard: &mut Release,
 ) -> Result<Stead, StartError> {
-    let Compiled { mut snapshot, process } = compiled;
+    let Compiled { mut snapshot, process, log: _ } = compiled;
     process.set_workers(workers);
     let share = Descriptors::share(descriptors_max());
     process.connections.set_limit(share.connections);
@@ -218,7 +221,17 @@ fn start(
     let mut lock = None;
     if let Some(runtime) = &options.runtime {
         lock = Some(runtime.take(&options.path).map_err(StartError::Runtime)?);
-        let (listener, listening) = add_admin(runtime, &mut snapshot, &board, sender, workers)?;
+        let (listener, listening) = add_admin(
+            runtime,
+            &mut snapshot,
+            AdminOptions {
+                board: Arc::clone(&board),
+                control: sender,
+                log: log.as_ref().map(Arc::downgrade).unwrap_or_default(),
+                log_levels: options.log_levels,
+            },
+            workers,
+        )?;
         guard.0.push(listening);
         listeners.push(listener);
     }
@@ -262,8 +275,7 @@ fn start(
 fn add_admin(
     runtime: &Runtime,
     snapshot: &mut Snapshot,
-    board: &Arc<OnceLock<Board>>,
-    control: Sender<Control>,
+    options: AdminOptions,
     workers: usize,
 ) -> Result<(Listener, Listening), StartError> {
     let path = runtime.socket();
@@ -272,7 +284,7 @@ fn add_admin(
         .map_err(|error| StartError::System("the admin socket".into(), error.source))?;
     let private = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(&path, private).map_err(system(path.display().to_string()))?;
-    let server = admin::server(Arc::clone(board), control)
+    let server = admin::server(options)
         .ok_or_else(|| system("the admin server".into())(io::ErrorKind::Other.into()))?;
     let index = snapshot.servers.len() as u16;
     snapshot.servers.push(server);
@@ -317,33 +329,6 @@ fn url(bound: &Bound) -> String {
             }
             ip => literal(ip, address.port()),
         },
-    }
-}
-
-fn open_log(
-    configuration: &Configuration,
-    is_terminal: bool,
-) -> Result<Option<Arc<AccessLog>>, StartError> {
-    let destination = match &configuration.log.access {
-        LogTo::Off => return Ok(None),
-        LogTo::Stdout => Destination::Stdout,
-        LogTo::Stderr => Destination::Stderr,
-        LogTo::File { file } => Destination::File(file.clone()),
-    };
-    let format = match configuration.log.format {
-        LogFormat::Auto if is_terminal && destination == Destination::Stdout => Format::Text,
-        LogFormat::Auto | LogFormat::Json => Format::Json,
-        LogFormat::Text => Format::Text,
-        LogFormat::Common => Format::Common,
-        LogFormat::Combined => Format::Combined,
-    };
-    let doing = match &destination {
-        Destination::File(path) => format!("open the access log {}", path.display()),
-        _ => "open the access log".to_owned(),
-    };
-    match AccessLog::open(destination, format) {
-        Ok(log) => Ok(Some(Arc::new(log))),
-        Err(error) => Err(StartError::System(doing, error)),
     }
 }
 

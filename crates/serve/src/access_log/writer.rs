@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use stead_core::Counter;
 
-use super::Format;
+use super::Shape;
 use super::output::{Lost, Output};
 
 /// Where records go.
@@ -56,7 +56,8 @@ pub(super) enum Message {
 
 /// The process's access log.
 pub struct AccessLog {
-    format: Format,
+    destination: Destination,
+    shape: Shape,
     sender: SyncSender<Message>,
     writer: Option<JoinHandle<()>>,
     flush_every: Option<Duration>,
@@ -70,7 +71,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(destination: Destination, format: Format) -> io::Result<Self> {
+    pub fn open(destination: Destination, shape: impl Into<Shape>) -> io::Result<Self> {
         let output = Output::open(&destination)?;
         let flush_every = match &output {
             terminal if terminal.is_terminal() => None,
@@ -81,7 +82,7 @@ impl AccessLog {
         let (reopen_later, lost): (Arc<AtomicBool>, Arc<Counter>) = Default::default();
         let writer = Writer {
             output,
-            destination,
+            destination: destination.clone(),
             lost: Arc::clone(&lost),
             reopen_later: Arc::clone(&reopen_later),
             failing_since: None,
@@ -89,7 +90,21 @@ impl AccessLog {
         let writer = std::thread::Builder::new()
             .name("access-log".into())
             .spawn(move || writer.run(&receiver))?;
-        Ok(Self { format, sender, writer: Some(writer), flush_every, lost, reopen_later })
+        let shape = shape.into();
+        Ok(Self {
+            destination,
+            shape,
+            sender,
+            writer: Some(writer),
+            flush_every,
+            lost,
+            reopen_later,
+        })
+    }
+
+    /// Where it goes.
+    pub fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     /// Opens the file again under its name: after it was moved away.
@@ -117,8 +132,8 @@ impl AccessLog {
         &self.lost
     }
 
-    pub(super) fn parts(&self) -> (Format, SyncSender<Message>) {
-        (self.format, self.sender.clone())
+    pub(super) fn parts(&self) -> (Shape, SyncSender<Message>) {
+        (self.shape.clone(), self.sender.clone())
     }
 
     /// How long a worker keeps records to itself at most; `None` for not at all.
@@ -181,7 +196,9 @@ impl Writer {
         match Output::open(&self.destination) {
             Ok(opened) => {
                 self.output = opened;
-                tracing::info!("the access log {} is open again", self.destination);
+                if let Destination::File(path) = &self.destination {
+                    tracing::info!("the access log {} is open again", path.display());
+                }
                 Ok(())
             }
             Err(error) => {

@@ -10,11 +10,14 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use serde_json::Value;
 use stead_base::ByteSize;
-use stead_core::{Error, Exchange};
-use stead_serve::access_log::{AccessLog, Destination, Format};
+use stead_core::{Error, Exchange, Name};
+use stead_serve::access_log::{
+    AccessLog, Destination, Escape, Format, LineTemplate, Piece, Redaction, Sampling, Shape,
+    Value as LogValue,
+};
 use tempfile::TempDir;
 
-use crate::handlers::{Count, Fixed, Play, Step, sleep, text, wait};
+use crate::handlers::{Count, Fixed, Make, Play, Step, sleep, text, wait};
 use crate::harness::{Harness, Kitchen, Recipe, eventually};
 
 /// A logged server and where its log is.
@@ -25,14 +28,27 @@ struct Logged {
 }
 
 impl Logged {
-    fn new(format: Format) -> Self {
+    fn new(shape: impl Into<Shape>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self::at(format, &folder.path().join("access.log"), folder)
+        Self::at(shape, &folder.path().join("access.log"), folder)
     }
 
-    fn at(format: Format, path: &Path, folder: TempDir) -> Self {
+    fn at(shape: impl Into<Shape>, path: &Path, folder: TempDir) -> Self {
         let destination = Destination::File(path.to_owned());
-        let log = Arc::new(AccessLog::open(destination, format).expect("the log opens"));
+        let log = Arc::new(AccessLog::open(destination, shape).expect("the log opens"));
+        let named = Make(|exchange: &mut Exchange| {
+            let id = exchange.fields().get(Name::Other(b"x-id")).unwrap_or(b"made").to_vec();
+            exchange.set_request_id(String::from_utf8(id).expect("ASCII").into());
+            let mut answer = text(exchange, b"named");
+            answer.fields.set(Name::Other(b"x-kind"), b"a \"kind\"");
+            answer
+        });
+        let slow = wait(|exchange: &mut Exchange| {
+            Box::pin(async {
+                sleep(60).await;
+                Ok(text(exchange, b"slow"))
+            })
+        });
         let fails = wait(|_| Box::pin(async { Err(Error::internal("as asked")) }));
         let hangs = wait(|exchange: &mut Exchange| {
             Box::pin(async {
@@ -46,6 +62,8 @@ impl Logged {
             .limits(|limits| limits.body = Some(ByteSize(1000)))
             .timeouts(|timeouts| timeouts.header = Some(Duration::from_millis(300)))
             .route("/hangs", hangs)
+            .route("/named", named)
+            .route("/slow", slow)
             .route("/torn", Play(torn.clone(), None))
             .route("/torn/known", Play(torn, Some(2000)))
             .route("/", Fixed("hello"))
@@ -265,6 +283,156 @@ fn what_cannot_be_written_is_counted() {
     assert_eq!(lost.value(), 50);
 }
 
+const FORGEABLE: &str = "{method}|{uri}|\"{header_user_agent}\" \"{header_referer}\" {status}";
+
+/// A template as the configuration has it, its placeholders known.
+fn template(text: &str, escape: Escape) -> Format {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}').expect("a closing brace");
+        pieces.push(Piece::Literal(before.to_owned()));
+        pieces.push(Piece::Value(LogValue::named(name).expect("a known name")));
+        rest = after;
+    }
+    pieces.push(Piece::Literal(rest.to_owned()));
+    pieces.retain(|piece| *piece != Piece::Literal(String::new()));
+    Format::Template(Arc::new(LineTemplate::new(pieces, escape)))
+}
+
+#[test]
+fn a_template_shows_what_it_names() {
+    let names: Vec<&str> = LogValue::NAMES.iter().map(|(name, _)| *name).collect();
+    let all = names.iter().map(|name| format!("{name}={{{name}}}")).collect::<Vec<_>>().join(" ");
+    let fields = "\"{header_user_agent}\" \"{response_header_x_kind}\" {header_x_none}";
+    let logged = Logged::new(template(&format!("{all} {fields}"), Escape::Text));
+    let mut client = logged.harness().connect();
+    client.send(
+        "GET /%6eamed?a=%20\"b HTTP/1.1\r\nHost: a.example:80\r\nX-Id: 7 8\r\nUser-Agent: x \"y\r\n\r\n",
+    );
+    client.answer();
+    let line = logged.lines().remove(0);
+    let line = line.replace(" +0000", "+0000");
+    let (values, fields) = line.split_at(line.find(" \"").expect("the fields"));
+    assert_eq!(fields, r#" "x \x22y" "a \x22kind\x22" -"#);
+    let told: Vec<(&str, &str)> =
+        values.split(' ').map(|pair| pair.split_once('=').expect("a pair")).collect();
+    assert_eq!(told.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
+    let told = |name: &str| told.iter().find(|(known, _)| *known == name).expect("known").1;
+    for (name, expect) in [
+        ("server", "server0"),
+        ("site", "-"),
+        ("route", "/named"),
+        ("client_ip", "127.0.0.1"),
+        ("scheme", "http"),
+        ("method", "GET"),
+        ("host", "a.example"),
+        ("path", "/named"),
+        ("query", r"a=%20\x22b"),
+        ("uri", r"/named?a=%20\x22b"),
+        ("version", "HTTP/1.1"),
+        ("status", "200"),
+        ("reason", "ok"),
+        ("closes", "-"),
+        ("bytes_body", "5"),
+        ("request_id", r"7\x208"),
+        ("one_in", "1"),
+    ] {
+        assert_eq!(told(name), expect, "{name}");
+    }
+    assert_eq!(shape(told("time")), "9999-99-99A99:99:99.999A");
+    assert!(told("unix_ms").parse::<u64>().is_ok_and(|ms| ms > 1_700_000_000_000), "{line}");
+}
+
+#[test]
+fn records_hold_the_name_of_a_request_that_has_one() {
+    for (format, with, without) in
+        [(Format::Json, ",\"request_id\":\"7\"}", "\"}"), (Format::Text, "ms request_id:7", "ms")]
+    {
+        let logged = Logged::new(format);
+        let mut client = logged.harness().connect();
+        client.send("GET /named HTTP/1.1\r\nHost: a\r\nX-Id: 7\r\n\r\n");
+        client.answer();
+        client.get("/");
+        let lines = logged.lines();
+        assert!(lines[0].ends_with(with), "{}", lines[0]);
+        assert!(lines[1].ends_with(without) && !lines[1].contains("request_id"), "{}", lines[1]);
+    }
+}
+
+#[test]
+fn of_many_records_some_are_written_and_say_how_many_they_stand_for() {
+    let sampling = Sampling {
+        one_in: 10,
+        classes: [false, false, false, true, true],
+        cut: true,
+        slow: Some(Duration::from_millis(50)),
+    };
+    let logged = Logged::new(Shape { sampling: Some(sampling), ..Format::Json.into() });
+    let mut client = logged.harness().connect();
+    for _ in 0..1000 {
+        client.get("/");
+    }
+    for id in 0..100 {
+        // Twice the same name is twice the same decision.
+        for _ in 0..2 {
+            client.send(format!("GET /named HTTP/1.1\r\nHost: a\r\nX-Id: {id}\r\n\r\n"));
+            client.answer();
+        }
+    }
+    for path in ["/slow", "/nothing", "/fails"] {
+        client.get(path);
+    }
+    logged.harness().talk("GET /torn HTTP/1.1\r\nHost: a\r\n\r\n");
+    let records: Vec<Value> =
+        logged.lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of =
+        |path: &str| records.iter().filter(|record| record["path"] == path).collect::<Vec<_>>();
+    assert!((50..200).contains(&of("/").len()), "{} of 1000", of("/").len());
+    assert!(of("/").iter().all(|record| record["one_in"] == 10));
+    let named: Vec<&Value> = of("/named").iter().map(|record| &record["request_id"]).collect();
+    assert!((2..60).contains(&named.len()), "{} of 200", named.len());
+    assert!(named.chunks(2).all(|pair| pair[0] == pair[1]), "{named:?}");
+    for path in ["/slow", "/nothing", "/fails", "/torn"] {
+        assert!(
+            matches!(of(path)[..], [record] if record["one_in"] == 1),
+            "{path}: {:?}",
+            of(path)
+        );
+    }
+}
+
+/// In no format, wherever it stands and however its key is spelled.
+#[test]
+fn what_is_redacted_is_never_written() {
+    let all = "{path} {query} {uri} {header_cookie} {header_referer} {header_x_url} {response_header_x_kind}";
+    let formats = [
+        Format::Json,
+        Format::Text,
+        Format::Common,
+        Format::Combined,
+        template(all, Escape::Text),
+        template(all, Escape::Json),
+    ];
+    for format in formats {
+        let redaction = Redaction::new(["access_token", "sig"], ["cookie", "X-Kind"]);
+        let logged = Logged::new(Shape { redaction, ..format.clone().into() });
+        let mut client = logged.harness().connect();
+        for key in ["access_token", "ACCESS-token", "%61ccess%5ftoken", "sig", "%73ig[]", "+sig"] {
+            client.send(format!(
+                "GET /named;sig=QZ?a=1&{key}=QZ&b={key}=&c HTTP/1.1\r\nHost: a\r\nCookie: QZ\r\n\
+                 Referer: https://a/?{key}=QZ#{key}=QZ\r\nX-Url: /x?{key}=QZ\r\n\r\n"
+            ));
+            client.answer();
+        }
+        for line in logged.lines() {
+            assert!(!line.contains("QZ"), "{format:?}: {line}");
+            assert!(line.contains("***"), "{format:?}: {line}");
+            assert!(line.contains("&c"), "what follows stays: {format:?}: {line}");
+        }
+    }
+}
+
 /// Whatever a client sends, it gets one line for a request, and no control character into it.
 #[test]
 fn no_line_can_be_forged() {
@@ -280,8 +448,15 @@ fn no_line_can_be_forged() {
         "FORGED\0 / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\"\\\r\n\r\n",
     ];
-    for format in [Format::Json, Format::Text, Format::Common, Format::Combined] {
-        let logged = Logged::new(format);
+    for format in [
+        Format::Json,
+        Format::Text,
+        Format::Common,
+        Format::Combined,
+        template(FORGEABLE, Escape::Text),
+        template(FORGEABLE, Escape::Json),
+    ] {
+        let logged = Logged::new(format.clone());
         for request in bad {
             let mut client = logged.harness().connect();
             client.send(request);
@@ -297,6 +472,16 @@ fn no_line_can_be_forged() {
                 serde_json::from_str::<Value>(line).expect("JSON");
             } else if format == Format::Combined {
                 assert_eq!(line.matches('"').count(), 6, "{line}");
+            } else if format == template(FORGEABLE, Escape::Text) {
+                assert_eq!(
+                    (line.matches('"').count(), line.matches('|').count()),
+                    (4, 2),
+                    "{line}"
+                );
+                assert_eq!(line.split(' ').next_back().map(str::len), Some(3), "{line}");
+            } else if format == template(FORGEABLE, Escape::Json) {
+                let open = line.replace("\\\\", "").replace("\\\"", "");
+                assert_eq!(open.matches('"').count(), 4, "{line}");
             }
         }
     }

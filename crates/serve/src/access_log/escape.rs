@@ -1,0 +1,106 @@
+//! What a request carries, made harmless for a line of the log.
+//!
+//! SECURITY: no byte of a request reaches the log as a control character, or as the end of a field
+//! or of a line.
+
+use std::io::Write;
+
+/// A JSON string. Bytes that are no UTF-8 become U+FFFD.
+pub(super) fn quoted(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    json(out, text);
+    out.push(b'"');
+}
+
+/// The inside of a JSON string.
+pub(super) fn json(out: &mut Vec<u8>, text: &[u8]) {
+    if is_plain(text) {
+        out.extend_from_slice(text);
+        return;
+    }
+    for character in String::from_utf8_lossy(text).chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            other if is_control(other) => {
+                let _ = write!(out, "\\u{:04x}", u32::from(other));
+            }
+            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+}
+
+/// Whether nothing in `text` needs escaping in JSON: printable ASCII without quote and backslash.
+fn is_plain(text: &[u8]) -> bool {
+    // Without a way out in the middle, so that the compiler looks at many bytes at once.
+    let special = |byte: u8| !matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    !text.iter().fold(false, |found, byte| found | special(*byte))
+}
+
+/// Control characters, and those that turn the direction or break the line of a reader's terminal.
+fn is_control(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// For a quoted field of `common` and `combined`: quotes, backslashes and all that is not printable
+/// ASCII become `\xHH`, as Apache and nginx write it.
+pub(super) fn escaped(out: &mut Vec<u8>, text: &[u8]) {
+    escape(out, text, |byte| matches!(byte, b'"' | b'\\'));
+}
+
+/// For an unquoted word: blanks too.
+pub(super) fn plain(out: &mut Vec<u8>, text: &[u8]) {
+    escape(out, text, |byte| matches!(byte, b' ' | b'\\'));
+}
+
+/// For a field that `end` ends: what may not stand inside becomes `\xHH`. A field that no mark ends
+/// is one word.
+pub(super) fn field(out: &mut Vec<u8>, text: &[u8], end: Option<u8>) {
+    let end = end.filter(u8::is_ascii_punctuation).unwrap_or(b' ');
+    escape(out, text, |byte| matches!(byte, b'"' | b'\\') || byte == end);
+}
+
+fn escape(out: &mut Vec<u8>, text: &[u8], is_special: impl Fn(u8) -> bool) {
+    for &byte in text {
+        if matches!(byte, 0x20..=0x7e) && !is_special(byte) {
+            out.push(byte);
+        } else {
+            let _ = write!(out, "\\x{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(write: impl Fn(&mut Vec<u8>, &[u8]), input: &[u8], expect: &str) {
+        let mut out = Vec::new();
+        write(&mut out, input);
+        assert_eq!(String::from_utf8_lossy(&out), expect);
+    }
+
+    #[test]
+    fn no_control_character_can_forge_a_line() {
+        check(quoted, b"a\r\nb", r#""a\u000d\u000ab""#);
+        check(quoted, b"\"\\", r#""\"\\""#);
+        check(quoted, b"\xff", "\"\u{fffd}\"");
+        check(quoted, "\u{202e}x".as_bytes(), r#""\u202ex""#);
+        check(escaped, b"\"\n\x1b[2J", r"\x22\x0A\x1B[2J");
+        check(plain, b"a b", r"a\x20b");
+    }
+
+    #[test]
+    fn a_field_does_not_hold_what_ends_it() {
+        let ended = |end: Option<u8>| move |out: &mut Vec<u8>, text: &[u8]| field(out, text, end);
+        check(ended(Some(b'"')), b"a \"b] c", r"a \x22b] c");
+        check(ended(Some(b']')), b"a \"b] c", r"a \x22b\x5D c");
+        check(ended(Some(b' ')), b"a b", r"a\x20b");
+        check(ended(Some(b'm')), b"m b\n", r"m\x20b\x0A");
+        check(ended(None), b"a b\t", r"a\x20b\x09");
+    }
+}
