@@ -11,6 +11,7 @@ mod clients;
 mod doc_tree;
 mod drain_before;
 mod files;
+mod guards;
 mod guide;
 mod hints;
 mod isolation;

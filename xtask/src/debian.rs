@@ -22,7 +22,7 @@ pub(crate) struct Peer {
 
 /// What the end-to-end tests compare with or drive.
 pub(crate) const TESTS: &[Peer] =
-    &[NGINX, CURL, WGET, WRK, NGHTTP2, CHROMIUM, SYSTEMD, SS, LOGROTATE];
+    &[NGINX, CURL, HTPASSWD, WGET, WRK, NGHTTP2, CHROMIUM, SYSTEMD, SS, LOGROTATE];
 
 /// What the benches measure beside.
 pub(crate) const BENCHES: &[Peer] = &[NGINX, HAPROXY, CADDY, GO, WRK];
@@ -32,6 +32,7 @@ pub(crate) const FUZZING: &[Peer] = &[CXX];
 
 const NGINX: Peer = peer(&["nginx"], "nginx-light", "the same files served side by side");
 const CURL: Peer = peer(&["curl"], "curl", "requests as people make them");
+const HTPASSWD: Peer = peer(&["htpasswd"], "apache2-utils", "passwords as other servers keep them");
 const WGET: Peer = peer(&["wget"], "wget", "following every link of a tree");
 const WRK: Peer = peer(&["wrk"], "wrk", "load");
 const NGHTTP2: Peer = peer(&["h2load"], "nghttp2-client", "load, pipelined");

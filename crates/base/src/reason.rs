@@ -113,7 +113,7 @@ reasons! {
     TooManyFailures "too_many_failures" 429 Client "too many wrong credentials came from this address";
     RateLimited "rate_limited" 429 Client "rate_limit was reached";
     ConcurrencyLimited "concurrency_limited" 503 Us "concurrency_limit was reached, and its queue was full or took too long";
-    Overloaded "overloaded" 503 Us "too much work waits for the disk";
+    Overloaded "overloaded" 503 Us "too much work waits for the disk, or for passwords to be checked";
     NotReady "not_ready" 503 Us "the server is starting or draining";
     Maintenance "maintenance" 503 Us "the middleware maintenance is switched on";
     HandlerError "handler_error" 500 Us "a handler or middleware failed";

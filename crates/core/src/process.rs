@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
+use crate::Shared;
+
 /// Where the process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -24,6 +26,8 @@ pub struct Process {
     pub connections: Budget,
     /// Descriptors of files that caches keep open.
     pub open_files: Budget,
+    /// What components have in common.
+    pub shared: Shared,
 }
 
 /// A number of things that the process may hold at once, all workers together. Touched where one

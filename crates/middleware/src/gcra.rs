@@ -13,17 +13,16 @@
 //! allowance is nearest to whole is forgotten in favour of the new one. A shard shrinks when a walk
 //! over it, one bucket every few requests, found most of it free.
 //!
-//! INVARIANT: a decision is one short lock on one shard. SECURITY: clients are told apart by 128
-//! bits of two hashes with secret keys, so that nobody can choose names that collide.
+//! INVARIANT: a decision is one short lock on one shard. Clients are told apart by 128
+//! bits of keyed hashes ([`crate::keys`]).
 
-use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
-use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stead_config::Frequency;
-use stead_core::Client;
 use stead_sys::clock;
+
+use crate::keys::{Key, KeyHasher, Secrets};
 
 /// Allowances of many clients.
 pub(crate) struct Allowances {
@@ -34,12 +33,8 @@ pub(crate) struct Allowances {
     shards: Box<[Mutex<Shard>]>,
     /// Buckets that a shard may have.
     buckets_max: usize,
-    secrets: [RandomState; 2],
+    secrets: Secrets,
 }
-
-/// What names a client: 128 bits of keyed hashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key([u64; 2]);
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +102,7 @@ impl Allowances {
             burst,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             buckets_max: buckets_max.max(BUCKETS_MIN),
-            secrets: [RandomState::new(), RandomState::new()],
+            secrets: Secrets::new(),
         })
     }
 
@@ -118,7 +113,7 @@ impl Allowances {
 
     /// Begins a client's key.
     pub(crate) fn key(&self) -> KeyHasher {
-        KeyHasher([self.secrets[0].build_hasher(), self.secrets[1].build_hasher()])
+        self.secrets.hasher()
     }
 
     /// One request of a client, which may be made to wait up to `delay`.
@@ -141,6 +136,15 @@ impl Allowances {
         Verdict::Conforms(Duration::from_nanos(ahead.saturating_sub(ahead_max)))
     }
 
+    /// Undoes one [`Self::take`] that conformed.
+    pub(crate) fn give_back(&self, key: Key) {
+        let mut shard = self.shard(key);
+        if let Some(index) = shard.find(key) {
+            let slot = &mut shard.slots[index];
+            slot.whole_at = slot.whole_at.saturating_sub(self.interval);
+        }
+    }
+
     /// How much a client may still do; changes nothing.
     pub(crate) fn standing(&self, key: Key, now: u64) -> Standing {
         let shard = self.shard(key);
@@ -161,8 +165,7 @@ impl Allowances {
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
-        let index = key.0[0] as usize % self.shards.len();
-        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[key.shard(self.shards.len())].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes that the table holds.
@@ -268,31 +271,6 @@ fn places(key: [u64; 2], buckets: usize) -> Option<[usize; 2]> {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// A key that is being made, from several pieces if need be.
-pub(crate) struct KeyHasher([DefaultHasher; 2]);
-
-impl KeyHasher {
-    /// Adds bytes. Pieces run into each other: mark where one ends if that matters.
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.0.iter_mut().for_each(|hasher| hasher.write(bytes));
-    }
-
-    /// Adds a client: an IPv4 address, or the /64 of an IPv6 address, within which a host chooses
-    /// freely.
-    pub(crate) fn write_client(&mut self, client: Client) {
-        match client {
-            Client::Ip(IpAddr::V4(ip)) => self.write(&ip.octets()),
-            Client::Ip(IpAddr::V6(ip)) => self.write(&ip.octets()[..8]),
-            Client::Unix => self.write(b"unix\0"),
-        }
-    }
-
-    /// The key.
-    pub(crate) fn finish(self) -> Key {
-        Key(self.0.map(|hasher| hasher.finish()))
-    }
 }
 
 #[cfg(test)]

@@ -9,15 +9,18 @@
 use stead_core::{MiddlewareKind, register};
 
 register! {
-    allow, cache_control, compress, cors, deny, headers, hsts, maintenance, rate_limit,
-    request_id, rewrite, secure_headers, strip_prefix, trailing_slash, www; MiddlewareKind
+    allow, basic_auth, cache_control, compress, concurrency_limit, cors, deny, headers, hsts,
+    maintenance, rate_limit, request_id, rewrite, secure_headers, strip_prefix, trailing_slash,
+    www; MiddlewareKind
 }
 
 mod escape;
 mod gcra;
 mod guests;
+mod keys;
 mod lines;
 mod moved;
+mod passwords;
 
 #[cfg(test)]
 mod testing;

@@ -34,14 +34,14 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use stead_config::{
-    Config, Diagnostic, Diagnostics, Frequency, Settings, Spanned, Template, module_docs,
+    Config, Diagnostic, Diagnostics, Frequency, Settings, Spanned, module_docs,
 };
 use stead_core::{
-    BuildContext, Exchange, Fact, Fields, Flow, Middleware, MiddlewareKind, Name, Part, Reason,
-    Response, Text, check_field_name, name,
+    BuildContext, Exchange, Fields, Flow, Middleware, MiddlewareKind, Name, Reason, Response, name,
 };
 
-use crate::gcra::{Allowances, Key, KeyHasher, Verdict};
+use crate::gcra::{Allowances, Verdict};
+use crate::keys::{Key, KeyConfig, KeyOf};
 
 /// The kind `rate_limit`.
 pub const KIND: MiddlewareKind = MiddlewareKind::new("rate_limit", build)
@@ -74,18 +74,6 @@ struct RateLimitConfig {
     announce: bool,
 }
 
-/// What tells clients apart.
-#[derive(Config)]
-enum KeyConfig {
-    /// The value of a header field.
-    Header {
-        /// The field; requests without it count by address.
-        header: Spanned<String>,
-    },
-    /// A text with placeholders.
-    Text(Template),
-}
-
 struct RateLimit {
     allowances: Allowances,
     key: KeyOf,
@@ -93,11 +81,6 @@ struct RateLimit {
     announce: bool,
     /// The value of `RateLimit-Policy`.
     policy: String,
-}
-
-enum KeyOf {
-    Header(Box<[u8]>),
-    Text(Text),
 }
 
 /// The client of an exchange, for the answer to say what is left.
@@ -115,13 +98,7 @@ fn build(
         Diagnostic::error(span, "at this rate the burst takes longer than 73 years to earn")
             .help("write a smaller `burst` or a higher `rate`")
     })?;
-    let key = match &config.key {
-        KeyConfig::Text(template) => KeyOf::Text(Text::compile(template, context)?),
-        KeyConfig::Header { header } => {
-            check_field_name(header)?;
-            KeyOf::Header(header.as_bytes().into())
-        }
-    };
+    let key = config.key.compile(context)?;
     let (quota, window) = (allowances.burst(), whole_seconds(allowances.window()));
     Ok(Box::new(RateLimit {
         key,
@@ -133,26 +110,6 @@ fn build(
 }
 
 impl RateLimit {
-    /// Whose request it is. PERF: allocates nothing.
-    fn key(&self, exchange: &Exchange) -> Key {
-        let mut key = self.allowances.key();
-        match &self.key {
-            KeyOf::Header(header) => match exchange.fields().get(Name::Other(header)) {
-                Some(value) => {
-                    key.write(b"header");
-                    key.write(value);
-                }
-                None => key.write_client(exchange.client()),
-            },
-            KeyOf::Text(text) => {
-                for part in text.parts() {
-                    write_part(part, exchange, &mut key);
-                }
-            }
-        }
-        key.finish()
-    }
-
     /// Says what is left: draft-ietf-httpapi-ratelimit-headers §3 and §4.
     fn announce(&self, fields: &mut Fields, key: Key) {
         let standing = self.allowances.standing(key, Allowances::now());
@@ -172,21 +129,6 @@ impl RateLimit {
     }
 }
 
-fn write_part(part: &Part, exchange: &Exchange, key: &mut KeyHasher) {
-    match part {
-        Part::Literal(text) => key.write(text.as_bytes()),
-        Part::Fact(Fact::ClientIp) => key.write_client(exchange.client()),
-        Part::Capture(_) | Part::Fact(_) => {
-            let mut text = exchange.worker().buffer();
-            part.write(exchange, &mut text);
-            key.write(&text);
-            exchange.worker().reclaim_buffer(text);
-        }
-    }
-    // So that `a` beside `bc` is not `ab` beside `c`; no text holds a NUL.
-    key.write(b"\0");
-}
-
 /// Rounded up, so that nobody comes back too early.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
@@ -194,7 +136,7 @@ fn whole_seconds(duration: Duration) -> u64 {
 
 impl Middleware for RateLimit {
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Flow<'a> {
-        let key = self.key(exchange);
+        let key = self.key.key(exchange, self.allowances.key());
         let verdict = self.allowances.take(key, Allowances::now(), self.delay);
         if self.announce && matches!(verdict, Verdict::Conforms(_)) {
             exchange.slots().put(Counted(key));

@@ -209,6 +209,10 @@ const RULES: &[(u32, &str)] = &[
         "the client is the rightmost hop that is no trusted proxy; a malformed entry stops the walk; IPv6 addresses stand in brackets in `Forwarded`",
     ),
     (
+        50,
+        "credentials are compared in constant time; an unknown name takes as long as a known one; failures are limited by address",
+    ),
+    (
         52,
         "an answer that sets a cookie, or that another site asked for with credentials and without \
          a click, is not compressed unless `secrets = true`; nor is what says `no-transform`, is \

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
+use stead_core::Client;
 
 use super::*;
 
@@ -37,6 +38,8 @@ fn a_burst_conforms_at_once_and_the_rest_at_the_rate() {
     assert_eq!(standing, Standing { remaining: 0, whole_in: Duration::from_millis(300) });
     let standing = allowances.standing(key, 2 * SECOND);
     assert_eq!(standing, Standing { remaining: 3, whole_in: Duration::ZERO });
+    allowances.give_back(key);
+    assert!(matches!(take(SECOND + SECOND / 10), Verdict::Conforms(_)));
 }
 
 #[test]
