@@ -346,60 +346,23 @@ impl Connection {
         let scope = server.scope(routed.place);
         wire.enter(routed.place, scope);
         if let Some(reason) = routed.closes {
-            self.set_active(false);
-            self.close_account(wire, account, &routed, None, reason, 0);
-            return After::Close;
+            return self.abandon(wire, account, &routed, reason);
         }
-        let too_large = exceeds(scope, framing);
-        if too_large {
+        if exceeds(scope, framing) {
             routed.answer = Some(self.exchange.refuse(Reason::BodyTooLarge));
         }
         if let Some(pipe) = receiver.pipe() {
             self.exchange.set_body(pipe);
         }
-        let mut panicked = false;
-        let inner = match (routed.route, routed.answer.take()) {
-            (_, Some(answer)) if scope.middleware.is_empty() => Err(scope.errors.dress(answer)),
-            (_, Some(answer)) => Ok(Inner::Answer(Box::new(answer))),
-            (Some(route), None) => Ok(Inner::Route(route)),
-            (None, None) => Err(self.exchange.refuse(Reason::NoRoute)),
+        let answer = match self.ask(wire, &mut receiver, &mut routed, scope).await {
+            Ok(answer) => self.checked(answer, &receiver),
+            Err(reason) => return self.abandon(wire, account, &routed, reason),
         };
-        let answer = match inner {
-            Err(answer) => Some(answer),
-            Ok(inner) => match self.run_chain(wire, &mut receiver, scope, inner).await {
-                Ok(()) => self.exchange.take_response(),
-                Err(Reason::HandlerPanic) => {
-                    panicked = true;
-                    state.worker.counters.panics.add(1);
-                    Some(self.exchange.refuse(Reason::HandlerPanic))
-                }
-                Err(Reason::RequestTimeout) => Some(self.exchange.refuse(Reason::RequestTimeout)),
-                Err(reason) => {
-                    self.set_active(false);
-                    self.close_account(wire, account, &routed, None, reason, 0);
-                    return After::Close;
-                }
-            },
-        };
-        let answer = answer.map(|answer| self.checked(answer, &receiver));
-        let answer = answer.unwrap_or_else(|| self.exchange.refuse(Reason::HandlerError));
         // A body that nobody took stays unread.
         drop(self.exchange.take_body());
         receiver.expect_reader(wire);
         let (status, reason) = (answer.status, answer.reason);
-        let keep = keep_alive
-            && !panicked
-            && !too_large
-            // SECURITY: nothing after a malformed request is answered, also where not the engine
-            // refused it.
-            && reason != Reason::BadPath
-            // What follows a refused CONNECT may be meant for the tunnel.
-            && self.exchange.head().form() != Form::Authority
-            && !receiver.must_close();
-        // Read in place: an answer that is borrowed stays in the task as long as it is sent.
-        let is_kept = keep && !matches!(answer.body, Body::Tunnel(_));
-        self.closes = self.why_not_keep(server).filter(|_| is_kept);
-        let keep = keep && self.closes.is_none();
+        let keep = keep_alive && self.keeps(server, &answer, &receiver);
         let sent = {
             let mut answering = pin!(self.answer(wire, &mut receiver, answer, keep));
             poll_fn(|context| match poll_guarded(answering.as_mut(), context) {
@@ -429,6 +392,69 @@ impl Connection {
             }
             Ok(_) => After::Linger,
         }
+    }
+
+    /// The answer of whoever is to answer.
+    ///
+    /// # Errors
+    /// Why nobody is left to answer.
+    async fn ask(
+        &mut self,
+        wire: &mut Wire,
+        receiver: &mut Receiver,
+        routed: &mut Routed<'_>,
+        scope: &Scope,
+    ) -> Result<Response, Reason> {
+        let inner = match (routed.route, routed.answer.take()) {
+            (_, Some(answer)) if scope.middleware.is_empty() => {
+                return Ok(scope.errors.dress(answer));
+            }
+            (_, Some(answer)) => Inner::Answer(Box::new(answer)),
+            (Some(route), None) => Inner::Route(route),
+            (None, None) => return Err(Reason::HandlerError),
+        };
+        match self.run_chain(wire, receiver, scope, inner).await {
+            Ok(()) => {
+                let answer = self.exchange.take_response();
+                Ok(answer.unwrap_or_else(|| self.exchange.refuse(Reason::HandlerError)))
+            }
+            Err(reason @ (Reason::HandlerPanic | Reason::RequestTimeout)) => {
+                if reason == Reason::HandlerPanic {
+                    self.state.worker.counters.panics.add(1);
+                }
+                Ok(scope.errors.dress(self.exchange.refuse(reason)))
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    /// Ends an exchange without an answer.
+    fn abandon(
+        &mut self,
+        wire: &Wire,
+        account: Account,
+        routed: &Routed<'_>,
+        reason: Reason,
+    ) -> After {
+        self.set_active(false);
+        self.close_account(wire, account, routed, None, reason, 0);
+        After::Close
+    }
+
+    /// Whether the connection can carry another request after this answer, as far as we are asked.
+    fn keeps(&mut self, server: &Server, answer: &Response, receiver: &Receiver) -> bool {
+        // SECURITY: nothing after a malformed request is answered, also where not the engine
+        // refused it.
+        let is_refused =
+            matches!(answer.reason, Reason::BadPath | Reason::BodyTooLarge | Reason::HandlerPanic);
+        // What follows a refused CONNECT may be meant for the tunnel.
+        let may_be_tunnel = self.exchange.head().form() == Form::Authority;
+        if is_refused || may_be_tunnel || receiver.must_close() {
+            return false;
+        }
+        let is_kept = !matches!(answer.body, Body::Tunnel(_));
+        self.closes = self.why_not_keep(server).filter(|_| is_kept);
+        self.closes.is_none()
     }
 
     /// Runs middleware and handler, moving the request's body on meanwhile.
