@@ -119,7 +119,8 @@ const CRATES: &[Allowed] = &[
             "argon2", "base64", "bcrypt", "blake2", "brotli", "bytes", "flate2", "http",
             "httpdate", "tokio", "zstd",
         ],
-    ),
+    )
+    .in_tests(&["allocation-counter"]),
     // Tier 4: what joins them.
     Allowed {
         features: true,
