@@ -29,6 +29,7 @@ path = "/{{*file}}"
 files = {{ root = "public" }}
 "#
     );
+    folder.make("public");
     Stead::start(folder, &config)
 }
 

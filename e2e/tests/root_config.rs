@@ -14,6 +14,7 @@ const ROUTES: &[(&str, &str, u16, &str)] = &[
     ("web", "/hello/world", 200, "hello"),
     ("web", "/old/place", 308, ""),
     ("web", "/healthz", 200, ""),
+    ("docs.localhost", "/", 200, "guide/"),
     ("api", "/heartbeat", 200, "ok"),
 ];
 
@@ -22,7 +23,9 @@ fn everything_in_the_repositorys_configuration_answers() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let text = text_of(&root.join("stead.toml"));
     let folder = Folder::new();
-    symlink(root.join("public"), folder.join("public")).unwrap();
+    for name in ["public", "docs"] {
+        symlink(root.join(name), folder.join(name)).expect("a link");
+    }
     // Any port may be taken here: the system picks others.
     let config: String = text.lines().map(free_ports).collect();
     let stead = Stead::start(&folder, &config);
@@ -30,12 +33,20 @@ fn everything_in_the_repositorys_configuration_answers() {
     let counted = format!("{} routes, no errors", ROUTES.len());
     assert!(checked.stdout.contains(&counted), "a test for each route: {checked:?}");
     for (server, target, status, part) in ROUTES {
-        let answer = stead.fetch(server, target);
+        let answer = match server.split_once('.') {
+            // A site of the server `web`.
+            Some(_) => stead.connect("web").request("GET", target, &[("Host", server)]),
+            None => stead.fetch(server, target),
+        };
         assert_eq!(answer.status, *status, "{server} {target}");
         assert!(answer.text().contains(part), "{server} {target}: {}", answer.text());
     }
     assert_eq!(stead.fetch("web", "/old/place").value("location"), "/place");
-    assert!(stead.fetch("web", "/").value("content-type").starts_with("text/html"));
+    let page = stead.fetch("web", "/");
+    assert!(page.value("content-type").starts_with("text/html"));
+    assert_eq!((page.value("x-request-id").len(), page.value("x-frame-options").len()), (32, 10));
+    assert_eq!(stead.fetch("web", "/hello/world").value("x-hello"), "world");
+    assert!(stead.fetch("web", "/nothing").text().contains("Not here"), "the page for a 404");
 }
 
 /// A line with the ports of its addresses replaced by 0.
