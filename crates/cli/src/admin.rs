@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use serde_json::Value;
-use stead::Runtime;
+use stead::command::Runtime;
 
 use crate::check::counted;
 use crate::locate::locate;
@@ -36,7 +36,7 @@ pub(crate) fn socket(args: &SocketArgs) -> anyhow::Result<PathBuf> {
         others if others.is_empty() => error,
         others => Misuse::error(format!("{error}{others}")),
     })?;
-    let checked = stead::check(&path);
+    let checked = stead::command::check(&path);
     let own = Runtime::of(&checked, &path).socket();
     if answers(&own) || !rustix::process::geteuid().is_root() {
         return Ok(own);
@@ -59,7 +59,7 @@ fn answers(socket: &Path) -> bool {
 }
 
 pub(crate) fn call(socket: &Path, method: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
-    stead::admin_request(socket, method, path).with_context(|| {
+    stead::command::admin_request(socket, method, path).with_context(|| {
         let shown = socket.display();
         format!("no Stead of this configuration answers on {shown}{}", running(&shown.to_string()))
     })
@@ -70,7 +70,7 @@ fn running(but: &str) -> String {
     let mut found = String::new();
     for socket in Runtime::sockets().iter().take(RUNNING_SHOWN_MAX) {
         let shown = socket.display().to_string();
-        let Ok((200, body)) = stead::admin_request(socket, "GET", "/status") else { continue };
+        let Ok((200, body)) = stead::command::admin_request(socket, "GET", "/status") else { continue };
         let status: Value = serde_json::from_slice(&body).unwrap_or_default();
         if shown != but {
             let configuration = text(&status["configuration"]);

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
-use stead::Checked;
+use stead::command::Checked;
 use stead_config::Color;
 
 use crate::locate::locate;
@@ -13,7 +13,7 @@ use crate::{ConfigArgs, WRONG_USE};
 
 pub(crate) fn check(args: &ConfigArgs, full: bool, json: bool) -> anyhow::Result<ExitCode> {
     let path = locate(args)?;
-    let checked = stead::check(&path);
+    let checked = stead::command::check(&path);
     let code = if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(WRONG_USE) };
     if json {
         output::print(format_args!("{:#}", checked.diagnostics.to_json(&checked.sources)))?;
@@ -22,7 +22,9 @@ pub(crate) fn check(args: &ConfigArgs, full: bool, json: bool) -> anyhow::Result
     print(&checked);
     match &checked.configuration {
         Some(_) if full && checked.is_ok() => {
-            output::print(stead_config::full(&checked.document, &stead::vocabulary()).trim_end())?;
+            output::print(
+                stead_config::full(&checked.document, &stead::command::vocabulary()).trim_end(),
+            )?;
         }
         Some(configuration) if checked.is_ok() => {
             let servers = counted(configuration.servers.iter().count(), "server");

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use stead::Question;
+use stead::command::Question;
 
 use crate::check::{errors, print};
 use crate::locate::locate;
@@ -29,7 +29,7 @@ pub(crate) struct ExplainArgs {
 
 pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let path = locate(&args.config)?;
-    let checked = stead::check(&path);
+    let checked = stead::command::check(&path);
     print(&checked);
     if !checked.is_ok() {
         tell(format_args!("{}: {}", path.display(), errors(&checked)));
@@ -49,7 +49,7 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         headers,
         server: args.server.clone(),
     };
-    match stead::explain(&checked, &question) {
+    match stead::command::explain(&checked, &question) {
         Ok(explanations) => {
             for line in explanations.iter().flat_map(|explanation| &explanation.lines) {
                 output::print(line)?;

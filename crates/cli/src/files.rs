@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use stead::Checked;
+use stead::command::Checked;
 use stead_config::{Diagnostic, Files, Severity};
 
 use crate::Misuse;
@@ -34,7 +34,7 @@ pub(crate) fn files(args: &FilesArgs) -> anyhow::Result<ExitCode> {
     let text = configuration(&directory, &args.listen, args.listing)?;
     // The made-up file's name decides where the admin socket is: one for each folder and address.
     let path = directory.join(format!("stead files {}", args.listen));
-    let checked = stead::check_files(&path, &Text(text), &|_| None);
+    let checked = stead::command::check_files(&path, &Text(text), &|_| None);
     if let Some(wrong) = checked.diagnostics.iter().find(|wrong| wrong.severity == Severity::Error)
     {
         return Err(Misuse::error(in_words_of_the_caller(wrong, &checked, args)));

@@ -8,12 +8,12 @@ use anyhow::Context;
 use crate::output::print;
 
 pub(crate) fn schema() -> anyhow::Result<ExitCode> {
-    print(format_args!("{:#}", stead_config::schema(&stead::vocabulary())))?;
+    print(format_args!("{:#}", stead_config::schema(&stead::command::vocabulary())))?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn write(directory: &Path) -> anyhow::Result<ExitCode> {
-    for page in stead_config::reference(&stead::vocabulary()) {
+    for page in stead_config::reference(&stead::command::vocabulary()) {
         let path = directory.join(&page.path);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use stead::{Checked, Control, Inherited, Runtime, StartError, StartOptions, Stead};
+use stead::StartError;
+use stead::command::{
+    self, Checked, Control, Inherited, Runtime, StartOptions, Started,
+};
 use stead_config::Module;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -20,7 +23,7 @@ use crate::{ConfigArgs, WRONG_USE};
 
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let path = locate(args)?;
-    serve(stead::check(&path), &path, &path.display().to_string())
+    serve(command::check(&path), &path, &path.display().to_string())
 }
 
 /// Starts what was checked and serves until told to stop. `title` names it in the banner.
@@ -56,7 +59,7 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
         is_terminal: std::io::stdout().is_terminal(),
         log_levels: Some(log_levels),
     };
-    let stead = match Stead::start(checked, options) {
+    let stead = match command::start(checked, options) {
         Ok(stead) => stead,
         Err(error) => return Ok(report(&error)),
     };
@@ -75,7 +78,7 @@ fn report(error: &StartError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn banner(stead: &Stead, title: &str, routes: &[usize]) {
+fn banner(stead: &Started, title: &str, routes: &[usize]) {
     let connections = grouped(stead.connections_max());
     let workers = counted(stead.workers(), "worker");
     let version = env!("CARGO_PKG_VERSION");
@@ -114,7 +117,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-async fn until_stopped(mut stead: Stead) -> anyhow::Result<ExitCode> {
+async fn until_stopped(mut stead: Started) -> anyhow::Result<ExitCode> {
     let listen = |kind: SignalKind| signal(kind).context("cannot listen for signals");
     let mut stop = [
         listen(SignalKind::terminate())?,

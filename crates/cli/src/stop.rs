@@ -26,7 +26,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 pub(crate) fn stop(args: &SocketArgs, now: bool, no_wait: bool) -> anyhow::Result<ExitCode> {
     let socket = socket(args)?;
     let limit = if now { Duration::ZERO } else { drain_limit(&socket)? };
-    let process = stead::admin_process(&socket).ok().flatten().filter(|_| !no_wait);
+    let process = stead::command::admin_process(&socket).ok().flatten().filter(|_| !no_wait);
     let path = if now { "/stop?now" } else { "/stop" };
     let (status, _) = call(&socket, "POST", path)?;
     anyhow::ensure!(status == 202, "{} answered {status}", socket.display());

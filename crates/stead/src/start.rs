@@ -86,8 +86,8 @@ pub struct Address {
     pub inherited: bool,
 }
 
-/// A running Stead.
-pub struct Stead {
+/// Servers that run; ended by [`Started::drain`].
+pub struct Started {
     fleet: Fleet,
     process: Arc<Process>,
     addresses: Vec<Address>,
@@ -100,27 +100,26 @@ pub struct Stead {
     lock: Option<Lock>,
 }
 
-impl Stead {
-    /// Binds every address of a checked configuration, then serves.
-    ///
-    /// # Errors
-    /// All addresses that could not be bound at once, or the first other thing that failed.
-    pub fn start(checked: Checked, mut options: StartOptions) -> Result<Self, StartError> {
-        let (Some(configuration), Some(compiled)) = (checked.configuration, checked.compiled)
-        else {
-            return Err(StartError::Configuration);
-        };
-        let workers = worker_count(configuration.process.workers);
-        let inherited = std::mem::take(&mut options.inherited);
-        let bound = bind_all(&configuration, workers, inherited).map_err(StartError::Bind)?;
-        let mut guard = Release(bound.iter().map(|b| b.acquired.listening.clone()).collect());
-        let log = compiled.log.open(options.is_terminal);
-        let log = log.map_err(|(doing, error)| StartError::System(doing, error))?;
-        let started = start(compiled, &configuration, bound, options, workers, log, &mut guard)?;
-        guard.0.clear();
-        Ok(started)
-    }
+/// Binds every address of a checked configuration, then serves.
+///
+/// # Errors
+/// All addresses that could not be bound at once, or the first other thing that failed.
+pub fn start(checked: Checked, mut options: StartOptions) -> Result<Started, StartError> {
+    let (Some(configuration), Some(compiled)) = (checked.configuration, checked.compiled) else {
+        return Err(StartError::Configuration);
+    };
+    let workers = worker_count(configuration.process.workers);
+    let inherited = std::mem::take(&mut options.inherited);
+    let bound = bind_all(&configuration, workers, inherited).map_err(StartError::Bind)?;
+    let mut guard = Release(bound.iter().map(|b| b.acquired.listening.clone()).collect());
+    let log = compiled.log.open(options.is_terminal);
+    let log = log.map_err(|(doing, error)| StartError::System(doing, error))?;
+    let started = serve(compiled, &configuration, bound, options, workers, log, &mut guard)?;
+    guard.0.clear();
+    Ok(started)
+}
 
+impl Started {
     /// Where it listens.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
@@ -195,7 +194,7 @@ impl Drop for Release {
     }
 }
 
-fn start(
+fn serve(
     compiled: Compiled,
     configuration: &Configuration,
     bound: Vec<Bound>,
@@ -203,8 +202,8 @@ fn start(
     workers: usize,
     log: Option<Arc<AccessLog>>,
     guard: &mut Release,
-) -> Result<Stead, StartError> {
-    let Compiled { mut snapshot, process, log: _ } = compiled;
+) -> Result<Started, StartError> {
+    let Compiled { mut snapshot, process } = compiled;
     process.set_workers(workers);
     let share = Descriptors::share(descriptors_max());
     process.connections.set_limit(share.connections);
@@ -259,7 +258,7 @@ fn start(
     };
     // INVARIANT: set once, here.
     let _ = board.set(known);
-    Ok(Stead {
+    Ok(Started {
         fleet,
         process,
         addresses,
