@@ -11,13 +11,19 @@ pub trait Handler: Send + Sync {
     ///
     /// # Cancel safety
     /// The future is dropped when the connection breaks, `timeouts.request` is over, or a drain
-    /// takes too long. A peer that only ended its own side (a FIN) still waits for the answer.
+    /// takes too long, and, unless [`Self::serves_half_closed`], when the peer ended its side.
     fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a>;
 
     /// Whether this handler itself answers `method`; where it does not, the answer is 405. Routes
     /// without `methods` ask it, so that `files` takes GET and HEAD only.
     fn methods(&self) -> Option<&'static [&'static str]> {
         None
+    }
+
+    /// Whether a peer that ended its own side (a FIN) still waits for this handler's answer. Where
+    /// not, it counts as gone: the future, or the body that is being sent, is dropped.
+    fn serves_half_closed(&self) -> bool {
+        true
     }
 }
 

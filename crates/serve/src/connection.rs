@@ -203,6 +203,7 @@ impl Connection {
         self.exchange.begin();
         self.head_began = None;
         wire.begin();
+        wire.ends_with_peer = false;
         let mut header_ends = None;
         loop {
             let (decoder, unread) = wire.decoder_and_unread();
@@ -351,6 +352,7 @@ impl Connection {
         if exceeds(scope, framing) {
             routed.answer = Some(self.exchange.refuse(Reason::BodyTooLarge));
         }
+        wire.ends_with_peer = routed.route.is_some_and(|route| !route.handler.serves_half_closed());
         if let Some(pipe) = receiver.pipe() {
             self.exchange.set_body(pipe);
         }

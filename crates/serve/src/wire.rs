@@ -49,6 +49,8 @@ pub(crate) struct Wire {
     pub(crate) request_ends: Option<Tick>,
     /// What holds for the exchange under way; the server's while there is none.
     pub(crate) scope: ScopeRef,
+    /// Whether a peer that ended its side is gone, as the handler of this exchange sees it.
+    pub(crate) ends_with_peer: bool,
     /// Judges how fast the peer takes what is sent.
     writing: Watch,
     /// `bytes_out` when this turn began.
@@ -80,6 +82,7 @@ impl Wire {
             body_from: u64::MAX,
             request_ends: None,
             scope: ScopeRef::SERVER,
+            ends_with_peer: false,
             writing: Watch::new(Direction::Write),
             turn_from: 0,
         }
@@ -175,7 +178,7 @@ impl Wire {
     }
 
     /// Completes when the connection broke; reads ahead a little meanwhile. A peer that only ended
-    /// its own side still gets its answer.
+    /// its own side still gets its answer, unless the handler has it otherwise.
     pub(crate) fn poll_broken(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while !self.at_end && self.unread().len() < READ_AHEAD_MAX {
             match self.poll_fill(context) {
@@ -183,6 +186,9 @@ impl Wire {
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
+        }
+        if self.at_end && self.ends_with_peer && self.unread().is_empty() {
+            return Poll::Ready(());
         }
         Poll::Pending
     }

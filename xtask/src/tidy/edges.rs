@@ -121,6 +121,13 @@ const CRATES: &[Allowed] = &[
         ],
     )
     .in_tests(&["allocation-counter"]),
+    // The tower edge: the only crate that knows hyper and the traits of tower.
+    shipped(
+        "stead-tower",
+        &["stead-base", "stead-core", "stead-http1"],
+        &["bytes", "http", "http-body", "hyper", "tokio", "tower-service", "tracing"],
+    )
+    .in_tests(&["http-body-util"]),
     // Tier 4: what joins them.
     Allowed {
         features: true,
@@ -137,9 +144,17 @@ const CRATES: &[Allowed] = &[
                 "stead-route",
                 "stead-serve",
                 "stead-sys",
+                "stead-tower",
             ],
-            &["bytes", "rustix", "serde_json", "thiserror", "tokio", "tracing"],
+            &["axum", "bytes", "http", "rustix", "serde_json", "thiserror", "tokio", "tracing"],
         )
+        .in_tests(&[
+            "futures-util",
+            "http-body-util",
+            "tokio-tungstenite",
+            "tower",
+            "tower-http",
+        ])
     },
     Allowed {
         features: true,
