@@ -70,7 +70,9 @@ fn running(but: &str) -> String {
     let mut found = String::new();
     for socket in Runtime::sockets().iter().take(RUNNING_SHOWN_MAX) {
         let shown = socket.display().to_string();
-        let Ok((200, body)) = stead::command::admin_request(socket, "GET", "/status") else { continue };
+        let Ok((200, body)) = stead::command::admin_request(socket, "GET", "/status") else {
+            continue;
+        };
         let status: Value = serde_json::from_slice(&body).unwrap_or_default();
         if shown != but {
             let configuration = text(&status["configuration"]);

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stead::StartError;
-use stead::command::{
-    self, Checked, Control, Inherited, Runtime, StartOptions, Started,
-};
+use stead::command::{self, Checked, Control, Inherited, Runtime, StartOptions, Started};
 use stead_config::Module;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;

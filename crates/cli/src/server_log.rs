@@ -9,7 +9,7 @@ use std::fmt::{self, Write};
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stead::LogLevels;
+use stead::command::LogLevels;
 use stead_config::{Level, Levels, Module};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;

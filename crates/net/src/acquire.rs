@@ -28,6 +28,8 @@ pub enum Bind {
     Address(SocketAddr),
     /// A path.
     Unix(PathBuf),
+    /// A socket that was bound by whoever gave it ([`adopt`]).
+    Given,
 }
 
 impl Bind {
@@ -35,7 +37,7 @@ impl Bind {
         match self {
             Self::AnyAddress(port) => Some(*port),
             Self::Address(address) => Some(address.port()),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Given => None,
         }
     }
 }
@@ -46,6 +48,7 @@ impl fmt::Display for Bind {
             Self::AnyAddress(port) => write!(f, ":{port}"),
             Self::Address(address) => write!(f, "{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Given => f.write_str("a socket that was given"),
         }
     }
 }
@@ -158,10 +161,44 @@ pub fn acquire_with(
             Bind::AnyAddress(port) => holder_of(None, *port),
             Bind::Address(address) => holder_of(Some(address.ip()), address.port()),
             Bind::Unix(path) => holder_of_unix(path),
+            Bind::Given => None,
         });
         let holder = holder.flatten();
         AcquireError { bind: bind.clone(), source, holder }
     })
+}
+
+/// Takes a socket that somebody else bound and set to listen; every worker watches the same one. A
+/// unix path stays whoever's it was.
+///
+/// # Errors
+/// It is no listening stream socket.
+pub fn adopt(descriptor: OwnedFd, workers: usize) -> Result<Acquired, AcquireError> {
+    adopt_socket(Socket::from(descriptor), workers).map_err(|source| AcquireError {
+        bind: Bind::Given,
+        source,
+        holder: None,
+    })
+}
+
+fn adopt_socket(socket: Socket, workers: usize) -> io::Result<Acquired> {
+    if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+        let why = "it does not listen for connections";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?;
+    let listening = match (address.as_socket(), address.as_pathname()) {
+        (Some(address), _) => {
+            // PERF: accepted connections inherit it, which saves a call for each.
+            socket.set_tcp_nodelay(true)?;
+            Listening::Tcp(address)
+        }
+        (None, path) => {
+            Listening::Unix { path: path.map(Path::to_owned).unwrap_or_default(), inode: None }
+        }
+    };
+    Ok(Acquired { listening, descriptors: shared(socket, workers)?, inherited: false })
 }
 
 /// How sockets of our own are made.
@@ -176,6 +213,7 @@ impl Fresh<'_> {
             Bind::AnyAddress(port) => self.any(*port),
             Bind::Address(address) => self.tcp(*address, Families::One),
             Bind::Unix(path) => self.unix(path),
+            Bind::Given => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 
@@ -329,6 +367,17 @@ mod tests {
         if address.is_ipv6() {
             TcpStream::connect(("::1", address.port())).expect("IPv6");
         }
+    }
+
+    #[test]
+    fn a_socket_of_others_is_shared_by_all_workers() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let adopted = adopt(listener.into(), 3).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(adopted.listening, Listening::Tcp(address));
+        assert_eq!(adopted.descriptors.len(), 3);
+        let stream = TcpStream::connect(address).expect("it accepts");
+        assert!(adopt(stream.into(), 1).is_err(), "a connection is no listener");
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod record;
 mod socket;
 
 pub use accept::{Accepted, Acceptor};
-pub use acquire::{AcquireError, Acquired, Bind, Listening, acquire, acquire_with};
+pub use acquire::{AcquireError, Acquired, Bind, Listening, acquire, acquire_with, adopt};
 pub use holder::{Holder, holder_of};
 pub use inherit::{InheritError, Inherited, UnusedSocket};
 pub use options::{Keepalive, ListenOptions, backlog_max};

@@ -14,6 +14,7 @@ use stead_net::{Accepted, Acceptor, Socket, Wait};
 
 use crate::events;
 use crate::state::State;
+use crate::streams;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -111,6 +112,9 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, server: u16) {
     state.remember(server);
     if !owner.private {
         events::opened(&owner.name, peer);
+    }
+    if owner.streams.is_some() {
+        return streams::spawn(state, descriptor, peer, server);
     }
     let token = state.park.admit(peer, server, owner.scope.timeouts.connection_age_max);
     let mut socket = Socket::new(descriptor);

@@ -13,6 +13,7 @@ use stead_net::Collect;
 use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
+use crate::errand::{Errands, Messenger};
 use crate::snapshot::Snapshot;
 use crate::worker::{self, Plan};
 
@@ -54,6 +55,7 @@ pub struct FleetOptions {
 pub struct Fleet {
     signals: Arc<Signals>,
     counters: Vec<Arc<Counters>>,
+    errands: Arc<[Arc<Errands>]>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -65,6 +67,7 @@ impl Fleet {
     pub fn start(options: FleetOptions) -> io::Result<Self> {
         let signals = Arc::new(Signals::new());
         let counters: Vec<Arc<Counters>> = (0..options.workers).map(|_| Arc::default()).collect();
+        let errands: Arc<[Arc<Errands>]> = (0..options.workers).map(|_| Arc::default()).collect();
         let mut listeners: Vec<Vec<(OwnedFd, Source)>> =
             (0..options.workers).map(|_| Vec::new()).collect();
         for listener in options.listeners {
@@ -82,6 +85,7 @@ impl Fleet {
                 counters: Arc::clone(&counters[index]),
                 log: options.log.clone(),
                 signals: Arc::clone(&signals),
+                errands: Arc::clone(&errands[index]),
                 collect: options.collect,
                 listeners: listeners.into(),
                 was_ready: false.into(),
@@ -89,7 +93,7 @@ impl Fleet {
             let name = format!("worker-{index}");
             threads.push(std::thread::Builder::new().name(name).spawn(move || run(&plan))?);
         }
-        let fleet = Self { signals, counters, threads };
+        let fleet = Self { signals, counters, errands, threads };
         match fleet.signals.wait_until_ready(options.workers) {
             Ok(()) => Ok(fleet),
             Err(error) => {
@@ -108,6 +112,11 @@ impl Fleet {
     /// What ends a drain before its time.
     pub fn cutter(&self) -> Cutter {
         Cutter(Arc::clone(&self.signals))
+    }
+
+    /// What sends the workers errands.
+    pub fn messenger(&self) -> Messenger {
+        Messenger(Arc::clone(&self.errands))
     }
 
     /// Stops accepting, closes idle connections and lets requests finish, for `limit` at most; then
@@ -155,6 +164,11 @@ const RESTART_AFTER: Duration = Duration::from_millis(50);
 /// A worker that panicked or failed starts again with its listeners; its connections are lost, no
 /// new one is. One that never got ready stops the start instead.
 fn run(plan: &Plan) {
+    run_again(plan);
+    plan.errands.close();
+}
+
+fn run_again(plan: &Plan) {
     loop {
         match catch_unwind(AssertUnwindSafe(|| worker::run(plan))) {
             Ok(Ok(())) => return,

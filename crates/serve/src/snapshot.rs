@@ -1,6 +1,9 @@
 //! The compiled configuration: what runs. Immutable, shared by all workers.
 
-use stead_core::Handler;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+
+use stead_core::{Handler, Peer};
 use stead_route::{RouteRef, Router};
 
 use crate::client::TrustedProxies;
@@ -31,8 +34,17 @@ pub struct Server {
     pub unknown_host: UnknownHost,
     /// Whether only root and this process's own user may connect (unix sockets).
     pub private: bool,
+    /// What takes its connections whole; then it has no routes.
+    pub streams: Option<Box<dyn Streams>>,
     /// Open connections, all workers together.
     pub connections: ConnectionLimits,
+}
+
+/// Takes whole connections, of a server that speaks no HTTP.
+pub trait Streams: Send + Sync {
+    /// Takes a connection, non-blocking. It stays counted until the future is done; the future runs
+    /// on the worker that accepted, and is dropped when a drain takes too long.
+    fn take(&self, descriptor: OwnedFd, peer: Peer) -> Pin<Box<dyn Future<Output = ()>>>;
 }
 
 impl Server {
@@ -47,6 +59,7 @@ impl Server {
             scope: Scope::default(),
             unknown_host: UnknownHost::Routes,
             private: false,
+            streams: None,
             connections: ConnectionLimits::default(),
         }
     }

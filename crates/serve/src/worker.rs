@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::accept::{accept, accept_waiting};
 use crate::access_log::{AccessLog, WorkerLog};
+use crate::errand::Errands;
 use crate::events;
 use crate::fleet::{Signals, Source};
 use crate::guard::{Panicked, poll_guarded};
@@ -36,6 +37,7 @@ pub(crate) struct Plan {
     pub(crate) counters: Arc<Counters>,
     pub(crate) log: Option<Arc<AccessLog>>,
     pub(crate) signals: Arc<Signals>,
+    pub(crate) errands: Arc<Errands>,
     pub(crate) collect: Collect,
     /// Each listener; gone once the worker drains.
     pub(crate) listeners: RefCell<Vec<(OwnedFd, Source)>>,
@@ -85,6 +87,9 @@ async fn serve(plan: &Plan) -> io::Result<()> {
     if !plan.was_ready.replace(true) {
         plan.signals.worker_is_ready();
     }
+    let errands = Arc::clone(&plan.errands);
+    let host = Rc::clone(&state);
+    let running = tokio::task::spawn_local(async move { errands.serve(host).await });
     let logging = tokio::task::spawn_local(flush_log(Rc::clone(&state)));
     tokio::select! {
         result = state.park.drive(&*state) => result?,
@@ -111,6 +116,7 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         task.abort();
     }
     logging.abort();
+    running.abort();
     if let Some(log) = &state.log {
         log.flush();
     }

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use stead_config::{Address, Configuration, Host, Listen};
 use stead_net::{
     AcquireError, Acquired, Bind, Inherited, Keepalive, ListenOptions, Listening, UnusedSocket,
-    acquire_with, backlog_max,
+    acquire_with, adopt, backlog_max,
 };
 
 /// One address that was bound, for every worker.
@@ -32,6 +33,18 @@ pub enum BindError {
     Unused(UnusedSocket),
 }
 
+impl BindError {
+    /// What the system said, in a word.
+    pub fn kind(&self) -> std::io::ErrorKind {
+        match self {
+            Self::Address { source, .. } => source.source.kind(),
+            Self::Unused(_) => std::io::ErrorKind::InvalidInput,
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -41,26 +54,57 @@ impl fmt::Display for BindError {
     }
 }
 
+/// What one server wants to listen on.
+pub(crate) struct Claim {
+    pub(crate) server: usize,
+    pub(crate) name: String,
+    pub(crate) wanted: Wanted,
+    pub(crate) options: ListenOptions,
+}
+
+/// An address to bind, or a socket that is bound.
+pub(crate) enum Wanted {
+    Address(Address),
+    Socket(OwnedFd),
+}
+
+/// What the servers of a configuration want.
+pub(crate) fn claims(configuration: &Configuration) -> impl Iterator<Item = Claim> {
+    configuration.servers.iter().enumerate().flat_map(|(server, (name, config))| {
+        config.listen.iter().map(move |listen| Claim {
+            server,
+            name: name.value.clone(),
+            wanted: Wanted::Address(listen.address.value.clone()),
+            options: options(listen),
+        })
+    })
+}
+
 /// Binds everything that was not inherited; on an error what was bound is released.
 pub(crate) fn bind_all(
-    configuration: &Configuration,
+    claims: impl IntoIterator<Item = Claim>,
     workers: usize,
     mut inherited: Inherited,
 ) -> Result<Vec<Bound>, Vec<BindError>> {
     let (mut bound, mut errors) = (Vec::new(), Vec::new());
-    for (server, (name, config)) in configuration.servers.iter().enumerate() {
-        for listen in &config.listen {
-            let options = options(listen);
-            match bind_one(&listen.address.value, &options, workers, &mut inherited) {
-                Ok(acquired) => {
-                    let is_localhost = is_localhost(&listen.address.value, &acquired);
-                    let of_server = |acquired| Bound { server, acquired, options, is_localhost };
-                    bound.extend(acquired.into_iter().map(of_server));
-                }
-                Err(source) => {
-                    errors.push(BindError::Address { server: name.value.clone(), source });
-                }
+    for Claim { server, name, wanted, options } in claims {
+        let (acquired, is_localhost) = match wanted {
+            Wanted::Address(address) => {
+                let acquired = bind_one(&address, &options, workers, &mut inherited);
+                let is_localhost =
+                    acquired.as_ref().is_ok_and(|acquired| is_localhost(&address, acquired));
+                (acquired, is_localhost)
             }
+            Wanted::Socket(socket) => {
+                (adopt(socket, workers).map(|acquired| vec![acquired]), false)
+            }
+        };
+        match acquired {
+            Ok(acquired) => {
+                let of_server = |acquired| Bound { server, acquired, options, is_localhost };
+                bound.extend(acquired.into_iter().map(of_server));
+            }
+            Err(source) => errors.push(BindError::Address { server: name, source }),
         }
     }
     errors.extend(inherited.unused().map(BindError::Unused));

@@ -10,8 +10,8 @@ use stead_config::{
 };
 use stead_core::Process;
 
+use crate::additions::Additions;
 use crate::compile::{Compiled, compile};
-use crate::registry::vocabulary;
 
 /// What a check found.
 pub struct Checked {
@@ -43,12 +43,22 @@ pub fn check(path: &Path) -> Checked {
 
 /// Reads and checks a configuration whose text comes from `files`.
 pub fn check_files(path: &Path, files: &dyn Files, environment: &Environment<'_>) -> Checked {
-    let loaded = load(path, files, environment, &vocabulary());
+    check_with(path, files, environment, &Additions::default())
+}
+
+/// The same, for a program that adds what its configuration can name.
+pub(crate) fn check_with(
+    path: &Path,
+    files: &dyn Files,
+    environment: &Environment<'_>,
+    additions: &Additions,
+) -> Checked {
+    let loaded = load(path, files, environment, &additions.vocabulary());
     let mut diagnostics = loaded.diagnostics;
     let mut compiled = None;
     // What decoded is compiled also where something else did not: all errors come in one run.
     if let Some(configuration) = loaded.configuration.as_ref().or(loaded.partial.as_ref()) {
-        match compile(configuration, &loaded.sources, &Arc::new(Process::default())) {
+        match compile(configuration, &loaded.sources, &Arc::new(Process::default()), additions) {
             Ok((done, warnings)) => {
                 diagnostics.append(warnings);
                 compiled = Some(done);

@@ -19,6 +19,7 @@ use stead_route::{
 };
 use stead_serve::{ClientField, Route, Scope, Server, Site, Snapshot, TrustedProxies, UnknownHost};
 
+use crate::additions::Additions;
 use crate::log::LogPlan;
 use crate::stacks::Stacks;
 use crate::{registry, scopes};
@@ -38,17 +39,20 @@ pub(crate) fn compile(
     configuration: &Configuration,
     sources: &Sources,
     process: &Arc<Process>,
+    additions: &Additions,
 ) -> Result<(Compiled, Diagnostics), Diagnostics> {
     let keys = LocalKeys::default();
     let mut diagnostics = Diagnostics::new();
     let mut servers = Vec::new();
-    let stacks = Stacks::new(configuration, process, &keys);
+    let stacks = Stacks::new(configuration, process, &keys, additions);
     for (name, config) in &configuration.servers {
-        let compiler = Compiler { config, sources, process, keys: &keys, stacks: &stacks };
+        let compiler =
+            Compiler { config, sources, process, keys: &keys, stacks: &stacks, additions };
         servers.extend(compiler.server(name, &mut diagnostics));
     }
     let log = LogPlan::compile(&configuration.log, &mut diagnostics);
     let Some(log) = log.filter(|_| !diagnostics.has_errors()) else { return Err(diagnostics) };
+    servers.extend(additions.servers.iter().map(|server| server.compile(&keys)));
     let compiled = Compiled { snapshot: Snapshot { servers }, process: Arc::clone(process), log };
     Ok((compiled, diagnostics))
 }
@@ -59,6 +63,7 @@ struct Compiler<'a> {
     process: &'a Arc<Process>,
     keys: &'a LocalKeys,
     stacks: &'a Stacks<'a>,
+    additions: &'a Additions,
 }
 
 impl Compiler<'_> {
@@ -205,23 +210,23 @@ impl Compiler<'_> {
         scope: &Scope,
         diagnostics: &mut Diagnostics,
     ) -> Option<Route> {
-        let kind = registry::handler(&config.handler.kind.value)?;
+        let kind = self.additions.handler(&config.handler.kind.value)?;
         let stack = self.stacks.around_route(outer, config, captures, diagnostics);
         let scope = scopes::of_route(scope, config, stack, diagnostics);
         let mut context = BuildContext::new(captures, self.process, self.keys);
         if takes_every_get(config) {
             context = context.on_path(&config.pattern.text().value);
         }
-        let built = match config.handler.settings.build(|settings| (kind.build)(settings, &context))
-        {
+        let settings = &config.handler.settings;
+        let label = &config.pattern.text().value;
+        let built = settings.build(|settings| {
+            let of_code = self.additions.service(settings, label, self.keys);
+            of_code.unwrap_or_else(|| (kind.build)(settings, &context))
+        });
+        let built = match built {
             Ok(handler) => {
                 check_methods(config, handler.methods(), diagnostics);
-                Some(Route {
-                    label: config.pattern.text().value.clone(),
-                    kind: kind.name,
-                    handler,
-                    scope,
-                })
+                Some(Route { label: label.clone(), kind: kind.name, handler, scope })
             }
             Err(errors) => {
                 diagnostics.append(errors);

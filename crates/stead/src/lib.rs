@@ -1,32 +1,61 @@
-//! Stead, the steady web server, as a library: from a configuration to running servers.
+//! Stead, the steady web server, as a library: axum and tower services on many small connections.
 //!
-//! ```text
-//! check: text → Configuration → Snapshot, all errors at once
-//! start: Snapshot → every address bound → workers accept → ready
-//! ```
+//! - [`serve`] stands in place of `axum::serve`: one changed line.
+//! - [`Stead`] runs several [`Server`]s in one process, made in code or by a configuration, and
+//!   gives a [`Running`].
+//! - [`kinds`] is what handlers and middleware of one's own are made with.
 //!
-//! [`command::check`] touches nothing that runs; [`command::start`] binds every address before the
-//! first byte is served, or returns all that stands in the way. Neither sets a signal handler or a
-//! logger.
+//! Every address is bound before the first byte is served, or all that stands in the way is
+//! returned. Neither `serve` nor [`Stead::start`] sets a signal handler, a logger or a panic hook.
+//!
+//! Services run on Stead's workers, one event loop each, beside the connections: one that computes
+//! for more than 50 ms at a time is logged, and belongs on a runtime of its own
+//! ([`App::on_runtime`]).
 
 #![forbid(unsafe_code)]
 
+mod additions;
 mod admin;
 mod bind;
+mod call;
 mod check;
 mod client;
 mod compile;
 mod explain;
+#[cfg_attr(feature = "axum", path = "axum.rs")]
+#[cfg_attr(not(feature = "axum"), path = "plain.rs")]
+mod extend;
+pub mod kinds;
 mod log;
+mod off_thread;
 mod registry;
+mod running;
 mod runtime;
 mod scopes;
+mod server;
+mod service;
+mod serving;
+mod signals;
 mod stacks;
 mod start;
 mod status;
+#[allow(clippy::module_inception, reason = "a file is named after its main type")]
+mod stead;
+mod tcp;
 
-pub use bind::BindError;
-pub use start::{Address, StartError};
+pub use call::CallError;
+pub use running::Running;
+pub use server::{Listen, Server};
+pub use serving::{Serve, serve};
+pub use start::{Address, ServerError, StartError};
+pub use stead_base::{ByteSize, Error, Limits, Rate, Reason, Timeouts};
+pub use stead_core::{Peer, Scheme};
+pub use stead_net::AcquireError;
+pub use stead_tower::{App, Body, BoxError, ConnectInfo, IntoApp};
+pub use tcp::Ending;
+
+pub use crate::bind::BindError;
+pub use crate::stead::Stead;
 
 pub mod command {
     //! What the command `stead` is made of: checks, starts, explains, and asks one that runs.

@@ -15,6 +15,7 @@ use stead_core::{BuildContext, LocalKeys, Middleware, Process};
 use stead_route::CaptureNames;
 use stead_serve::Stack;
 
+use crate::additions::Additions;
 use crate::registry;
 
 /// What builds the stacks of one configuration.
@@ -22,6 +23,7 @@ pub(crate) struct Stacks<'a> {
     configuration: &'a Configuration,
     process: &'a Arc<Process>,
     keys: &'a LocalKeys,
+    additions: &'a Additions,
     /// `None` for one that could not be built, so that its errors are told once.
     shared: RefCell<HashMap<Identity, Option<Arc<dyn Middleware>>>>,
 }
@@ -41,8 +43,9 @@ impl<'a> Stacks<'a> {
         configuration: &'a Configuration,
         process: &'a Arc<Process>,
         keys: &'a LocalKeys,
+        additions: &'a Additions,
     ) -> Self {
-        Self { configuration, process, keys, shared: RefCell::default() }
+        Self { configuration, process, keys, additions, shared: RefCell::default() }
     }
 
     /// What stands around every route of a server or a site.
@@ -76,7 +79,8 @@ impl<'a> Stacks<'a> {
     }
 
     fn kind(&self, name: &str) -> Option<&str> {
-        middleware_kind(self.configuration, name)
+        let of_code = || self.additions.middleware(name).map(|kind| kind.name);
+        middleware_kind(self.configuration, name).or_else(of_code)
     }
 
     fn build(
@@ -96,7 +100,7 @@ impl<'a> Stacks<'a> {
             return known.clone();
         }
         let kind = if item.is_inline { name.as_str() } else { self.kind(name)? };
-        let kind = registry::middleware(kind)?;
+        let kind = self.additions.middleware(kind)?;
         let settings = named.map_or(&item.settings, |(_, config)| &config.settings.0);
         let context = BuildContext::new(captures, self.process, self.keys);
         let built = match settings.build(|settings| (kind.build)(settings, &context)) {

@@ -9,14 +9,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use stead_config::{Configuration, Drain, Workers};
+use stead_config::{Color, Configuration, Drain, Workers};
 use stead_core::{Phase, Process};
 use stead_net::{Bind, Collect, Inherited, ListenOptions, Listening, acquire};
 use stead_serve::access_log::AccessLog;
-use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Snapshot};
+use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Messenger, Snapshot};
 
 use crate::admin::{self, AdminOptions, Control, LogLevels};
-use crate::bind::{BindError, Bound, bind_all};
+use crate::bind::{self, BindError, Bound, Claim, bind_all};
 use crate::check::Checked;
 use crate::compile::Compiled;
 use crate::runtime::{Leftovers, Lock, Runtime, RuntimeError};
@@ -42,8 +42,10 @@ pub struct StartOptions {
 /// Why nothing was started. Nothing is left bound.
 #[derive(Debug)]
 pub enum StartError {
-    /// The configuration has errors.
-    Configuration,
+    /// The configuration has errors: all of them, as `stead check` prints them.
+    Configuration(String),
+    /// Servers made in code cannot start as they are, all of them.
+    Servers(Vec<ServerError>),
     /// Addresses that could not be had and sockets that nobody uses, all of them.
     Bind(Vec<BindError>),
     /// The runtime directory could not be used.
@@ -55,21 +57,49 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Configuration => f.write_str("the configuration has errors"),
-            Self::Bind(errors) => {
-                for (index, error) in errors.iter().enumerate() {
-                    let end = if index + 1 < errors.len() { "\n" } else { "" };
-                    write!(f, "{error}{end}")?;
-                }
-                Ok(())
-            }
+            Self::Configuration(text) => f.write_str(text),
+            Self::Servers(errors) => lines(f, errors),
+            Self::Bind(errors) => lines(f, errors),
             Self::Runtime(error) => write!(f, "{error}"),
             Self::System(doing, error) => write!(f, "{doing}: {error}"),
         }
     }
 }
 
+fn lines(f: &mut fmt::Formatter<'_>, errors: &[impl fmt::Display]) -> fmt::Result {
+    for (index, error) in errors.iter().enumerate() {
+        let end = if index + 1 < errors.len() { "\n" } else { "" };
+        write!(f, "{error}{end}")?;
+    }
+    Ok(())
+}
+
 impl std::error::Error for StartError {}
+
+impl From<StartError> for io::Error {
+    /// Of the first cause's kind, so that an address in use is known as such.
+    fn from(error: StartError) -> Self {
+        let kind = match &error {
+            StartError::Bind(errors) => errors.first().map(BindError::kind),
+            StartError::System(_, error) => Some(error.kind()),
+            StartError::Configuration(_) | StartError::Servers(_) => {
+                Some(io::ErrorKind::InvalidInput)
+            }
+            StartError::Runtime(_) => None,
+        };
+        Self::new(kind.unwrap_or(io::ErrorKind::Other), error)
+    }
+}
+
+/// A server made in code that cannot start as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("server {server}: {message}")]
+pub struct ServerError {
+    /// The server's name.
+    pub server: String,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
 
 /// Where one listener really listens.
 #[derive(Clone, Debug)]
@@ -78,8 +108,11 @@ pub struct Address {
     pub server: usize,
     /// The server's name.
     pub name: String,
-    /// `http://localhost:8080`, `http://[::1]:80`, `unix:/run/web.sock`.
+    /// `http://localhost:8080`, `http://[::1]:80`, `unix:/run/web.sock`; `tcp://localhost:5432`
+    /// where no HTTP is spoken.
     pub url: String,
+    /// The address itself, if it is one of TCP.
+    pub socket: Option<SocketAddr>,
     /// What its socket was given.
     pub options: ListenOptions,
     /// Whether the socket was passed on by whoever started this process.
@@ -91,6 +124,7 @@ pub struct Started {
     fleet: Fleet,
     process: Arc<Process>,
     addresses: Vec<Address>,
+    servers: Vec<String>,
     workers: usize,
     listening: Vec<Listening>,
     log: Option<Arc<AccessLog>>,
@@ -104,17 +138,29 @@ pub struct Started {
 ///
 /// # Errors
 /// All addresses that could not be bound at once, or the first other thing that failed.
-pub fn start(checked: Checked, mut options: StartOptions) -> Result<Started, StartError> {
+pub fn start(checked: Checked, options: StartOptions) -> Result<Started, StartError> {
     let (Some(configuration), Some(compiled)) = (checked.configuration, checked.compiled) else {
-        return Err(StartError::Configuration);
+        let text = checked.diagnostics.render(&checked.sources, Color::Never);
+        return Err(StartError::Configuration(text.trim_end().to_owned()));
     };
+    start_compiled(&configuration, compiled, Vec::new(), options)
+}
+
+/// Starts what was compiled; `claims` are those of servers that the configuration does not know.
+pub(crate) fn start_compiled(
+    configuration: &Configuration,
+    compiled: Compiled,
+    claims: Vec<Claim>,
+    mut options: StartOptions,
+) -> Result<Started, StartError> {
     let workers = worker_count(configuration.process.workers);
     let inherited = std::mem::take(&mut options.inherited);
-    let bound = bind_all(&configuration, workers, inherited).map_err(StartError::Bind)?;
+    let claims = bind::claims(configuration).chain(claims);
+    let bound = bind_all(claims, workers, inherited).map_err(StartError::Bind)?;
     let mut guard = Release(bound.iter().map(|b| b.acquired.listening.clone()).collect());
     let log = compiled.log.open(options.is_terminal);
     let log = log.map_err(|(doing, error)| StartError::System(doing, error))?;
-    let started = serve(compiled, &configuration, bound, options, workers, log, &mut guard)?;
+    let started = serve(compiled, configuration, bound, options, workers, log, &mut guard)?;
     guard.0.clear();
     Ok(started)
 }
@@ -123,6 +169,16 @@ impl Started {
     /// Where it listens.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// The servers' names, by position.
+    pub(crate) fn servers(&self) -> &[String] {
+        &self.servers
+    }
+
+    /// What reaches the workers from outside.
+    pub(crate) fn messenger(&self) -> Messenger {
+        self.fleet.messenger()
     }
 
     /// How many workers it has.
@@ -203,7 +259,7 @@ fn serve(
     log: Option<Arc<AccessLog>>,
     guard: &mut Release,
 ) -> Result<Started, StartError> {
-    let Compiled { mut snapshot, process } = compiled;
+    let Compiled { mut snapshot, process, .. } = compiled;
     process.set_workers(workers);
     let share = Descriptors::share(descriptors_max());
     process.connections.set_limit(share.connections);
@@ -235,6 +291,8 @@ fn serve(
         listeners.push(listener);
     }
     let snapshot = Arc::new(snapshot);
+    let public = snapshot.servers.iter().filter(|server| !server.private);
+    let servers = public.map(|server| server.name.clone()).collect();
     let fleet = Fleet::start(FleetOptions {
         snapshot: Arc::clone(&snapshot),
         process: Arc::clone(&process),
@@ -262,6 +320,7 @@ fn serve(
         fleet,
         process,
         addresses,
+        servers,
         workers,
         listening: guard.0.clone(),
         log,
@@ -294,11 +353,21 @@ fn add_admin(
 fn addresses(snapshot: &Snapshot, bound: &[Bound]) -> Vec<Address> {
     let mut addresses: Vec<Address> = Vec::new();
     for bound in bound {
-        let name = snapshot.servers[bound.server].name.clone();
+        let server = &snapshot.servers[bound.server];
+        let listening = &bound.acquired.listening;
+        let mut url = url(bound);
+        if server.streams.is_some() {
+            url = url.replacen("http://", "tcp://", 1);
+        }
+        let socket = match listening {
+            Listening::Tcp(address) => Some(*address),
+            Listening::Unix { .. } => None,
+        };
         let address = Address {
             server: bound.server,
-            name,
-            url: url(bound),
+            name: server.name.clone(),
+            url,
+            socket,
             options: bound.options,
             inherited: bound.acquired.inherited,
         };

@@ -13,12 +13,12 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response};
 use http_body::Frame;
 use stead_core::{
-    Body, BodyStream, Exchange, Fields, Frame as CoreFrame, Method, Response as Answer, Result,
-    StatusCode,
+    Body, BodyStream, Exchange, Frame as CoreFrame, Method, Response as Answer, Result, StatusCode,
 };
 
 use crate::BoxError;
 use crate::body::plain;
+use crate::inside::core_frame;
 use crate::pump::Pump;
 use crate::request::add_fields;
 use crate::turn::Turns;
@@ -135,18 +135,5 @@ impl<B: http_body::Body<Error: Into<BoxError>>> BodyStream for Stream<B> {
 
     fn len(&self) -> Option<u64> {
         self.len
-    }
-}
-
-fn core_frame(frame: Frame<Bytes>) -> CoreFrame {
-    match frame.into_data() {
-        Ok(bytes) => CoreFrame::Bytes(bytes),
-        Err(frame) => {
-            let mut fields = Fields::new();
-            if let Ok(trailers) = frame.into_trailers() {
-                add_fields(&mut fields, &trailers);
-            }
-            CoreFrame::Trailers(fields)
-        }
     }
 }

@@ -16,6 +16,7 @@ mod app;
 mod body;
 mod channel;
 mod connect_info;
+mod inside;
 mod outside;
 mod pair;
 mod pump;
@@ -27,6 +28,7 @@ mod turn;
 pub use app::{App, Facts, IntoApp, OfApp, OfMake, OfService};
 pub use body::Body;
 pub use connect_info::ConnectInfo;
+pub use inside::{Feeder, Inside, respond};
 
 /// An error of somebody else's.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -124,7 +124,7 @@ const CRATES: &[Allowed] = &[
     // The tower edge: the only crate that knows hyper and the traits of tower.
     shipped(
         "stead-tower",
-        &["stead-base", "stead-core", "stead-http1"],
+        &["stead-base", "stead-core", "stead-http1", "stead-sys"],
         &["bytes", "http", "http-body", "hyper", "tokio", "tower-service", "tracing"],
     )
     .in_tests(&["http-body-util"]),

@@ -1,0 +1,97 @@
+//! Requests without a socket: an errand to a worker, which answers as it would a connection.
+
+use std::future::poll_fn;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::{Request, Response, StatusCode};
+use stead_base::Reason;
+use stead_core::Peer;
+use stead_serve::{Guest, Messenger};
+use stead_tower::{Body, Inside, respond};
+use tokio::sync::oneshot;
+
+/// Why a call got no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// No server has this name.
+    #[error("no server is called `{0}`")]
+    NoServer(String),
+    /// The request would be refused before any route sees it.
+    #[error("the request is malformed: {}", .0.facts().meaning)]
+    Refused(Reason),
+    /// The answer switches protocols, for which there has to be a connection.
+    #[error("the answer switches protocols, which takes a connection")]
+    Switch,
+    /// The servers have ended, or too many calls wait.
+    #[error("the servers have ended or are overloaded")]
+    Ended,
+}
+
+type Answer = Result<Response<Body>, CallError>;
+
+pub(crate) async fn call(
+    messenger: &Messenger,
+    turn: usize,
+    server: u16,
+    request: Request<Body>,
+) -> Answer {
+    let inside = Inside::new(request).map_err(CallError::Refused)?;
+    let (sender, receiver) = oneshot::channel();
+    let errand = Box::new(move |guest: Guest| {
+        let guest = Rc::new(guest);
+        let host = Rc::clone(&guest);
+        guest.spawn(async move { run(&host, server, inside, sender).await });
+    });
+    if !messenger.send(turn, errand) {
+        return Err(CallError::Ended);
+    }
+    receiver.await.unwrap_or(Err(CallError::Ended))
+}
+
+/// Runs on the worker: the answer's head goes back at once, its body as it is read.
+async fn run(guest: &Guest, server: u16, inside: Inside, mut sender: oneshot::Sender<Answer>) {
+    let peer = Peer::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let mut exchange = guest.exchange(server, peer);
+    let (head, feeder) = inside.into_parts();
+    *exchange.head_mut() = head;
+    if let Some(feeder) = &feeder {
+        exchange.set_body(feeder.pipe());
+    }
+    let mut feeding = pin!(async move {
+        match feeder {
+            Some(feeder) => feeder.feed().await,
+            None => std::future::pending().await,
+        }
+    });
+    let answer = {
+        let mut answering = pin!(guest.answer(server, &mut exchange));
+        poll_fn(|context| {
+            if sender.poll_closed(context).is_ready() {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(answer) = answering.as_mut().poll(context) {
+                return Poll::Ready(Some(answer));
+            }
+            let () = std::task::ready!(feeding.as_mut().poll(context));
+            Poll::Pending
+        })
+        .await
+    };
+    let Some(answer) = answer else { return };
+    if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody waiting is as good.
+        let _ = sender.send(Err(CallError::Switch));
+        return;
+    }
+    let (response, responding) = respond(answer, Rc::clone(guest.worker()));
+    if sender.send(Ok(response)).is_err() {
+        return;
+    }
+    tokio::select! {
+        () = responding => {}
+        () = feeding => {}
+    }
+}

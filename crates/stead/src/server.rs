@@ -1,0 +1,217 @@
+//! One server made in code: a name, listeners, and what answers.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use stead_base::{Limits, Timeouts};
+use stead_config::Address;
+use stead_net::ListenOptions;
+use stead_tower::IntoApp;
+use tokio::net::TcpStream;
+
+use crate::additions::{CodeServer, Serves};
+use crate::bind::{Claim, Wanted};
+use crate::start::ServerError;
+use crate::tcp::{Async, Ending};
+
+/// A named set of listeners with one service, or one function for raw connections, behind them.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use stead::Server;
+///
+/// let router = Router::new().route("/", get(|| async { "hello" }));
+/// let web = Server::new("web").listen(":3400").listen("unix:run/web.sock").service(router);
+/// ```
+pub struct Server {
+    name: String,
+    listen: Vec<Listen>,
+    limits: Limits,
+    timeouts: Timeouts,
+    serves: Option<Serves>,
+}
+
+impl Server {
+    /// A server of this name, as `status`, logs and [`Running::addresses`](crate::Running::addresses)
+    /// know it.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            listen: Vec::new(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            serves: None,
+        }
+    }
+
+    /// Adds a listener: `":3400"` (IPv6 and IPv4), `"127.0.0.1:3400"`, `"localhost:0"`,
+    /// `"unix:run/web.sock"`, a `SocketAddr`, or a bound listener of `std` or tokio. Port 0 lets
+    /// the system choose.
+    ///
+    /// ```
+    /// # use stead::Server;
+    /// let bound = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let server = Server::new("web").listen(":0").listen(bound);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn listen(mut self, listen: impl Into<Listen>) -> Self {
+        self.listen.push(listen.into());
+        self
+    }
+
+    /// Answers every request with a service of `tower`, such as an axum router: [`IntoApp`] says
+    /// which. Replaces what answered before.
+    ///
+    /// ```
+    /// # use stead::Server;
+    /// use axum::{Router, routing::get};
+    /// use std::net::SocketAddr;
+    ///
+    /// let app = Router::new().route("/", get(|| async { "hello" }));
+    /// let server = Server::new("web").service(app.into_make_service_with_connect_info::<SocketAddr>());
+    /// ```
+    pub fn service<M>(mut self, service: impl IntoApp<M>) -> Self {
+        self.serves = Some(Serves::App(service.into_app()));
+        self
+    }
+
+    /// Hands every connection to a function, which speaks what it likes; no HTTP, no timeout of
+    /// ours. Its future runs on the worker that accepted and need not be `Send`. The connection
+    /// counts against limits, and a drain waits for it, until the future is done. Replaces what
+    /// answered before.
+    ///
+    /// ```
+    /// # use stead::Server;
+    /// use tokio::net::TcpStream;
+    ///
+    /// async fn echo(mut stream: TcpStream) -> std::io::Result<()> {
+    ///     let (mut reader, mut writer) = stream.split();
+    ///     tokio::io::copy(&mut reader, &mut writer).await.map(drop)
+    /// }
+    ///
+    /// let server = Server::new("echo").listen(":8888").tcp(echo);
+    /// ```
+    pub fn tcp<F, R>(mut self, function: F) -> Self
+    where
+        F: Fn(TcpStream) -> R + Send + Sync + 'static,
+        R: Future<Output: Ending> + 'static,
+    {
+        self.serves = Some(Serves::Streams(Arc::new(Async::new(&self.name, function))));
+        self
+    }
+
+    /// What one peer and all together may take.
+    ///
+    /// ```
+    /// # use stead::{Limits, Server};
+    /// let limits = Limits { connections: Some(10_000), ..Limits::default() };
+    /// let server = Server::new("web").limits(limits);
+    /// ```
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How long it waits for its peers.
+    ///
+    /// ```
+    /// # use stead::{Server, Timeouts};
+    /// # use std::time::Duration;
+    /// let timeouts = Timeouts { idle: Some(Duration::from_secs(5)), ..Timeouts::default() };
+    /// let server = Server::new("web").timeouts(timeouts);
+    /// ```
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it serves and what it wants to listen on; every error is reported.
+    pub(crate) fn into_parts(
+        self,
+        index: usize,
+        access_log: bool,
+        errors: &mut Vec<ServerError>,
+    ) -> Option<(CodeServer, Vec<Claim>)> {
+        let mut wrong = |message: &str| {
+            errors.push(ServerError { server: self.name.clone(), message: message.to_owned() });
+        };
+        if self.listen.is_empty() {
+            wrong("it listens nowhere: add `.listen(\":8080\")`");
+        }
+        let mut claims = Vec::new();
+        for listen in self.listen {
+            match listen.0 {
+                Ok(wanted) => {
+                    if matches!(
+                        (&wanted, &self.serves),
+                        (Wanted::Address(Address::Unix(_)), Some(Serves::Streams(_)))
+                    ) {
+                        wrong("`tcp` takes no unix socket: write a port");
+                    }
+                    let options = ListenOptions::default();
+                    claims.push(Claim { server: index, name: self.name.clone(), wanted, options });
+                }
+                Err(message) => wrong(&message),
+            }
+        }
+        let Some(serves) = self.serves else {
+            wrong("nothing answers: add `.service(router)` or `.tcp(function)`");
+            return None;
+        };
+        let server = CodeServer {
+            name: self.name.clone(),
+            limits: self.limits,
+            timeouts: self.timeouts,
+            serves,
+            access_log,
+        };
+        Some((server, claims))
+    }
+}
+
+/// Where a server made in code listens.
+pub struct Listen(Result<Wanted, String>);
+
+impl From<&str> for Listen {
+    fn from(text: &str) -> Self {
+        let address = Address::parse(text).map(Wanted::Address);
+        Self(address.map_err(|help| format!("`{text}` is no address: {help}")))
+    }
+}
+
+impl From<String> for Listen {
+    fn from(text: String) -> Self {
+        Self::from(&*text)
+    }
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        let host = stead_config::Host::Ip(address.ip());
+        Self(Ok(Wanted::Address(Address::Tcp { host, port: address.port() })))
+    }
+}
+
+impl From<std::net::TcpListener> for Listen {
+    fn from(listener: std::net::TcpListener) -> Self {
+        Self(Ok(Wanted::Socket(OwnedFd::from(listener))))
+    }
+}
+
+impl From<std::os::unix::net::UnixListener> for Listen {
+    fn from(listener: std::os::unix::net::UnixListener) -> Self {
+        Self(Ok(Wanted::Socket(OwnedFd::from(listener))))
+    }
+}
+
+impl From<tokio::net::TcpListener> for Listen {
+    fn from(listener: tokio::net::TcpListener) -> Self {
+        let listener = listener.into_std().map(OwnedFd::from);
+        Self(listener.map(Wanted::Socket).map_err(|error| error.to_string()))
+    }
+}

@@ -1,0 +1,105 @@
+//! `stead::serve`: in place of `axum::serve`.
+
+use std::future::{Future, IntoFuture};
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use stead_base::{Limits, Timeouts};
+use stead_tower::IntoApp;
+
+use crate::server::{Listen, Server};
+use crate::stead::Stead;
+
+/// Serves a service on a bound listener: the one line that changes in a program of axum.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+///
+/// # #[tokio::main]
+/// # async fn main() -> std::io::Result<()> {
+/// let app = Router::new().route("/", get(|| async { "hello" }));
+/// let listener = tokio::net::TcpListener::bind("0.0.0.0:3000").await?;
+/// stead::serve(listener, app).await
+/// # }
+/// ```
+///
+/// The service runs on workers of its own, one for each usable core. It goes on until the future is
+/// dropped, which ends everything at once.
+pub fn serve<M>(listener: impl Into<Listen>, service: impl IntoApp<M>) -> Serve {
+    let server = Server::new("web").listen(listener).service(service);
+    Serve { server, stead: Stead::new(), signal: None }
+}
+
+/// What [`serve`] gives: await it.
+#[must_use = "it does nothing until it is awaited"]
+pub struct Serve {
+    server: Server,
+    stead: Stead,
+    signal: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Serve {
+    /// Stops accepting when `signal` is done, and ends when the requests in flight have: after 25 s
+    /// at most, unless [`Serve::drain`] says otherwise.
+    ///
+    /// ```no_run
+    /// # async fn example(listener: tokio::net::TcpListener, app: axum::Router) -> std::io::Result<()> {
+    /// stead::serve(listener, app)
+    ///     .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.unwrap() })
+    ///     .await
+    /// # }
+    /// ```
+    pub fn with_graceful_shutdown(
+        mut self,
+        signal: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        self.signal = Some(Box::pin(signal));
+        self
+    }
+
+    /// How long requests in flight may take to end; what is left then is cut.
+    pub fn drain(mut self, limit: Duration) -> Self {
+        self.stead = self.stead.drain(limit);
+        self
+    }
+
+    /// How many event loops, 1 to 1024; else one for each usable core.
+    pub fn workers(mut self, count: usize) -> Self {
+        self.stead = self.stead.workers(count);
+        self
+    }
+
+    /// What one peer and all together may take.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.server = self.server.limits(limits);
+        self
+    }
+
+    /// How long it waits for its peers.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.server = self.server.timeouts(timeouts);
+        self
+    }
+
+    async fn run(self) -> io::Result<()> {
+        let running = self.stead.server(self.server).start().await?;
+        match self.signal {
+            Some(signal) => {
+                signal.await;
+                running.shutdown().await;
+            }
+            None => running.wait().await,
+        }
+        Ok(())
+    }
+}
+
+impl IntoFuture for Serve {
+    type Output = io::Result<()>;
+    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}

@@ -1,0 +1,247 @@
+//! The library's front door: servers from code, from a configuration, or both.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use stead_config::{AccessLog, Color, Configuration, Disk, Settings, Sources, Workers};
+use stead_core::Process;
+use stead_net::Inherited;
+use stead_tower::IntoApp;
+
+use crate::Running;
+use crate::additions::{Additions, CodeServer};
+use crate::bind::Claim;
+use crate::check::check_with;
+use crate::compile::{Compiled, compile};
+use crate::kinds::{NamedHandler, NamedMiddleware};
+use crate::off_thread::off_thread;
+use crate::server::Server;
+use crate::start::{ServerError, StartError, StartOptions, Started, start_compiled};
+
+/// Several servers in one process, each with its own listeners, limits and timeouts.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use stead::{Server, Stead};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), stead::StartError> {
+/// let web = Router::new().route("/", get(|| async { "hello" }));
+/// let rpc = Router::new().route("/", get(|| async { "rpc" }));
+/// Stead::new()
+///     .server(Server::new("web").listen(":3400").service(web))
+///     .server(Server::new("rpc").listen(":1234").service(rpc))
+///     .run()
+///     .await
+/// # }
+/// ```
+#[derive(Default)]
+pub struct Stead {
+    configuration: Option<PathBuf>,
+    additions: Additions,
+    servers: Vec<Server>,
+    workers: Option<usize>,
+    drain: Option<Duration>,
+}
+
+impl Stead {
+    /// Nothing yet: add servers. Requests are not logged.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the configuration at `path` says, with its log and its limits, to which services and
+    /// servers can be added.
+    ///
+    /// ```no_run
+    /// # use axum::Router;
+    /// # use stead::Stead;
+    /// # async fn example(router: Router) -> Result<(), stead::StartError> {
+    /// // In the file: [[server.web.route]] path = "/api/{*rest}" service = "api"
+    /// Stead::from_config("stead.toml")?.service("api", router).run().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The file cannot be read. What is wrong in it is found at the start, when everything that it
+    /// may name is known.
+    pub fn from_config(path: impl AsRef<Path>) -> Result<Self, StartError> {
+        let path = path.as_ref();
+        std::fs::File::open(path)
+            .map_err(|error| StartError::System(format!("read {}", path.display()), error))?;
+        Ok(Self { configuration: Some(path.to_owned()), ..Self::default() })
+    }
+
+    /// Adds a server.
+    pub fn server(mut self, server: Server) -> Self {
+        self.servers.push(server);
+        self
+    }
+
+    /// Gives the configuration a service: a route names it by `service = "NAME"`. Replaces an
+    /// earlier one of the same name.
+    pub fn service<M>(mut self, name: impl Into<String>, service: impl IntoApp<M>) -> Self {
+        self.additions.services.insert(name.into(), service.into_app());
+        self
+    }
+
+    /// Gives the configuration another kind of handler, beside the built-in ones.
+    pub fn handler<H: NamedHandler>(mut self) -> Self {
+        self.additions.handlers.push(H::KIND);
+        self
+    }
+
+    /// Gives the configuration another kind of middleware, beside the built-in ones.
+    pub fn middleware<M: NamedMiddleware>(mut self) -> Self {
+        self.additions.middleware.push(M::KIND);
+        self
+    }
+
+    /// How many event loops, 1 to 1024; else what the configuration says, else one for each usable
+    /// core.
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = Some(count);
+        self
+    }
+
+    /// How long requests in flight may take to end when Stead stops; what is left then is cut. Else
+    /// what the configuration says, else 25 s.
+    pub fn drain(mut self, limit: Duration) -> Self {
+        self.drain = Some(limit);
+        self
+    }
+
+    /// Binds every address, then serves on threads of its own. Sets no signal handler, no logger
+    /// and no panic hook.
+    ///
+    /// ```
+    /// # use axum::{Router, routing::get};
+    /// # use stead::{Server, Stead};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), stead::StartError> {
+    /// let router = Router::new().route("/", get(|| async { "hello" }));
+    /// let running = Stead::new()
+    ///     .server(Server::new("web").listen("127.0.0.1:0").service(router))
+    ///     .start()
+    ///     .await?;
+    /// println!("http://{}", running.addresses("web")[0]);
+    /// running.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration, with the servers made in code, or with the
+    /// addresses, each time all of it; nothing is left bound then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future lets the start end by itself, and what it started end with it.
+    pub async fn start(self) -> Result<Running, StartError> {
+        off_thread(move || self.start_now().map(Running::new)).await
+    }
+
+    /// Starts, and serves until SIGTERM, SIGINT or SIGQUIT; then drains. A second signal ends at
+    /// once.
+    ///
+    /// # Errors
+    /// As [`Stead::start`]; signals cannot be awaited.
+    pub async fn run(self) -> Result<(), StartError> {
+        let mut signals = crate::signals::Stop::new()
+            .map_err(|error| StartError::System("listen for signals".to_owned(), error))?;
+        let running = self.start().await?;
+        tokio::select! {
+            () = signals.recv() => {}
+            () = running.wait() => return Ok(()),
+        }
+        tokio::select! {
+            () = signals.recv() => {}
+            () = running.shutdown() => {}
+        }
+        Ok(())
+    }
+
+    fn start_now(mut self) -> Result<Started, StartError> {
+        let mut claims = self.take_servers()?;
+        let (mut configuration, compiled) = match &self.configuration {
+            Some(path) => from_file(path, &self.additions)?,
+            None => from_code(&self.additions)?,
+        };
+        let before = configuration.servers.iter().count();
+        claims.iter_mut().for_each(|claim| claim.server += before);
+        if let Some(workers) = self.workers {
+            configuration.process.workers = Workers::Count(workers.clamp(1, 1024) as u16);
+        }
+        if let Some(limit) = self.drain {
+            configuration.process.drain.request = limit;
+        }
+        let options = StartOptions {
+            path: self.configuration.unwrap_or_default(),
+            runtime: None,
+            inherited: Inherited::default(),
+            collect: stead_sys::memory::trim,
+            is_terminal: std::io::stdout().is_terminal(),
+            log_levels: None,
+        };
+        start_compiled(&configuration, compiled, claims, options)
+    }
+
+    /// Moves the servers made in code to what is compiled; gives what they want to listen on.
+    fn take_servers(&mut self) -> Result<Vec<Claim>, StartError> {
+        let (mut all, mut errors) = (Vec::new(), Vec::new());
+        let access_log = self.configuration.is_some();
+        for server in std::mem::take(&mut self.servers) {
+            let names = &self.additions.servers;
+            if names.iter().any(|other| other.name == server.name()) {
+                let message = "another server has this name: write one of its own".to_owned();
+                errors.push(ServerError { server: server.name().to_owned(), message });
+                continue;
+            }
+            if let Some((server, claims)) = server.into_parts(names.len(), access_log, &mut errors)
+            {
+                self.additions.servers.push(server);
+                all.extend(claims);
+            }
+        }
+        if self.configuration.is_none() && self.additions.servers.is_empty() && errors.is_empty() {
+            let message = "there is none: add `.server(Server::new(\"web\"))`".to_owned();
+            errors.push(ServerError { server: String::new(), message });
+        }
+        if errors.is_empty() { Ok(all) } else { Err(StartError::Servers(errors)) }
+    }
+}
+
+fn from_file(path: &Path, additions: &Additions) -> Result<(Configuration, Compiled), StartError> {
+    let checked = check_with(path, &Disk, &|name| std::env::var(name).ok(), additions);
+    let text = checked.diagnostics.render(&checked.sources, Color::Never);
+    let (Some(configuration), Some(compiled)) = (checked.configuration, checked.compiled) else {
+        return Err(StartError::Configuration(text.trim_end().to_owned()));
+    };
+    for warning in text.lines().filter(|line| line.starts_with("warning")) {
+        tracing::warn!("{}: {warning}", path.display());
+    }
+    let taken = |server: &&CodeServer| {
+        configuration.servers.iter().any(|(name, _)| name.value == server.name)
+    };
+    let message = || format!("{} has a server of this name: write another", path.display());
+    let errors: Vec<ServerError> = additions
+        .servers
+        .iter()
+        .filter(taken)
+        .map(|server| ServerError { server: server.name.clone(), message: message() })
+        .collect();
+    if errors.is_empty() { Ok((configuration, compiled)) } else { Err(StartError::Servers(errors)) }
+}
+
+/// Every default, and no access log: a library writes nothing unasked.
+fn from_code(additions: &Additions) -> Result<(Configuration, Compiled), StartError> {
+    let defaults = Settings::parse("defaults = {}").and_then(|empty| empty.decode());
+    let broken = |_| StartError::Configuration("the defaults do not decode".to_owned());
+    let mut configuration: Configuration = defaults.map_err(broken)?;
+    configuration.log.access = AccessLog::Off;
+    let process = Arc::new(Process::default());
+    let (compiled, _) =
+        compile(&configuration, &Sources::default(), &process, additions).map_err(broken)?;
+    Ok((configuration, compiled))
+}
