@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -17,27 +18,16 @@ pub(crate) fn spawn(state: &State, descriptor: OwnedFd, peer: Peer, server: u16)
     let Some(state) = state.this.upgrade() else { return };
     let held = Held { state, peer, server };
     tokio::task::spawn_local(async move {
-        let owner = held.state.server(held.server);
-        let Some(streams) = &owner.streams else { return };
-        let mut taking = None;
-        let mut descriptor = Some(descriptor);
-        poll_fn(|context| {
-            // Taking may panic as well as what follows it.
-            let mut step = std::pin::pin!(poll_fn(|context| {
-                if let Some(descriptor) = descriptor.take() {
-                    taking = Some(streams.take(descriptor, peer));
-                }
-                taking.as_mut().map_or(Poll::Ready(()), |taking| taking.as_mut().poll(context))
-            }));
-            match poll_guarded(step.as_mut(), context) {
-                Ok(polled) => polled,
-                Err(Panicked) => {
-                    held.state.worker.counters.panics.add(1);
-                    Poll::Ready(())
-                }
-            }
-        })
-        .await;
+        let Some(streams) = &held.state.server(server).streams else { return };
+        // Taking may panic as well as what follows it.
+        let mut taking = pin!(async { streams.take(descriptor, peer).await });
+        let ended = poll_fn(|context| match poll_guarded(taking.as_mut(), context) {
+            Ok(polled) => polled.map(Ok),
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        });
+        if let Err(Panicked) = ended.await {
+            held.state.worker.counters.panics.add(1);
+        }
     });
 }
 

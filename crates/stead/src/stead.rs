@@ -169,7 +169,9 @@ impl Stead {
             None => from_code(&self.additions)?,
         };
         let before = configuration.servers.iter().count();
-        claims.iter_mut().for_each(|claim| claim.server += before);
+        for claim in &mut claims {
+            claim.server += before;
+        }
         if let Some(workers) = self.workers {
             configuration.process.workers = Workers::Count(workers.clamp(1, 1024) as u16);
         }

@@ -150,6 +150,7 @@ const CRATES: &[Allowed] = &[
         )
         .in_tests(&[
             "futures-util",
+            "http-body",
             "http-body-util",
             "tokio-tungstenite",
             "tower",

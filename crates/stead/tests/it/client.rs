@@ -157,15 +157,6 @@ impl Client {
         self.rest.is_empty() && self.fill() == 0
     }
 
-    /// Whether nothing arrives for so long.
-    pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
-        self.stream.set_read_timeout(Some(time)).expect("a read timeout");
-        let mut byte = [0];
-        let result = self.stream.read(&mut byte);
-        self.stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
-        matches!(result, Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
-    }
-
     fn fill(&mut self) -> usize {
         let mut buffer = [0; 16 << 10];
         match self.stream.read(&mut buffer) {

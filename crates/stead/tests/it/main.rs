@@ -1,8 +1,18 @@
 //! The library as programs use it: real axum, real clients over TCP.
 
+mod bodies;
+mod call;
 mod client;
+mod configured;
+mod extractors;
 mod harness;
 mod hello;
+mod layers;
+mod runtimes;
+mod several;
+mod streams;
+mod tcp;
+mod websocket;
 
-use client::Client;
-use harness::{serve, serving};
+use client::{Client, eventually};
+use harness::serve;

@@ -1,0 +1,145 @@
+//! A configuration and code together.
+
+use std::path::Path;
+
+use axum::Router;
+use axum::routing::get;
+use http::Request;
+use stead::kinds::{
+    BuildContext, Config, Diagnostics, Exchange, Flow, Handler, HandlerKind, Middleware,
+    MiddlewareKind, Name, NamedHandler, NamedMiddleware, Reply, Settings, StatusCode,
+};
+use stead::{Body, Running, Server, StartError, Stead};
+
+use crate::Client;
+
+/// Marks every answer: `mark = { text = "…" }`.
+struct Mark(String);
+
+#[derive(Config)]
+struct MarkConfig {
+    /// What the answer is marked with.
+    text: String,
+}
+
+impl Middleware for Mark {
+    fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Flow<'a> {
+        if let Some(response) = exchange.response_mut() {
+            response.fields.set(Name::Other(b"X-Mark"), self.0.as_bytes());
+        }
+        Flow::Continue
+    }
+}
+
+impl NamedMiddleware for Mark {
+    const KIND: MiddlewareKind = MiddlewareKind::new("mark", build_mark)
+        .summary("mark every answer")
+        .settings::<MarkConfig>();
+}
+
+fn build_mark(
+    settings: &Settings,
+    _: &BuildContext<'_>,
+) -> Result<Box<dyn Middleware>, Diagnostics> {
+    Ok(Box::new(Mark(settings.decode::<MarkConfig>()?.text)))
+}
+
+/// Answers with the path's length.
+struct Length;
+
+impl Handler for Length {
+    fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
+        let text = exchange.path().len().to_string();
+        Reply::Ready(exchange.respond(StatusCode::OK).with_body(text.into_bytes()))
+    }
+}
+
+impl NamedHandler for Length {
+    const KIND: HandlerKind =
+        HandlerKind::new("length", |_, _| Ok(Box::new(Length))).summary("the path's length");
+}
+
+const TEXT: &str = r#"
+log.access = "off"
+[middleware.seen]
+kind = "mark"
+text = "seen"
+[server.web]
+listen = ["127.0.0.1:0"]
+middleware = ["seen"]
+limits = { body = "10B" }
+[[server.web.route]]
+path = "/api/{*rest}"
+service = "api"
+[[server.web.route]]
+path = "/length"
+length = {}
+[[server.web.route]]
+path = "/"
+respond = "from the file\n"
+"#;
+
+fn api() -> Router {
+    Router::new()
+        .route("/api/hello", get(|| async { "from the code" }).post(|body: String| async { body }))
+}
+
+fn write(folder: &Path, text: &str) -> Stead {
+    let path = folder.join("stead.toml");
+    std::fs::write(&path, text).expect("written");
+    Stead::from_config(path).expect("it is there")
+}
+
+async fn text(running: &Running, server: &str, path: &str) -> (u16, String, String) {
+    let request = Request::get(path).body(()).expect("a request");
+    let response = running.call(server, request).await.expect("an answer");
+    let mark = response.headers().get("x-mark").map(|mark| mark.to_str().unwrap_or("").to_owned());
+    let status = response.status().as_u16();
+    let body = response.into_body().read_to_end(1000).await.expect("a body");
+    (status, String::from_utf8(body.into()).expect("text"), mark.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn services_kinds_and_servers_of_code_stand_beside_those_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stead = write(folder.path(), TEXT).service("api", api());
+    let more = Server::new("more").listen("127.0.0.1:0").service(api());
+    let stead = stead.middleware::<Mark>().handler::<Length>().server(more);
+    let running = stead.workers(1).start().await.expect("it starts");
+    let found = |status: u16, text: &str| (status, text.to_owned(), "seen".to_owned());
+    assert_eq!(text(&running, "web", "/api/hello").await, found(200, "from the code"));
+    assert_eq!(text(&running, "web", "/length").await, found(200, "7"));
+    assert_eq!(text(&running, "web", "/").await, found(200, "from the file\n"));
+    assert_eq!(text(&running, "web", "/none").await.0, 404);
+    assert_eq!(text(&running, "more", "/api/hello").await.1, "from the code");
+    let mut client = Client::connect(running.addresses("web")[0]);
+    assert_eq!(client.request("POST", "/api/hello", "", b"0123456789").text(), "0123456789");
+    assert_eq!(client.request("POST", "/api/hello", "", b"0123456789x").status, 413);
+    let port = running.addresses("more")[0];
+    assert_eq!(Client::connect(port).get("/api/hello").text(), "from the code");
+    drop(Body::empty());
+}
+
+#[tokio::test]
+async fn an_unknown_service_is_an_error_with_the_known_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start =
+        |text: &str| write(folder.path(), text).service("api", api()).service("rpc", api()).start();
+    let wrong = TEXT.replace("\"api\"", "\"apo\"").replace("length = {}", "respond = 'x'");
+    let started =
+        start(&wrong.replace("kind = \"mark\"\ntext = \"seen\"", "kind = \"request_id\"")).await;
+    let Err(StartError::Configuration(text)) = started else { panic!("no such service") };
+    assert!(text.contains("no service is called `apo`"), "{text}");
+    assert!(
+        text.contains(r#"write one of those that the program gives: `"api"`, `"rpc"`"#),
+        "{text}"
+    );
+    assert!(text.contains("stead.toml:11:11"), "{text}");
+    assert!(matches!(Stead::from_config("/nowhere.toml"), Err(StartError::System(..))));
+    let web = Server::new("web").listen("127.0.0.1:0").service(api());
+    let good =
+        "[server.web]\nlisten = ['127.0.0.1:0']\n[[server.web.route]]\npath = '/'\nrespond = 'x'";
+    let started = write(folder.path(), good).server(web).start().await;
+    let Err(StartError::Servers(errors)) = started else { panic!("the name is taken") };
+    assert!(errors[0].message.contains("has a server of this name"), "{}", errors[0]);
+}

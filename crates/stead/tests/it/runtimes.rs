@@ -1,0 +1,63 @@
+//! Services on a runtime of the program's own.
+
+use std::thread;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::{get, post};
+use futures_util::StreamExt;
+use stead::App;
+use tokio::runtime::Builder;
+
+use crate::{eventually, serve};
+
+fn name() -> String {
+    thread::current().name().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn calls_and_bodies_run_there() {
+    let theirs = Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("theirs")
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let body = || async {
+        let names = futures_util::stream::iter(0..3).then(|_| async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok::<_, std::io::Error>(name() + " ")
+        });
+        Body::from_stream(names)
+    };
+    let (sender, dropped) = std::sync::mpsc::channel::<()>();
+    let router = Router::new()
+        .route("/name", get(|| async { name() }))
+        .route("/body", get(body))
+        .route("/echo", post(|body: Body| async { body }))
+        .route("/panic", get(|| async { panic!("on purpose") as &str }))
+        .route(
+            "/wait",
+            get(move || async move {
+                let _sender = sender;
+                std::future::pending::<&str>().await
+            }),
+        );
+    let here = serve(router.clone()).await;
+    let there = serve(App::on_runtime(router, theirs.handle().clone())).await;
+    assert!(here.connect().get("/name").text().starts_with("worker-"));
+    let mut client = there.connect();
+    assert_eq!(client.get("/name").text(), "theirs");
+    assert_eq!(client.get("/body").text(), "theirs theirs theirs ");
+    let large = vec![b'x'; 1_000_000];
+    assert_eq!(client.request("POST", "/echo", "", &large).body.len(), large.len());
+    assert_eq!(there.connect().get("/panic").status, 500);
+    client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    thread::sleep(Duration::from_millis(50));
+    drop(client);
+    drop((here, there));
+    let gone = || dropped.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected);
+    assert!(eventually(gone), "a peer that leaves ends the call there too");
+    theirs.shutdown_background();
+}
