@@ -1,5 +1,5 @@
-//! Work that another thread has a worker do, with what the worker's connections have: the way in for
-//! calls without a socket.
+//! Work that another thread has a worker do, with what the worker's connections have: the way in
+//! for calls without a socket.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

@@ -2,8 +2,8 @@
 //! types of their settings.
 //!
 //! A kind is a type with its settings, beside the built-in ones: given to
-//! [`Stead::middleware`](crate::Stead::middleware) or [`Stead::handler`](crate::Stead::handler), its
-//! name can stand in the configuration, with errors at the character like any other.
+//! [`Stead::middleware`](crate::Stead::middleware) or [`Stead::handler`](crate::Stead::handler),
+//! its name can stand in the configuration, with errors at the character like any other.
 //!
 //! ```
 //! use stead::kinds::{

@@ -11,7 +11,8 @@ use stead_tower::Body;
 use tokio::sync::watch;
 
 use crate::call::{CallError, call};
-use crate::start::{Address, Started};
+use crate::signals::Stop;
+use crate::start::{Address, StartError, Started};
 
 /// Servers that run on threads of their own. Dropped, they end at once; [`Running::shutdown`] lets
 /// requests finish.
@@ -72,7 +73,8 @@ impl Running {
     /// # let router = Router::new().route("/hello", get(|| async { "hello" }));
     /// # let web = Server::new("web").listen("127.0.0.1:0").service(router);
     /// # let running = Stead::new().server(web).start().await?;
-    /// let response = running.call("web", http::Request::get("/hello").body(Body::empty())?).await?;
+    /// let request = http::Request::get("/hello").body(Body::empty())?;
+    /// let response = running.call("web", request).await?;
     /// assert_eq!(response.into_body().read_to_end(1024).await?, "hello");
     /// # Ok(())
     /// # }
@@ -109,6 +111,26 @@ impl Running {
             });
         }
         self.wait().await;
+    }
+
+    /// Waits for SIGTERM, SIGINT or SIGQUIT, then shuts down; at a second signal it waits no more,
+    /// and what is left ends with the process. From the first call on these signals end the process
+    /// no more by themselves.
+    ///
+    /// # Errors
+    /// Signals cannot be awaited.
+    pub async fn shutdown_on_signal(&self) -> Result<(), StartError> {
+        let mut stop = Stop::new()
+            .map_err(|error| StartError::System("listen for signals".to_owned(), error))?;
+        tokio::select! {
+            () = stop.recv() => {}
+            () = self.wait() => return Ok(()),
+        }
+        tokio::select! {
+            () = stop.recv() => {}
+            () = self.shutdown() => {}
+        }
+        Ok(())
     }
 
     /// Waits until the servers have ended.

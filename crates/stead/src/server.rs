@@ -33,8 +33,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of this name, as `status`, logs and [`Running::addresses`](crate::Running::addresses)
-    /// know it.
+    /// A server of this name, as logs and [`Running`](crate::Running) know it.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -69,7 +68,8 @@ impl Server {
     /// use std::net::SocketAddr;
     ///
     /// let app = Router::new().route("/", get(|| async { "hello" }));
-    /// let server = Server::new("web").service(app.into_make_service_with_connect_info::<SocketAddr>());
+    /// let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    /// let server = Server::new("web").service(app);
     /// ```
     pub fn service<M>(mut self, service: impl IntoApp<M>) -> Self {
         self.serves = Some(Serves::App(service.into_app()));

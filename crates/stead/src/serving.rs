@@ -44,7 +44,8 @@ impl Serve {
     /// at most, unless [`Serve::drain`] says otherwise.
     ///
     /// ```no_run
-    /// # async fn example(listener: tokio::net::TcpListener, app: axum::Router) -> std::io::Result<()> {
+    /// # use {axum::Router, tokio::net::TcpListener};
+    /// # async fn example(listener: TcpListener, app: Router) -> std::io::Result<()> {
     /// stead::serve(listener, app)
     ///     .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.unwrap() })
     ///     .await

@@ -39,8 +39,8 @@ pub struct StartOptions {
     pub log_levels: Option<Arc<dyn LogLevels>>,
 }
 
-/// Why nothing was started. Nothing is left bound.
-#[derive(Debug)]
+/// Why nothing was started. Nothing is left bound. Its `Debug` is its text too, so that a `main`
+/// which returns it tells people what is wrong.
 pub enum StartError {
     /// The configuration has errors: all of them, as `stead check` prints them.
     Configuration(String),
@@ -72,6 +72,12 @@ fn lines(f: &mut fmt::Formatter<'_>, errors: &[impl fmt::Display]) -> fmt::Resul
         write!(f, "{error}{end}")?;
     }
     Ok(())
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl std::error::Error for StartError {}

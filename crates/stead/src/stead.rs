@@ -142,24 +142,13 @@ impl Stead {
         off_thread(move || self.start_now().map(Running::new)).await
     }
 
-    /// Starts, and serves until SIGTERM, SIGINT or SIGQUIT; then drains. A second signal ends at
-    /// once.
+    /// Starts, and serves until SIGTERM, SIGINT or SIGQUIT; then drains. A second signal waits no
+    /// longer.
     ///
     /// # Errors
     /// As [`Stead::start`]; signals cannot be awaited.
     pub async fn run(self) -> Result<(), StartError> {
-        let mut signals = crate::signals::Stop::new()
-            .map_err(|error| StartError::System("listen for signals".to_owned(), error))?;
-        let running = self.start().await?;
-        tokio::select! {
-            () = signals.recv() => {}
-            () = running.wait() => return Ok(()),
-        }
-        tokio::select! {
-            () = signals.recv() => {}
-            () = running.shutdown() => {}
-        }
-        Ok(())
+        self.start().await?.shutdown_on_signal().await
     }
 
     fn start_now(mut self) -> Result<Started, StartError> {

@@ -1,4 +1,4 @@
-//! Protocol switches of services: axum's `WebSocketUpgrade`, and whatever else awaits an `OnUpgrade`.
+//! Protocol switches of services: axum's `WebSocketUpgrade`, and what else awaits an `OnUpgrade`.
 //!
 //! Only hyper can make an `OnUpgrade`. So the request's head is replayed into an HTTP/1.1 server
 //! connection of hyper over a pair in memory, and the service is called from there:

@@ -181,6 +181,7 @@ const CRATES: &[Allowed] = &[
         "stead-testing",
         &["stead-base", "stead-config", "stead-core", "stead-http1", "stead-route", "stead-sys"],
     ),
+    tool("stead-examples", &["stead"]),
     tool("stead-e2e", &["stead-base", "stead-http1"]),
     tool("stead-bench", &["stead-base", "stead-route", "stead-http1"]),
     tool(

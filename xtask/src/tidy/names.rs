@@ -77,6 +77,8 @@ const VERBS: &[&str] = &["get_", "process_", "do_", "handle_"];
 /// Where such a word is the standard's own: folder or file, word, reason.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("crates/http1", "target", "the request target (RFC 9112 §3.2)"),
+    ("crates/tower", "data", "the bytes of a frame, as `http_body::Body` names their type"),
+    ("crates/tower", "info", "`ConnectInfo`, the word that axum's users look for"),
     ("fuzz", "target", "a fuzz target"),
 ];
 

@@ -70,7 +70,8 @@ async fn a_body_that_is_not_read_holds_its_sender_back() {
     client.stream.set_write_timeout(Some(Duration::from_millis(100))).expect("a timeout");
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
     let mut sent = 0;
-    while let Ok(count) = std::io::Write::write(&mut client.stream, &[0; 64 << 10]) {
+    let piece = vec![0; 64 << 10];
+    while let Ok(count) = std::io::Write::write(&mut client.stream, &piece) {
         sent += count;
     }
     assert!(sent < 100 << 20, "{sent} bytes were taken");

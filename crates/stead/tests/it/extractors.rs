@@ -1,6 +1,7 @@
 //! axum's extractors and responses.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -143,7 +144,7 @@ async fn requests_follow_each_other_and_may_overtake_their_answers() {
     let mut client = serving.connect();
     let mut all = String::new();
     for number in 0..100 {
-        all.push_str(&format!("GET /line?{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        write!(all, "GET /line?{number} HTTP/1.1\r\nHost: a\r\n\r\n").expect("to a string");
     }
     client.send(all);
     for number in 0..100 {

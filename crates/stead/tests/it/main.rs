@@ -12,6 +12,7 @@ mod runtimes;
 mod several;
 mod streams;
 mod tcp;
+mod turns;
 mod websocket;
 
 use client::{Client, eventually};

@@ -19,7 +19,7 @@ fn events(sender: Arc<Sender<String>>) -> Router {
                 let text = receiver.recv().await.ok()?;
                 Some((Ok::<_, Infallible>(Event::default().data(text)), receiver))
             });
-            Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(60)))
+            Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_mins(1)))
         }
     };
     Router::new().route("/", get(subscribe))

@@ -1,0 +1,64 @@
+//! A program under test: started, asked where it listens, ended.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Longer than any wait of these tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+    /// Where it said that it listens.
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
+impl Program {
+    /// Starts a program and reads the `count` lines that end in an address each.
+    pub(crate) fn start(path: &str, arguments: &[&str], count: usize) -> Self {
+        let mut child = Command::new(path)
+            .args(arguments)
+            .env("WEB", "127.0.0.1:0")
+            .env("STATUS", "127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let address = |line: std::io::Result<String>| {
+            let line = line.expect("a line of text");
+            let (_, address) = line.split_once("://").expect("a URL");
+            address.replace("localhost", "127.0.0.1").parse().expect("an address")
+        };
+        let addresses = lines.take(count).map(address).collect();
+        Self { child, addresses }
+    }
+
+    /// Asks it to end, as an operator would, and waits until it has.
+    pub(crate) fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(sent.success());
+        assert!(self.child.wait().expect("it ends").success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The whole answer to a GET.
+pub(crate) fn ask(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("connect");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
