@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
-use stead_serve::Messenger;
+use stead_serve::{Cutter, Messenger};
 use stead_tower::Body;
 use tokio::sync::watch;
 
@@ -22,6 +22,7 @@ pub struct Running {
     addresses: Vec<Address>,
     servers: Vec<String>,
     messenger: Messenger,
+    cutter: Cutter,
     calls: AtomicUsize,
     ended: watch::Sender<bool>,
 }
@@ -32,6 +33,7 @@ impl Running {
             addresses: started.addresses().to_vec(),
             servers: started.servers().to_vec(),
             messenger: started.messenger(),
+            cutter: started.cutter(),
             started: Mutex::new(Some(started)),
             calls: AtomicUsize::new(0),
             ended: watch::Sender::new(false),
@@ -113,9 +115,8 @@ impl Running {
         self.wait().await;
     }
 
-    /// Waits for SIGTERM, SIGINT or SIGQUIT, then shuts down; at a second signal it waits no more,
-    /// and what is left ends with the process. From the first call on these signals end the process
-    /// no more by themselves.
+    /// Waits for SIGTERM, SIGINT or SIGQUIT, then shuts down; a second signal cuts what is left.
+    /// From the first call on these signals end the process no more by themselves.
     ///
     /// # Errors
     /// Signals cannot be awaited.
@@ -127,9 +128,10 @@ impl Running {
             () = self.wait() => return Ok(()),
         }
         tokio::select! {
-            () = stop.recv() => {}
+            () = stop.recv() => self.cutter.cut(),
             () = self.shutdown() => {}
         }
+        self.wait().await;
         Ok(())
     }
 

@@ -265,7 +265,7 @@ fn serve(
     log: Option<Arc<AccessLog>>,
     guard: &mut Release,
 ) -> Result<Started, StartError> {
-    let Compiled { mut snapshot, process, .. } = compiled;
+    let Compiled { mut snapshot, process, log: _ } = compiled;
     process.set_workers(workers);
     let share = Descriptors::share(descriptors_max());
     process.connections.set_limit(share.connections);

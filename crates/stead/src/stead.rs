@@ -142,8 +142,8 @@ impl Stead {
         off_thread(move || self.start_now().map(Running::new)).await
     }
 
-    /// Starts, and serves until SIGTERM, SIGINT or SIGQUIT; then drains. A second signal waits no
-    /// longer.
+    /// Starts, and serves until SIGTERM, SIGINT or SIGQUIT; then drains. A second signal cuts what
+    /// is left.
     ///
     /// # Errors
     /// As [`Stead::start`]; signals cannot be awaited.
