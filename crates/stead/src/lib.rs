@@ -49,7 +49,7 @@ pub use server::{Listen, Server};
 pub use serving::{Serve, serve};
 pub use start::{Address, ServerError, StartError};
 pub use stead_base::{ByteSize, Error, Limits, Rate, Reason, Timeouts};
-pub use stead_core::{Peer, Scheme};
+pub use stead_core::{Client, Peer, Scheme};
 pub use stead_net::AcquireError;
 pub use stead_tower::{App, Body, BoxError, ConnectInfo, IntoApp};
 pub use tcp::Ending;

@@ -2,28 +2,36 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use stead_core::{Connection, Peer, Scheme};
+use stead_core::{Client, Exchange, Peer, Scheme};
 
 /// The connection that a request came on: an extension of every request that a service receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectInfo {
-    /// The other end.
+    /// The other end of the connection.
     pub peer: Peer,
-    /// Plaintext or TLS.
+    /// Whose request it is: the peer, or whom a trusted proxy names (`trusted_proxies`).
+    pub client: Client,
+    /// How the client reached us, or the trusted proxy in front of us.
     pub scheme: Scheme,
 }
 
 impl ConnectInfo {
-    pub(crate) fn of(connection: &Connection) -> Self {
-        Self { peer: connection.peer, scheme: connection.scheme }
+    pub(crate) fn of(exchange: &Exchange) -> Self {
+        Self {
+            peer: exchange.connection().peer,
+            client: exchange.client(),
+            scheme: exchange.scheme(),
+        }
     }
 
-    /// The peer's address; `0.0.0.0:0` for a peer on a unix socket, which has none.
+    /// The client's address: port 0 where a trusted proxy names it, `0.0.0.0:0` for a process on a
+    /// unix socket, which has none.
     pub fn address(&self) -> SocketAddr {
-        match self.peer {
-            Peer::Tcp(address) => address,
-            Peer::Unix => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        match (self.client, self.peer) {
+            (Client::Ip(ip), Peer::Tcp(peer)) if peer.ip() == ip => peer,
+            (Client::Ip(ip), _) => SocketAddr::new(ip, 0),
+            (Client::Unix, _) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         }
     }
 }

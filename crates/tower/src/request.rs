@@ -37,7 +37,7 @@ pub(crate) fn request(
 
 /// Puts what is known of the connection beside a request.
 pub(crate) fn introduce(extensions: &mut http::Extensions, exchange: &Exchange, extend: Extend) {
-    let info = ConnectInfo::of(exchange.connection());
+    let info = ConnectInfo::of(exchange);
     extensions.insert(info);
     extend(&info, extensions);
 }

@@ -153,7 +153,7 @@ pub(crate) async fn ready_service<M: Make>(
     here: &Here<M>,
     exchange: &Exchange,
 ) -> Result<M::Service> {
-    let peer = ConnectInfo::of(exchange.connection()).address();
+    let peer = ConnectInfo::of(exchange).address();
     let mut service = here.make.make(peer).await.map_err(failed)?;
     poll_fn(|context| service.poll_ready(context)).await.map_err(failed)?;
     Ok(service)
