@@ -10,6 +10,7 @@ use stead_e2e::{Connection, Folder, Stead, until};
 
 /// A server that shows whom it sees as its client.
 fn start(folder: &Folder, server: &str, middleware: &str) -> Stead {
+    folder.write("public/page.html", "<p>page</p>");
     let config = format!(
         r#"[log]
 access = {{ file = "access.log" }}
