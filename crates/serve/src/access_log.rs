@@ -12,6 +12,9 @@ mod sample;
 mod template;
 mod writer;
 
+#[cfg(test)]
+mod cost;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::mpsc::{SyncSender, TrySendError};

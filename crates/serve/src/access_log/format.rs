@@ -83,6 +83,7 @@ impl Line<'_> {
 
     fn json(&self, out: &mut Vec<u8>) {
         let (record, exchange) = (self.record, self.record.exchange);
+        out.reserve(JSON_BYTES);
         out.extend_from_slice(b"{\"time\":\"");
         self.iso(out);
         out.extend_from_slice(b"\",\"server\":");
@@ -224,7 +225,11 @@ impl Line<'_> {
                     if index > 0 {
                         out.push(b'.');
                     }
-                    number(out, u64::from(octet));
+                    match octet {
+                        0..10 => out.push(b'0' + octet),
+                        10..100 => out.extend_from_slice(&[b'0' + octet / 10, b'0' + octet % 10]),
+                        _ => digits3(out, u32::from(octet)),
+                    }
                 }
             }
             // Writing into a vector cannot fail.
@@ -267,8 +272,12 @@ impl Line<'_> {
     }
 }
 
+/// Room for what most records take.
+const JSON_BYTES: usize = 1 << 10;
+
 fn digits3(out: &mut Vec<u8>, value: u32) {
-    out.extend([value / 100 % 10, value / 10 % 10, value % 10].map(|digit| b'0' + digit as u8));
+    let digit = |value: u32| b'0' + (value % 10) as u8;
+    out.extend_from_slice(&[digit(value / 100), digit(value / 10), digit(value)]);
 }
 
 pub(super) fn millis(out: &mut Vec<u8>, duration: Duration) {
