@@ -71,3 +71,13 @@ pub mod command {
     pub use crate::runtime::{Leftovers, Runtime, RuntimeError, default_name};
     pub use crate::start::{StartOptions, Started, start};
 }
+
+/// The pages of the guide that hold Rust: each block is compiled, and run where it may be.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/guide/library.md")]
+    struct Library;
+
+    #[doc = include_str!("../../../docs/guide/coming-from-axum.md")]
+    struct ComingFromAxum;
+}

@@ -5,7 +5,7 @@
 //! request's body reaches the service through a channel of one slot that the connection's task
 //! feeds; the answer's body is polled by the connection as the peer takes it. A request that asks
 //! for a protocol switch goes through a connection of `hyper` in memory, because only hyper can
-//! make what its users' extractors need ([`switch`](self)).
+//! make what its users' extractors need (`switch`).
 //!
 //! INVARIANT: everything at this edge is `Send`; nothing of the exchange leaves its worker.
 
