@@ -35,8 +35,8 @@
 //! strong form back. `Accept-Ranges` and digests of the content are taken out.
 //!
 //! # Limits
-//! A stream holds a context while it is sent: about 0.3 MiB for gzip, 0.5 to 3 MiB for zstd and
-//! brotli. At most 256 of them on a worker, beyond which streams leave as they are. A turn
+//! A stream holds a context while it is sent: about 0.3 MiB for gzip, 1 to 4 MiB for zstd and
+//! brotli. At most 128 of them on a worker, beyond which streams leave as they are. A turn
 //! compresses at most 256 KiB. Contexts are kept for reuse until the worker is quiet.
 //!
 //! # RFC
@@ -59,6 +59,7 @@ use self::types::Types;
 mod adapter;
 mod encoder;
 mod fields;
+mod memory;
 mod pool;
 mod rules;
 mod source;

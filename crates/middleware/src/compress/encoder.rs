@@ -4,16 +4,18 @@
 //! in the middle of is forgotten by [`Encoder::begin`].
 //!
 //! INVARIANT: windows stay at or below 8 MiB, the most that browsers take (RFC 8878 §3.1.1.1.2,
-//! RFC 9659), and at 256 KiB where the length of the content is not known, so that a stream that
+//! RFC 9659), and at 128 KiB where the length of the content is not known, so that a stream that
 //! says little holds little.
 
-use brotli::enc::StandardAlloc;
-use brotli::enc::encode::{BrotliEncoderOperation, BrotliEncoderStateStruct};
+use brotli::enc::encode::{
+    BrotliEncoderDestroyInstance, BrotliEncoderOperation, BrotliEncoderStateStruct,
+};
 use flate2::{Compress, Compression, FlushCompress, Status};
 use stead_core::{Error, Result};
 use stead_http1::coding::Coding;
 use zstd::zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective, zstd_sys};
 
+use super::memory::Memory;
 use super::pool::Levels;
 
 /// What follows the input.
@@ -34,14 +36,15 @@ pub(super) enum Encoder {
     Zstd(CCtx<'static>),
 }
 
-/// A context of brotli, which is made anew for each body.
+/// A context of brotli, which is made anew for each body, of the same memory.
 pub(super) struct Brotli {
-    state: BrotliEncoderStateStruct<StandardAlloc>,
+    state: BrotliEncoderStateStruct<Memory>,
+    memory: Memory,
     level: u8,
 }
 
 /// Base-2 logarithm of the window where the length is not known.
-const WINDOW_LOG: u32 = 18;
+const WINDOW_LOG: u32 = 17;
 
 impl Encoder {
     pub(super) fn new(coding: Coding, levels: Levels) -> Result<Self> {
@@ -49,7 +52,7 @@ impl Encoder {
             Coding::Gzip => {
                 Self::Gzip(Compress::new_gzip(Compression::new(levels.gzip.into()), 15))
             }
-            Coding::Brotli => Self::Brotli(Box::new(Brotli::new(levels.br, None))),
+            Coding::Brotli => Self::Brotli(Box::new(Brotli::new(levels.br))),
             Coding::Zstd => {
                 let mut context =
                     CCtx::try_create().ok_or_else(|| Error::internal("no memory for zstd"))?;
@@ -73,7 +76,7 @@ impl Encoder {
     pub(super) fn begin(&mut self, length: Option<u64>) -> Result<()> {
         match self {
             Self::Gzip(context) => context.reset(),
-            Self::Brotli(brotli) => **brotli = Brotli::new(brotli.level, length),
+            Self::Brotli(brotli) => brotli.begin(length),
             Self::Zstd(context) => {
                 context.reset(ResetDirective::SessionOnly).map_err(zstd_failed)?;
                 // 0: as level and length suggest, at levels up to 12 no more than 4 MiB.
@@ -83,6 +86,15 @@ impl Encoder {
             }
         }
         Ok(())
+    }
+
+    /// Bytes that zstd holds; the others do not tell.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Gzip(_) | Self::Brotli(_) => None,
+            Self::Zstd(context) => Some(context.sizeof()),
+        }
     }
 
     /// Takes from `input` and adds to `out`, which has some spare room. `true` once `input` is
@@ -120,17 +132,23 @@ fn gzip(context: &mut Compress, input: &mut &[u8], step: Step, out: &mut Vec<u8>
 }
 
 impl Brotli {
-    fn new(level: u8, length: Option<u64>) -> Self {
-        let mut state = BrotliEncoderStateStruct::new(StandardAlloc::default());
-        state.params.quality = level.into();
-        state.params.lgwin = WINDOW_LOG as i32;
+    fn new(level: u8) -> Self {
+        let memory = Memory::default();
+        Self { state: BrotliEncoderStateStruct::new(memory.clone()), memory, level }
+    }
+
+    fn begin(&mut self, length: Option<u64>) {
+        BrotliEncoderDestroyInstance(&mut self.state);
+        self.state = BrotliEncoderStateStruct::new(self.memory.clone());
+        let params = &mut self.state.params;
+        params.quality = self.level.into();
+        params.lgwin = WINDOW_LOG as i32;
         if let Some(length) = length {
             // The smallest window that holds all, up to 4 MiB; 16 selects a slower search.
             let log = length.max(1).next_power_of_two().trailing_zeros();
-            state.params.lgwin = log.clamp(17, 22) as i32;
-            state.params.size_hint = length.min(1 << 30) as usize;
+            params.lgwin = log.clamp(17, 22) as i32;
+            params.size_hint = length.min(1 << 30) as usize;
         }
-        Self { state, level }
     }
 
     fn encode(&mut self, input: &mut &[u8], step: Step, out: &mut Vec<u8>) -> Result<bool> {

@@ -32,7 +32,7 @@ pub(super) struct Pool {
 /// Contexts kept at rest: a worker compresses one body at a time, and streams seldom end together.
 const IDLE_MAX: usize = 6;
 /// Streams at once; see the module's documentation for what each holds.
-const LENT_MAX: usize = 256;
+const LENT_MAX: usize = 128;
 
 impl Pool {
     pub(super) fn new(levels: Levels) -> Self {

@@ -361,12 +361,52 @@ fn a_turn_ends_after_256_kib() {
 }
 
 #[test]
-fn beyond_256_streams_a_worker_sends_them_as_they_are() {
+fn beyond_128_streams_a_worker_sends_them_as_they_are() {
     let pool = Rc::new(Pool::new(LEVELS));
-    let mut lent: Vec<_> = (0..256).map(|_| pool.lend(Coding::Gzip, None)).collect();
+    let mut lent: Vec<_> = (0..128).map(|_| pool.lend(Coding::Gzip, None)).collect();
     assert!(lent.iter().all(Option::is_some) && pool.lend(Coding::Zstd, None).is_none());
-    lent.truncate(255);
+    lent.truncate(127);
     assert!(pool.lend(Coding::Zstd, None).is_some(), "one was given back");
+}
+
+#[test]
+fn a_context_forgets_what_it_did_before() {
+    let pool = Rc::new(Pool::new(LEVELS));
+    for coding in Coding::ALL {
+        for size in [100, 50_000, 5_000, 50_000, 0, 200_000, 100] {
+            let plain = page(size);
+            let reused = pool.encode(coding, &plain).expect("compressed").to_vec();
+            let fresh = Pool::new(LEVELS).encode(coding, &plain).expect("compressed").to_vec();
+            assert_eq!(decode(coding.token(), &reused), plain);
+            assert!(reused == fresh, "{coding:?} {size}");
+            // One that is given back in the middle of a body.
+            let mut lent = pool.lend(coding, None).expect("a context");
+            let encoder = lent.encoder().expect("not given back");
+            let step = super::encoder::Step::Continue;
+            let mut out = Vec::with_capacity(1 << 10);
+            encoder.encode(&mut &b"left behind"[..], step, &mut out).expect("taken");
+        }
+    }
+}
+
+#[test]
+fn a_stream_holds_no_more_than_its_documents_say() {
+    for (coding, length, most) in
+        [(Coding::Zstd, None, 2 << 20), (Coding::Zstd, Some(8 << 20), 4 << 20)]
+    {
+        let pool = Rc::new(Pool::new(LEVELS));
+        let mut lent = pool.lend(coding, length).expect("a context");
+        let encoder = lent.encoder().expect("not given back");
+        let plain = page(600_000);
+        let mut left = &plain[..];
+        while !left.is_empty() {
+            let mut out = Vec::with_capacity(1 << 20);
+            encoder.encode(&mut left, super::encoder::Step::Continue, &mut out).expect("taken");
+        }
+        let held = encoder.held_bytes().expect("told");
+        println!("{coding:?} {length:?}: {held}");
+        assert!((100 << 10..most).contains(&held), "{coding:?} {length:?}: {held}");
+    }
 }
 
 #[test]
