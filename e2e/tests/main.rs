@@ -8,6 +8,7 @@ mod browser;
 mod changes;
 mod check;
 mod clients;
+mod compress;
 mod doc_tree;
 mod drain_before;
 mod files;

@@ -22,15 +22,20 @@ pub(crate) struct Peer {
 
 /// What the end-to-end tests compare with or drive.
 pub(crate) const TESTS: &[Peer] =
-    &[NGINX, CURL, HTPASSWD, WGET, WRK, NGHTTP2, CHROMIUM, SYSTEMD, SS, LOGROTATE];
+    &[NGINX, CURL, HTPASSWD, WGET, WRK, NGHTTP2, CHROMIUM, SYSTEMD, SS, LOGROTATE, BROTLI, ZSTD];
 
 /// What the benches measure beside.
-pub(crate) const BENCHES: &[Peer] = &[NGINX, HAPROXY, CADDY, GO, WRK];
+pub(crate) const BENCHES: &[Peer] = &[NGINX, NGINX_BROTLI, HAPROXY, CADDY, GO, WRK];
 
 /// What libFuzzer, which is C++, is built with.
 pub(crate) const FUZZING: &[Peer] = &[CXX];
 
 const NGINX: Peer = peer(&["nginx"], "nginx-light", "the same files served side by side");
+const NGINX_BROTLI: Peer = peer(
+    &["/usr/lib/nginx/modules/ngx_http_brotli_filter_module.so"],
+    "libnginx-mod-http-brotli-filter",
+    "brotli in nginx",
+);
 const CURL: Peer = peer(&["curl"], "curl", "requests as people make them");
 const HTPASSWD: Peer = peer(&["htpasswd"], "apache2-utils", "passwords as other servers keep them");
 const WGET: Peer = peer(&["wget"], "wget", "following every link of a tree");
@@ -42,6 +47,8 @@ const SYSTEMD: Peer = peer(&["systemd-socket-activate"], "systemd", "passing lis
 const SS: Peer = peer(&["ss"], "iproute2", "what the system says of sockets");
 const LOGROTATE: Peer =
     peer(&["logrotate"], "logrotate", "moving logs away while they are written");
+const BROTLI: Peer = peer(&["brotli"], "brotli", "decodes what was compressed");
+const ZSTD: Peer = peer(&["zstd"], "zstd", "decodes what was compressed");
 const HAPROXY: Peer = peer(&["haproxy"], "haproxy", "a peer of the benches");
 const CADDY: Peer = peer(&["caddy"], "caddy", "a peer of the benches");
 const GO: Peer = peer(&["go"], "golang-go", "builds the net/http peer of the benches");
@@ -71,7 +78,9 @@ pub(crate) fn ensure(peers: &[Peer]) -> Result<()> {
 }
 
 fn missing(peers: &[Peer]) -> Vec<&Peer> {
-    let is_here = |peer: &&Peer| peer.programs.iter().any(|program| run::find(program).is_some());
+    // A module of a server is a file that nobody runs.
+    let is_there = |program: &&str| run::find(program).is_some() || Path::new(program).is_file();
+    let is_here = |peer: &&Peer| peer.programs.iter().any(is_there);
     peers.iter().filter(|peer| !is_here(peer)).collect()
 }
 
