@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod cold;
+pub mod compress;
 pub mod crowd;
 pub mod http;
 pub mod idle;

@@ -1,14 +1,15 @@
 //! `stead-bench`: measures Stead beside its peers on this machine.
 //!
-//! Each group (`http`, `idle`, `latency`, `route`, `allocations`) runs its servers in interleaved
-//! rounds, the server on core 0 and the load on core 1, prints a table and writes one JSON record
-//! per row; `report` makes `docs/benchmarks.md` and its plots from the records alone. The limits
-//! are those that Stead promises; a miss is printed as a miss.
+//! Each group (`http`, `compress`, `idle`, `latency`, `route`, `allocations`) runs its servers in
+//! interleaved rounds, the server on core 0 and the load on core 1, prints a table and writes one
+//! JSON record per row; `report` makes `docs/benchmarks.md` and its plots from the records alone.
+//! The limits are those that Stead promises; a miss is printed as a miss.
 
 #![forbid(unsafe_code)]
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use stead_bench::compress::{self, CompressOptions};
 use stead_bench::http::{self, HttpOptions};
 use stead_bench::idle::{self, IdleOptions};
 use stead_bench::latency::{self, LatencyOptions};
@@ -30,6 +31,13 @@ enum Group {
         options: Options,
         #[command(flatten)]
         http: HttpOptions,
+    },
+    /// CPU time per request of a page that is compressed on the fly
+    Compress {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        compress: CompressOptions,
     },
     /// Memory of idle connections
     Idle {
@@ -56,6 +64,8 @@ enum Group {
         #[command(flatten)]
         http: HttpOptions,
         #[command(flatten)]
+        compress: CompressOptions,
+        #[command(flatten)]
         idle: IdleOptions,
         #[command(flatten)]
         latency: LatencyOptions,
@@ -69,15 +79,17 @@ enum Group {
 fn main() -> Result<()> {
     match Arguments::parse().group {
         Group::Http { options, http } => http::run(&Session::open(options)?, &http),
+        Group::Compress { options, compress } => compress::run(&Session::open(options)?, &compress),
         Group::Idle { options, idle } => idle::run(&Session::open(options)?, &idle),
         Group::Latency { options, latency } => latency::run(&Session::open(options)?, &latency),
         Group::Route(options) => outside::route(&Session::open(options)?),
         Group::Allocations(options) => outside::allocations(&Session::open(options)?),
-        Group::All { options, http, idle, latency } => {
+        Group::All { options, http, compress, idle, latency } => {
             let session = Session::open(options)?;
             // One group that fails must not cost the records of the others.
             let outcomes = [
                 http::run(&session, &http),
+                compress::run(&session, &compress),
                 idle::run(&session, &idle),
                 latency::run(&session, &latency),
                 outside::route(&session),

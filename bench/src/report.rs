@@ -76,6 +76,15 @@ const GROUPS: &[Group] = &[
         columns: &[("user_micros", "of it user space", 1.0)],
     },
     Group {
+        name: "compress",
+        title: "Compressing on the fly",
+        method: "CPU time as above, for a page of 100,000 bytes of HTML that each server compresses \
+                 anew for every request: the beginning of a page of the documentation that comes \
+                 with the Rust toolchain. wrk asks for one coding; that the answer is in it is \
+                 looked at before the load, and so are the bytes of its body.",
+        columns: &[("coded_bytes", "body, bytes", 1.0), ("user_micros", "of it user space", 1.0)],
+    },
+    Group {
         name: "idle",
         title: "Memory of an idle connection",
         method: "Two fresh processes, few and many connections, opened as fast as one core can, \
@@ -236,8 +245,8 @@ const HEAD: &str = "\
 # Benchmarks
 
 Made by `cargo xtask bench report` from the records of the last runs; do not edit. Run them with
-`cargo xtask bench http`, `idle`, `latency`, `route` and `allocations`, on a machine with two free
-cores; hand-written remarks belong in `bench/notes.md`.
+`cargo xtask bench http`, `compress`, `idle`, `latency`, `route` and `allocations`, on a machine
+with two free cores; hand-written remarks belong in `bench/notes.md`.
 ";
 
 const METHOD: &str = "\

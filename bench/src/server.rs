@@ -42,6 +42,8 @@ pub struct Scene {
     pub work: PathBuf,
     /// The JSON access log, where the row wants one.
     pub access_log: Option<PathBuf>,
+    /// Whether answers are compressed on the fly.
+    pub compress: bool,
     /// Open descriptors allowed per process.
     pub descriptors: u64,
     pub binaries: Binaries,
@@ -64,6 +66,7 @@ impl Scene {
             address: free_address()?,
             root: place.root(),
             access_log: access_log.then(|| work.join("access.log")),
+            compress: false,
             descriptors: place.descriptors,
             binaries: place.binaries.clone(),
             work,
@@ -194,7 +197,9 @@ impl Server {
                     |log| format!("access = {{ file = \"{}\" }}\nformat = \"json\"", log.display()),
                 );
                 command.arg("run").arg("-c");
-                command.arg(scene.fill("stead.toml", &[("@ACCESS_LOG@", &access)])?);
+                let compress = if scene.compress { "middleware = [\"compress\"]" } else { "" };
+                let words = [("@ACCESS_LOG@", access.as_str()), ("@COMPRESS@", compress)];
+                command.arg(scene.fill("stead.toml", &words)?);
                 command.env("RUNTIME_DIRECTORY", &scene.work).env("STATE_DIRECTORY", &scene.work);
             }
             Server::Nginx | Server::NginxAio => {
@@ -203,7 +208,14 @@ impl Server {
                     |log| format!("access_log {} json buffer=64k flush=1s;", log.display()),
                 );
                 let aio = if self == Server::NginxAio { "aio threads;" } else { "" };
-                let words = [("@ACCESS_LOG@", access.as_str()), ("@AIO@", aio)];
+                let (module, compress) =
+                    if scene.compress { (NGINX_BROTLI, NGINX_COMPRESS) } else { ("", "") };
+                let words = [
+                    ("@ACCESS_LOG@", access.as_str()),
+                    ("@AIO@", aio),
+                    ("@MODULE@", module),
+                    ("@COMPRESS@", compress),
+                ];
                 command.arg("-c").arg(scene.fill("nginx.conf", &words)?);
                 command
                     .arg("-p")
@@ -216,7 +228,8 @@ impl Server {
             }
             Server::Caddy => {
                 command.args(["run", "--adapter", "caddyfile", "--config"]);
-                command.arg(scene.fill("Caddyfile", &[])?);
+                let compress = if scene.compress { "encode zstd" } else { "" };
+                command.arg(scene.fill("Caddyfile", &[("@COMPRESS@", compress)])?);
                 command.env("GOMAXPROCS", "1").env("HOME", &scene.work);
                 command.env("XDG_DATA_HOME", &scene.work).env("XDG_CONFIG_HOME", &scene.work);
             }
@@ -387,6 +400,12 @@ pub fn locked_version(package: &str) -> Result<String> {
     let (_, rest) = lock.rsplit_once(&entry).context("not in Cargo.lock")?;
     Ok(format!("{package} {}", rest.split('"').next().unwrap_or_default()))
 }
+
+/// The module that Debian packages as libnginx-mod-http-brotli-filter.
+const NGINX_BROTLI: &str = "load_module /usr/lib/nginx/modules/ngx_http_brotli_filter_module.so;";
+/// Both codings of nginx, at the level of Stead's defaults.
+const NGINX_COMPRESS: &str =
+    "gzip on; gzip_comp_level 5; gzip_types *; brotli on; brotli_comp_level 5; brotli_types *;";
 
 const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
 const OPEN_WAIT: Duration = Duration::from_secs(10);

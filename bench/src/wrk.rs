@@ -5,6 +5,7 @@
 //! statuses other than 2xx and 3xx and broken connections, and any of them fails the run. Requests
 //! that are unanswered when its time is over are not counted: at most one per connection.
 
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -14,10 +15,22 @@ use crate::loader::{Plan, Totals};
 
 /// Loads the server for `span`, in whole seconds.
 pub fn run(plan: &Plan, span: Duration) -> Result<Totals> {
+    load(plan.address, &plan.path, plan.connections, &[], span)
+}
+
+/// The same with these header lines.
+pub fn load(
+    address: SocketAddr,
+    path: &str,
+    connections: usize,
+    lines: &[&str],
+    span: Duration,
+) -> Result<Totals> {
     let output = Command::new("wrk")
-        .args(["--threads", "1", "--connections", &plan.connections.to_string()])
+        .args(["--threads", "1", "--connections", &connections.to_string()])
         .args(["--timeout", "30s", "--duration", &format!("{}s", span.as_secs().max(1))])
-        .arg(format!("http://{}{}", plan.address, plan.path))
+        .args(lines.iter().flat_map(|line| ["--header", line]))
+        .arg(format!("http://{address}{path}"))
         .stdin(Stdio::null())
         .output()
         .context("run wrk (Debian package wrk)")?;
