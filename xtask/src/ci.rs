@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::{Usage, bench, deny, fuzz, generate, run, test, tidy};
+use crate::{Usage, bench, deny, format, fuzz, generate, run, test, tidy};
 
 /// Runs the command with its arguments.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
@@ -31,7 +31,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 type Step = fn() -> Result<()>;
 
 const STEPS: &[(&str, Step)] = &[
-    ("fmt", || run::status(&mut run::cargo(["fmt", "--all", "--check"]))),
+    ("fmt", || format::main(&["--check".to_owned()])),
     ("clippy", clippy),
     ("tidy", || tidy::main(&[])),
     ("test", || test::main(&[])),
@@ -42,7 +42,8 @@ const STEPS: &[(&str, Step)] = &[
     ("budgets", bench::budgets),
 ];
 
-const NOT_SHIPPED: &[&str] = &["stead-bench", "stead-e2e", "stead-fuzz-targets", "xtask"];
+const NOT_SHIPPED: &[&str] =
+    &["stead-bench", "stead-e2e", "stead-fuzz-targets", "stead-testing", "xtask"];
 
 fn clippy() -> Result<()> {
     let arguments =

@@ -11,6 +11,7 @@ mod bench;
 mod ci;
 mod debian;
 mod deny;
+mod format;
 mod fuzz;
 mod generate;
 mod run;
@@ -45,6 +46,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     match command.as_str() {
         "test" => test::main(rest),
         "ci" => ci::main(rest),
+        "fmt" => format::main(rest),
         "tidy" => tidy::main(rest),
         "gen" => generate::main(rest),
         "bench" => bench::main(rest),
@@ -85,6 +87,7 @@ impl std::error::Error for Usage {}
 const USAGE: &str = "\
 cargo xtask test [--offline] [-- ARGS]   all tests; --offline: those that need no other program
 cargo xtask ci                           every step of continuous integration, in order
+cargo xtask fmt [--check]                every Rust file, as rustfmt writes it
 cargo xtask tidy                         the rules of the house that a machine can check
 cargo xtask gen [--check]                write (or compare) the generated reference and schema
 cargo xtask bench ARGS                   measure beside the peers (ARGS: of stead-bench)

@@ -43,10 +43,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use stead_base::Kind as ErrorKind;
-use stead_config::{module_docs, ByteSize, Config, Map, Off, Spanned};
+use stead_config::{ByteSize, Config, Map, Off, Spanned, module_docs};
 use stead_core::{
-    Error, Exchange, Handler, HandlerKind, LocalKey, Method, Reason, Reply, Response,
-    Result, StatusCode, Worker, name,
+    Error, Exchange, Handler, HandlerKind, LocalKey, Method, Reason, Reply, Response, Result,
+    StatusCode, Worker, name,
 };
 use stead_http1::coding::Wish;
 use stead_sys::file::{self, Lookup};
@@ -225,8 +225,7 @@ impl Files {
             && known.fresh
         {
             // PERF: `Accept-Encoding` is read only where it makes a difference.
-            let wish =
-                if known.entry.varies() { self.wish(exchange) } else { Wish::default() };
+            let wish = if known.entry.varies() { self.wish(exchange) } else { Wish::default() };
             if known.entry.answers(wish) {
                 return Ok(Found { entry: Arc::clone(&known.entry), wish });
             }

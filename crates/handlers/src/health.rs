@@ -19,7 +19,7 @@
 //! # RFC
 //! RFC 9110 §15.6.4 (503), RFC 9111 §5.2.2.5 (`no-store`).
 
-use stead_config::{module_docs, Config, Diagnostics, Settings};
+use stead_config::{Config, Diagnostics, Settings, module_docs};
 use stead_core::{
     BuildContext, Exchange, Handler, HandlerKind, Phase, Reason, Reply, StatusCode, name,
 };

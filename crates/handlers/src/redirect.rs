@@ -88,10 +88,7 @@ struct Location {
     rest: Vec<Part>,
 }
 
-fn build(
-    settings: &Settings,
-    context: &BuildContext<'_>,
-) -> Result<Box<dyn Handler>, Diagnostics> {
+fn build(settings: &Settings, context: &BuildContext<'_>) -> Result<Box<dyn Handler>, Diagnostics> {
     let config: RedirectConfig = settings.decode()?;
     let location = Location::parse(&Text::compile(&config.to, context)?, &config.to)?;
     if location.is_own_path(context) {
@@ -347,10 +344,28 @@ mod tests {
     fn security_43_only_the_configuration_names_a_host() {
         let refused = |to: &str| refusal("/{*rest}", &format!("redirect = {to:?}")).len();
         for to in [
-            "https://{rest}", "https://{rest}/x", "https://x{rest}", "https://x.{rest}.example/",
-            "//{rest}", "///{rest}", "https:///x", "{scheme}://{path}", "{rest}", "{host}", "",
-            "{scheme}:{rest}", "{scheme}", "javascript:alert(1)", "ftp://x/", "x", "?x", "#x",
-            "{scheme}{scheme}://x/", "https://a@b/", "https://caf\u{e9}/", "https://x\\{rest}",
+            "https://{rest}",
+            "https://{rest}/x",
+            "https://x{rest}",
+            "https://x.{rest}.example/",
+            "//{rest}",
+            "///{rest}",
+            "https:///x",
+            "{scheme}://{path}",
+            "{rest}",
+            "{host}",
+            "",
+            "{scheme}:{rest}",
+            "{scheme}",
+            "javascript:alert(1)",
+            "ftp://x/",
+            "x",
+            "?x",
+            "#x",
+            "{scheme}{scheme}://x/",
+            "https://a@b/",
+            "https://caf\u{e9}/",
+            "https://x\\{rest}",
         ] {
             assert_eq!(refused(to), 1, "{to}");
         }

@@ -20,11 +20,10 @@
 //! RFC 9110 §6.4 (content), §8.3 (`Content-Type`), §15 (status codes).
 
 use bytes::Bytes;
-use stead_config::{module_docs, Config, Diagnostic, Diagnostics, Map, Settings, Spanned};
+use stead_config::{Config, Diagnostic, Diagnostics, Map, Settings, Spanned, module_docs};
 use stead_core::{
     Body, BuildContext, Exchange, Fields, Handler, HandlerKind, Name, Reply, StatusCode,
-    check_field_name, check_field_value,
-    name,
+    check_field_name, check_field_value, name,
 };
 
 /// The kind `respond`.
@@ -126,8 +125,8 @@ impl Handler for Respond {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stead_core::Reason;
     use crate::testing::{bench, refusal};
+    use stead_core::Reason;
 
     #[test]
     fn a_string_is_the_body_of_a_200() {

@@ -37,10 +37,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("allow", build)
 
 struct Allow(Origins);
 
-fn build(
-    settings: &Settings,
-    _: &BuildContext<'_>,
-) -> Result<Box<dyn Middleware>, Diagnostics> {
+fn build(settings: &Settings, _: &BuildContext<'_>) -> Result<Box<dyn Middleware>, Diagnostics> {
     let config: GuestsConfig = settings.decode()?;
     Ok(Box::new(Allow(config.compile(settings)?)))
 }
@@ -94,7 +91,8 @@ mod tests {
         check(&allow, "192.168.0.1", 200);
         check(&allow, "192.0.2.1", 200);
         check(&allow, "20.40.0.0", 403);
-        let deny = format!("deny = {{ clients = ['1.1.1.1'], file = '{}' }}", file.path().display());
+        let deny =
+            format!("deny = {{ clients = ['1.1.1.1'], file = '{}' }}", file.path().display());
         check(&deny, "20.39.15.255", 403);
         check(&deny, "1.1.1.1", 403);
         check(&deny, "20.40.0.0", 200);

@@ -35,10 +35,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("deny", build)
 
 struct Deny(Origins);
 
-fn build(
-    settings: &Settings,
-    _: &BuildContext<'_>,
-) -> Result<Box<dyn Middleware>, Diagnostics> {
+fn build(settings: &Settings, _: &BuildContext<'_>) -> Result<Box<dyn Middleware>, Diagnostics> {
     let config: GuestsConfig = settings.decode()?;
     Ok(Box::new(Deny(config.compile(settings)?)))
 }

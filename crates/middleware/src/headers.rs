@@ -88,11 +88,7 @@ fn build(
 }
 
 impl Changes {
-    fn build(
-        config: &ChangesConfig,
-        context: &BuildContext<'_>,
-        wrong: &mut Diagnostics,
-    ) -> Self {
+    fn build(config: &ChangesConfig, context: &BuildContext<'_>, wrong: &mut Diagnostics) -> Self {
         let mut remove = Vec::new();
         for field in &config.remove {
             match check_field_name(field) {

@@ -33,9 +33,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use stead_config::{
-    Config, Diagnostic, Diagnostics, Frequency, Settings, Spanned, module_docs,
-};
+use stead_config::{Config, Diagnostic, Diagnostics, Frequency, Settings, Spanned, module_docs};
 use stead_core::{
     BuildContext, Exchange, Fields, Flow, Middleware, MiddlewareKind, Name, Reason, Response, name,
 };

@@ -63,10 +63,7 @@ struct RequestId {
 /// Characters of a name that a peer sends.
 const LEN_MAX: usize = 128;
 
-fn build(
-    settings: &Settings,
-    _: &BuildContext<'_>,
-) -> Result<Box<dyn Middleware>, Diagnostics> {
+fn build(settings: &Settings, _: &BuildContext<'_>) -> Result<Box<dyn Middleware>, Diagnostics> {
     let config: RequestIdConfig = settings.decode()?;
     check_field_name(&config.header)?;
     let header = config.header.as_bytes().into();

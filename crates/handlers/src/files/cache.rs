@@ -131,11 +131,8 @@ impl Cache {
         let mut inner = self.inner.borrow_mut();
         inner.remove(key);
         let (bytes, open_files) = entry.holds();
-        let cost = Limits {
-            entries: 1,
-            bytes: bytes + ENTRY_BYTES + 2 * key.len() as u64,
-            open_files,
-        };
+        let cost =
+            Limits { entries: 1, bytes: bytes + ENTRY_BYTES + 2 * key.len() as u64, open_files };
         let ring = match **entry {
             Entry::File(_) if open_files > 0 => 1,
             Entry::File(_) => 0,
@@ -310,8 +307,7 @@ impl Ring {
         for _ in 0..self.slots.len().min(SWEEP_PLACES) {
             let at = self.sweep_hand % self.slots.len();
             self.sweep_hand = at + 1;
-            let stale =
-                |slot: &Slot| now.since(slot.checked) >= UNUSED_FOR;
+            let stale = |slot: &Slot| now.since(slot.checked) >= UNUSED_FOR;
             if self.slots[at].as_ref().is_some_and(stale)
                 && let Some(slot) = self.take(at)
             {

@@ -55,7 +55,8 @@ impl Validators<'_> {
     fn may_proceed(self, fields: &Fields) -> bool {
         if fields.contains(name::IF_MATCH) {
             let mut values = fields.values(name::IF_MATCH);
-            return values.any(|v| v == b"*" || etag::list(v).any(|t| self.etag.matches_strongly(t)));
+            return values
+                .any(|v| v == b"*" || etag::list(v).any(|t| self.etag.matches_strongly(t)));
         }
         match fields.get(name::IF_UNMODIFIED_SINCE).and_then(parse_date) {
             Some(date) => self.modified <= date,

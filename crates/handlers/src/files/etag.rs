@@ -95,7 +95,9 @@ mod tests {
         assert_eq!(text(Etag::new(&FACTS, "br", false)), "\"2f-1c-abc-br\"");
         assert_eq!(text(Etag::new(&FACTS, "", true)), "W/\"2f-1c-abc\"");
         let (strong, weak) = (Etag::new(&FACTS, "", false), Etag::new(&FACTS, "", true));
-        assert!(strong.matches_strongly(b"\"2f-1c-abc\"") && strong.matches_weakly(weak.as_bytes()));
+        assert!(
+            strong.matches_strongly(b"\"2f-1c-abc\"") && strong.matches_weakly(weak.as_bytes())
+        );
         assert!(!weak.matches_strongly(weak.as_bytes()) && weak.matches_weakly(b"\"2f-1c-abc\""));
     }
 

@@ -150,7 +150,8 @@ impl Listed {
 fn html(listing: &Listing, title: &str, has_parent: bool) -> Vec<u8> {
     let title = escape_html(title);
     let mut page = String::with_capacity(1_024 + listing.entries.len() * 160);
-    let _ = write!(page, "{HEAD}<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n<table>\n");
+    let _ =
+        write!(page, "{HEAD}<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n<table>\n");
     if has_parent {
         page.push_str("<tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n");
     }

@@ -229,7 +229,8 @@ mod tests {
     #[test]
     fn the_last_ending_of_the_last_segment_counts() {
         let types = Types::default();
-        let check = |path: &str, expect: &str| assert_eq!(types.of(path.as_bytes()), expect, "{path}");
+        let check =
+            |path: &str, expect: &str| assert_eq!(types.of(path.as_bytes()), expect, "{path}");
         check("a/b.html", "text/html; charset=utf-8");
         check("INDEX.HTM", "text/html; charset=utf-8");
         check("app.min.js", "text/javascript; charset=utf-8");
@@ -256,7 +257,9 @@ mod tests {
     #[test]
     fn media_types_are_told_from_nonsense() {
         assert!(is_media_type("text/html; charset=utf-8") && is_media_type("image/svg+xml"));
-        for nonsense in ["", "text", "text/", "/html", "text/html\r\nx: y", "te xt/html", "a/b; \u{e9}"] {
+        for nonsense in
+            ["", "text", "text/", "/html", "text/html\r\nx: y", "te xt/html", "a/b; \u{e9}"]
+        {
             assert!(!is_media_type(nonsense), "{nonsense}");
         }
     }

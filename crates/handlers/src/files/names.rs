@@ -32,9 +32,9 @@ pub(crate) fn path_of(capture: &str, allow_hidden: bool) -> Result<Vec<u8>, Refu
     if !path.is_empty() && segments().any(|segment| matches!(segment, b"" | b"." | b"..")) {
         return Err(Refusal::Empty);
     }
-    let visible = segments().enumerate().all(|(index, segment)| {
-        !is_hidden(segment) || (index == 0 && segment == b".well-known")
-    });
+    let visible = segments()
+        .enumerate()
+        .all(|(index, segment)| !is_hidden(segment) || (index == 0 && segment == b".well-known"));
     if visible || allow_hidden { Ok(path) } else { Err(Refusal::Hidden) }
 }
 
@@ -58,7 +58,11 @@ mod tests {
     use super::*;
 
     fn check(capture: &str, expect: Result<&str, Refusal>) {
-        assert_eq!(path_of(capture, false), expect.map(|path| path.as_bytes().to_vec()), "{capture}");
+        assert_eq!(
+            path_of(capture, false),
+            expect.map(|path| path.as_bytes().to_vec()),
+            "{capture}"
+        );
     }
 
     #[test]
@@ -82,8 +86,22 @@ mod tests {
     #[test]
     fn security_39_dotfiles_and_editor_backups_are_hidden() {
         for hidden in [
-            ".git/config", "a/.htpasswd", ".env", "...", "a/.b/", "a~", "b/%23a%23", "a.swp", "a.SWO", "a.bak",
-            "a.html.orig", "a.rej", "old.bak/a", "a/.well-known/b", ".well-known/.key", ".bak",
+            ".git/config",
+            "a/.htpasswd",
+            ".env",
+            "...",
+            "a/.b/",
+            "a~",
+            "b/%23a%23",
+            "a.swp",
+            "a.SWO",
+            "a.bak",
+            "a.html.orig",
+            "a.rej",
+            "old.bak/a",
+            "a/.well-known/b",
+            ".well-known/.key",
+            ".bak",
         ] {
             check(hidden, Err(Refusal::Hidden));
             assert!(path_of(hidden, true).is_ok(), "{hidden}");

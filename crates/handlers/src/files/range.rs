@@ -182,9 +182,23 @@ mod tests {
     #[test]
     fn what_is_malformed_is_ignored() {
         for header in [
-            "", "bytes", "bytes=", "bytes=,", "bytes=-", "bytes=a-b", "bytes=1", "bytes=2-1",
-            "bytes=1-2-3", "bytes=+1-2", "bytes=0x1-2", "bytes=1 -2", "lines=0-1", "bytes =0-1",
-            "bytes=0-1,x", "bytes=0-1;2-3", "bytes=--1",
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=,",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=1",
+            "bytes=2-1",
+            "bytes=1-2-3",
+            "bytes=+1-2",
+            "bytes=0x1-2",
+            "bytes=1 -2",
+            "lines=0-1",
+            "bytes =0-1",
+            "bytes=0-1,x",
+            "bytes=0-1;2-3",
+            "bytes=--1",
         ] {
             assert_eq!(parse(header.as_bytes(), 10), Ranges::Whole, "{header}");
         }

@@ -51,7 +51,9 @@ pub(super) fn build(
     Ok(Box::new(Files {
         tree: Arc::new(tree),
         wildcard: context.wildcard(),
-        fallback: config.fallback.map(|path| format!("{CONFIGURED}{}", path.trim_start_matches('/'))),
+        fallback: config
+            .fallback
+            .map(|path| format!("{CONFIGURED}{}", path.trim_start_matches('/'))),
         cache: context.local(),
         limits,
         boundary: RandomState::new(),
@@ -91,13 +93,15 @@ fn check_root(root: &Spanned<PathBuf>, context: &BuildContext<'_>) -> Result<(),
         let help = "end the route's path in `/{*file}`, or write `file = \"…\"` for a single file";
         return Err(Diagnostic::error(root.span, message).help(help));
     }
-    let directory = file::open_root(root, Lookup::MaySleep).map_err(|error| match error.kind() {
-        io::ErrorKind::NotADirectory => {
-            let message = format!("`root` is no directory: {}", shown(root));
-            Diagnostic::error(root.span, message).help("write the directory that holds the files")
-        }
-        _ => unreachable_path("root", root, &error),
-    })?;
+    let directory =
+        file::open_root(root, Lookup::MaySleep).map_err(|error| match error.kind() {
+            io::ErrorKind::NotADirectory => {
+                let message = format!("`root` is no directory: {}", shown(root));
+                Diagnostic::error(root.span, message)
+                    .help("write the directory that holds the files")
+            }
+            _ => unreachable_path("root", root, &error),
+        })?;
     let start = Start::Beneath(directory.as_fd());
     match file::facts_at(start, Path::new("."), Lookup::MaySleep) {
         Ok(_) => Ok(()),
@@ -137,7 +141,10 @@ fn unreachable_path(key: &str, path: &Spanned<PathBuf>, error: &io::Error) -> Di
             let help = "create it, or write a path that exists; relative ones start from this file";
             (format!("`{key}` does not exist: {}", shown(path)), help)
         }
-        _ => (format!("`{key}` cannot be opened: {}: {error}", shown(path)), "see to its permissions"),
+        _ => (
+            format!("`{key}` cannot be opened: {}: {error}", shown(path)),
+            "see to its permissions",
+        ),
     };
     Diagnostic::error(path.span, message).help(help)
 }
@@ -159,7 +166,8 @@ fn check_index(index: &[Spanned<String>], wrong: &mut Diagnostics) {
 
 fn check_types(config: &FilesConfig, wrong: &mut Diagnostics) {
     for (ending, kind) in &config.types {
-        if ending.is_empty() || ending.contains(['.', '/']) || ending.len() > mime::ENDING_BYTES_MAX {
+        if ending.is_empty() || ending.contains(['.', '/']) || ending.len() > mime::ENDING_BYTES_MAX
+        {
             let error = Diagnostic::error(ending.span, "`types` takes endings without a dot");
             wrong.push(error.help("write what follows the last dot, such as `md`"));
         }
@@ -176,7 +184,8 @@ fn check_fallback(config: &FilesConfig, wrong: &mut Diagnostics) {
         path.split('/').all(|segment| !matches!(segment, "" | "." | "..")) && !path.contains('\0')
     });
     if !named {
-        let error = Diagnostic::error(fallback.span, "`fallback` takes the path of a file in `root`");
+        let error =
+            Diagnostic::error(fallback.span, "`fallback` takes the path of a file in `root`");
         wrong.push(error.help("begin with `/`, such as `\"/index.html\"`"));
     }
 }

@@ -116,7 +116,8 @@ fn one_file_answers_a_route_without_wildcard() {
 
 #[test]
 fn a_directory_is_its_index_or_missing() {
-    let site = Site::new(&[("index.html", "front"), ("a/home.htm", "home"), ("b/x", ""), ("c", "")]);
+    let site =
+        Site::new(&[("index.html", "front"), ("a/home.htm", "home"), ("b/x", ""), ("c", "")]);
     fs::create_dir_all(site.path("d/index.html")).unwrap();
     let bench = site.bench(", index = ['index.html', 'home.htm']");
     assert_eq!(bench.page("/").text(), "front");
@@ -223,7 +224,10 @@ fn conditions_are_answered() {
     let etag = full.field("ETag");
     let held = bench.call("GET", "/a.txt", &[("If-None-Match", &etag)]);
     assert_eq!((held.status, held.body.len(), held.reason), (304, 0, Reason::Ok));
-    assert_eq!((held.field("ETag"), held.field("Last-Modified")), (etag, full.field("Last-Modified")));
+    assert_eq!(
+        (held.field("ETag"), held.field("Last-Modified")),
+        (etag, full.field("Last-Modified"))
+    );
     assert_eq!(held.field("Content-Type"), "");
     let held = bench.call("HEAD", "/a.txt", &[("If-Modified-Since", MODIFIED_DATE)]);
     assert_eq!(held.status, 304);
@@ -236,7 +240,8 @@ fn conditions_are_answered() {
 #[test]
 fn own_types_come_before_the_built_in_ones() {
     let site = Site::new(&[("a.html", ""), ("b.rs", ""), ("c", "")]);
-    let bench = site.bench(", types = { html = 'text/html; charset=iso-8859-1', rs = 'text/plain' }");
+    let bench =
+        site.bench(", types = { html = 'text/html; charset=iso-8859-1', rs = 'text/plain' }");
     assert_eq!(bench.page("/a.html").field("Content-Type"), "text/html; charset=iso-8859-1");
     assert_eq!(bench.page("/b.rs").field("Content-Type"), "text/plain");
     assert_eq!(bench.page("/c").field("Content-Type"), "application/octet-stream");

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stead_core::{OpenFile, Reason};
-use stead_sys::clock;
 use stead_http1::coding::{Coding, Wish};
+use stead_sys::clock;
 use stead_sys::file::{self, FileFacts, FileKind, Lookup, Start};
 
 use super::entry::{self, Content, Entry, FileEntry, Parts, Variant, slot_of};
@@ -209,9 +209,8 @@ impl Walk<'_> {
     ) -> io::Result<Option<FileFacts>> {
         let path = [path, coding.ending().as_bytes()].concat();
         let facts = absent(self.facts(&path))?;
-        let fresh = |facts: &FileFacts| {
-            facts.kind == FileKind::Regular && entry::is_as_new(facts, file)
-        };
+        let fresh =
+            |facts: &FileFacts| facts.kind == FileKind::Regular && entry::is_as_new(facts, file);
         Ok(facts.filter(fresh))
     }
 

@@ -7,8 +7,7 @@ use crate::testing::{Bench, around, refusal, text};
 /// By `htpasswd -nbB -C 4`, of `geheim: ü`.
 const BCRYPT: &str = "$2y$04$MhRZKUpC/5Wdk.Qw59xQCeM/97u4S9I8yKHMVduVxosSx02GOzfu2";
 /// By argon2-cffi, of `right`.
-const ARGON2ID: &str =
-    "$argon2id$v=19$m=64,t=1,p=1$me+B8NKK5b+Fe4Ar6ZcKKg$C6gBhvAqJD0QisOWnQNyog";
+const ARGON2ID: &str = "$argon2id$v=19$m=64,t=1,p=1$me+B8NKK5b+Fe4Ar6ZcKKg$C6gBhvAqJD0QisOWnQNyog";
 
 fn settings(more: &str) -> String {
     format!("basic_auth = {{ users = {{ alice = '{BCRYPT}', 'Zoë' = '{ARGON2ID}' }} {more} }}")
@@ -56,7 +55,14 @@ fn who_has_none_is_asked() {
     let challenge = "Basic realm=\"the \\\"office\\\"\", charset=\"UTF-8\"";
     assert_eq!(answer.field("WWW-Authenticate"), challenge);
     for malformed in [
-        "", "Basic", "Basic ", "Basic ???", "Basic YWxpY2U=", "Bearer abc", "basic", "B\u{e4}sic x",
+        "",
+        "Basic",
+        "Basic ",
+        "Basic ???",
+        "Basic YWxpY2U=",
+        "Bearer abc",
+        "basic",
+        "B\u{e4}sic x",
         "Digest username=\"alice\"",
     ] {
         let answer = bench.call("GET", "/", &[("Authorization", malformed)]);

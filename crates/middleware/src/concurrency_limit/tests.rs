@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use stead_config::Settings;
 use stead_core::{
-    Blocking, BuildContext, Connection, Counters, Exchange, Flow, Job, LocalKeys, Middleware,
-    Peer, Process, Scheme, Worker, name,
+    Blocking, BuildContext, Connection, Counters, Exchange, Flow, Job, LocalKeys, Middleware, Peer,
+    Process, Scheme, Worker, name,
 };
 use stead_route::CaptureNames;
 
@@ -125,8 +125,9 @@ fn a_wait_ends_and_one_that_is_given_up_leaves_the_queue() {
 #[test]
 fn keys_count_by_themselves_and_are_forgotten() {
     run(async {
-        let limit =
-            build("concurrency_limit = { requests = 1, queue = 1, wait = '5ms', key = '{client_ip}' }");
+        let limit = build(
+            "concurrency_limit = { requests = 1, queue = 1, wait = '5ms', key = '{client_ip}' }",
+        );
         let mut all: Vec<Exchange> = (0..200).map(|n| exchange(&format!("192.0.2.{n}"))).collect();
         for exchange in &mut all {
             assert_eq!(enter(&*limit, exchange).await, 0);
@@ -163,7 +164,8 @@ fn no_key_stays_behind() {
 
 #[test]
 fn threads_never_hold_more_than_the_limit() {
-    let limit: Arc<dyn Middleware> = build("concurrency_limit = { requests = 3, queue = 100 }").into();
+    let limit: Arc<dyn Middleware> =
+        build("concurrency_limit = { requests = 3, queue = 100 }").into();
     let (held, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     std::thread::scope(|scope| {
         for _ in 0..6 {

@@ -171,7 +171,10 @@ fn without_a_cache_everything_is_looked_up() {
 fn a_small_cache_serves_many_files() {
     let site = Site::new(&[]);
     for n in 0..60 {
-        site.write(&format!("{n}"), &vec![b'0' + (n % 10) as u8; if n % 2 == 0 { 100 } else { LARGE }]);
+        site.write(
+            &format!("{n}"),
+            &vec![b'0' + (n % 10) as u8; if n % 2 == 0 { 100 } else { LARGE }],
+        );
     }
     let bench = site.bench(", cache = { entries = 16, memory = '1MiB', open_files = 16 }");
     for round in 0..3 {
@@ -208,7 +211,10 @@ fn no_answer_is_of_two_versions() {
                 assert!(answer.body.iter().all(|byte| *byte == letter));
                 assert_eq!(answer.body.len(), size + usize::from(letter - b'a'));
                 let tag = answer.field("ETag");
-                assert_eq!(tag.split('-').nth(1), Some(format!("{:x}", answer.body.len()).as_str()));
+                assert_eq!(
+                    tag.split('-').nth(1),
+                    Some(format!("{:x}", answer.body.len()).as_str())
+                );
             }
             stop.store(true, Ordering::Relaxed);
         });

@@ -34,7 +34,10 @@ fn a_sibling_answers_where_the_client_takes_its_coding() {
     tags.sort();
     tags.dedup();
     assert_eq!(tags.len(), 3, "one tag for each coding: {tags:?}");
-    assert!(tags.iter().all(|(tag, coding)| tag.ends_with(&format!("-{coding}\"")) || coding.is_empty()));
+    assert!(
+        tags.iter()
+            .all(|(tag, coding)| tag.ends_with(&format!("-{coding}\"")) || coding.is_empty())
+    );
     let alone = ask(&bench, "/b.js", "br");
     assert_eq!((alone.text().as_str(), alone.field("Vary").as_str()), ("alone", ""));
 }
@@ -100,8 +103,7 @@ fn a_sibling_that_appears_or_goes_is_seen_within_a_second() {
 #[test]
 fn one_file_has_siblings_too() {
     let site = site();
-    let bench =
-        bench("/app.js", &format!("files = {{ file = {:?} }}", site.path("a.js")));
+    let bench = bench("/app.js", &format!("files = {{ file = {:?} }}", site.path("a.js")));
     assert_eq!(ask(&bench, "/app.js", "br").text(), "brotli");
     assert_eq!(ask(&bench, "/app.js", "").text(), "plain");
 }

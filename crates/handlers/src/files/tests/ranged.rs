@@ -105,7 +105,9 @@ fn security_41_what_does_not_count_is_the_whole_file() {
 fn security_41_what_lies_behind_the_end_is_416() {
     let site = Site::new(&[("a.bin", "0123456789"), ("empty", "")]);
     let bench = site.bench("");
-    for (path, range, size) in [("/a.bin", "bytes=10-", 10), ("/a.bin", "bytes=-0", 10), ("/empty", "bytes=0-", 0)] {
+    for (path, range, size) in
+        [("/a.bin", "bytes=10-", 10), ("/a.bin", "bytes=-0", 10), ("/empty", "bytes=0-", 0)]
+    {
         let answer = bench.call("GET", path, &[("Range", range)]);
         assert_eq!((answer.status, answer.reason), (416, Reason::RangeNotSatisfiable), "{range}");
         assert_eq!(answer.field("Content-Range"), format!("bytes */{size}"));

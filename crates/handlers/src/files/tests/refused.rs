@@ -65,7 +65,9 @@ fn security_40_a_prefix_is_never_longer_than_its_segment() {
     fs::write(site.directory.path().join("root.txt"), b"").unwrap();
     let bench = site.bench_at("/img/{*f}", "");
     assert!(bench.try_call("GET", "/imgfoo", &[]).is_none_or(|answer| answer.status == 404));
-    assert!(is_missing(&bench.page("/img/../root.txt")) || bench.page("/img/../root.txt").status == 404);
+    assert!(
+        is_missing(&bench.page("/img/../root.txt")) || bench.page("/img/../root.txt").status == 404
+    );
     assert!(is_missing(&bench.page("/img../root.txt")));
 }
 
