@@ -171,10 +171,14 @@ pub(crate) async fn run(scope: &Scope, inner: Inner<'_>, exchange: &mut Exchange
     let mut is_answered = false;
     for middleware in &scope.middleware {
         ran += 1;
-        let early = match settle(middleware.request(exchange)).await {
-            Ok(None) => continue,
-            Ok(Some(response)) => response,
-            Err(error) => refuse(exchange, &error),
+        let early = match middleware.request(exchange) {
+            // PERF: the usual one, told apart before a future has to hold what might be an answer.
+            Flow::Continue => continue,
+            flow => match settle(flow).await {
+                Ok(None) => continue,
+                Ok(Some(response)) => response,
+                Err(error) => refuse(exchange, &error),
+            },
         };
         exchange.set_response(scope.errors.dress(early));
         is_answered = true;
@@ -191,13 +195,16 @@ pub(crate) async fn run(scope: &Scope, inner: Inner<'_>, exchange: &mut Exchange
         exchange.set_response(scope.errors.dress(answer));
     }
     for middleware in scope.middleware[..ran].iter().rev() {
-        match settle(middleware.response(exchange)).await {
-            Ok(None) => {}
-            Ok(Some(response)) => exchange.set_response(response),
-            Err(error) => {
-                let answer = refuse(exchange, &error);
-                exchange.set_response(answer);
-            }
+        match middleware.response(exchange) {
+            Flow::Continue => {}
+            flow => match settle(flow).await {
+                Ok(None) => {}
+                Ok(Some(response)) => exchange.set_response(response),
+                Err(error) => {
+                    let answer = refuse(exchange, &error);
+                    exchange.set_response(answer);
+                }
+            },
         }
     }
 }
