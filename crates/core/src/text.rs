@@ -140,10 +140,14 @@ impl Text {
 impl Part {
     /// INVARIANT: the names of placeholders were checked.
     fn of(piece: &Piece, captures: &[String]) -> Self {
-        let name = match piece {
-            Piece::Text(text) => return Self::Literal(text.as_str().into()),
-            Piece::Placeholder(name) => name.value.as_str(),
-        };
+        match piece {
+            Piece::Text(text) => Self::Literal(text.as_str().into()),
+            Piece::Placeholder(name) => Self::named(&name.value, captures),
+        }
+    }
+
+    /// What a placeholder stands for: a capture before a fact; nothing for another name.
+    pub fn named(name: &str, captures: &[String]) -> Self {
         if let Some(index) = captures.iter().position(|capture| capture == name) {
             return Self::Capture(index);
         }

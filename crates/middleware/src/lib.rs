@@ -19,7 +19,6 @@ mod gcra;
 mod guests;
 mod keys;
 mod lines;
-mod moved;
 mod passwords;
 
 #[cfg(test)]

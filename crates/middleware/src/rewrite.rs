@@ -133,11 +133,7 @@ fn placeholder(name: &str, groups: &CaptureNames, captures: &[String]) -> Piece 
     if let Some(group) = groups.position(name) {
         return Piece::Group(group);
     }
-    if let Some(capture) = captures.iter().position(|known| known == name) {
-        return Piece::Part(Part::Capture(capture));
-    }
-    let fact = Fact::ALL.iter().find(|(known, _)| *known == name);
-    Piece::Part(fact.map_or(Part::Literal("".into()), |(_, fact)| Part::Fact(*fact)))
+    Piece::Part(Part::named(name, captures))
 }
 
 /// Whether the configured text can become a path, whatever the placeholders stand for.

@@ -20,9 +20,7 @@
 //! RFC 9110 §15.4.9 (308).
 
 use stead_config::{Config, Diagnostics, Settings, module_docs};
-use stead_core::{BuildContext, Exchange, Flow, Method, Middleware, MiddlewareKind};
-
-use crate::moved;
+use stead_core::{BuildContext, Exchange, Flow, Method, Middleware, MiddlewareKind, moved};
 
 /// The kind `trailing_slash`.
 pub const KIND: MiddlewareKind = MiddlewareKind::new("trailing_slash", build)
@@ -74,7 +72,7 @@ impl Middleware for TrailingSlash {
                 path => path.to_owned(),
             },
         };
-        Flow::Respond(moved::to(exchange, &[], &path))
+        Flow::Respond(moved(exchange, &[], &[&path]))
     }
 }
 

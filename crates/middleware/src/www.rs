@@ -22,9 +22,7 @@
 use std::net::Ipv4Addr;
 
 use stead_config::{Config, Diagnostics, Settings, module_docs};
-use stead_core::{BuildContext, Exchange, Flow, Middleware, MiddlewareKind};
-
-use crate::moved;
+use stead_core::{BuildContext, Exchange, Flow, Middleware, MiddlewareKind, moved};
 
 /// The kind `www`.
 pub const KIND: MiddlewareKind = MiddlewareKind::new("www", build)
@@ -87,7 +85,7 @@ impl Middleware for Www {
         };
         let scheme = exchange.scheme().as_str().as_bytes();
         let origin = [scheme, b"://", prefix, host];
-        Flow::Respond(moved::to(exchange, &origin, exchange.routed_path()))
+        Flow::Respond(moved(exchange, &origin, &[exchange.routed_path()]))
     }
 }
 

@@ -71,7 +71,7 @@ fn pages(config: &PagesConfig, diagnostics: &mut Diagnostics) -> Arc<[ErrorPage]
         };
         match read(path) {
             Ok(body) => {
-                let content_type = media_type(path.as_os_str().as_encoded_bytes()).to_owned();
+                let content_type = media_type(path.as_os_str().as_encoded_bytes());
                 pages.push(ErrorPage { statuses, content_type, body });
             }
             Err(error) => {

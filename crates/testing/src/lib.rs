@@ -63,6 +63,24 @@ pub fn messages(diagnostics: &Diagnostics) -> Vec<String> {
     diagnostics.iter().map(|wrong| wrong.message.clone()).collect()
 }
 
+/// Checks what holds for every kind of a crate, whose folder is `manifest`: its name, its
+/// documents, its example.
+pub fn check_kinds<B: Copy>(kinds: &[Kind<B>], manifest: &str) {
+    assert!(kinds.windows(2).all(|pair| pair[0].name < pair[1].name), "sorted, each once");
+    for kind in kinds {
+        let (facts, name) = (kind.facts(), kind.name);
+        let file = std::path::PathBuf::from(format!("{manifest}/src/{name}.rs"));
+        assert!(file.is_file(), "{name} has its own file");
+        for heading in ["# What", "# Why", "# Example", "# Limits", "# RFC"] {
+            assert!(facts.docs.contains(heading), "{name} documents {heading}");
+        }
+        assert!(!facts.summary.is_empty() && !facts.summary.ends_with('.'), "{name}");
+        let settings = Settings::parse(facts.example).expect(name);
+        assert_eq!(settings.name(), name);
+        assert!((facts.validate)(&settings).is_ok(), "{name}");
+    }
+}
+
 /// Builds a kind out of `name = value`.
 ///
 /// # Errors

@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 
-use stead_core::{Body, Exchange, Fields, Method, Name, Reason, Response, StatusCode, name};
+use stead_core::{Body, Exchange, Fields, Method, Name, Reason, Response, StatusCode, moved, name};
 use stead_http1::Known;
 
 use super::conditional::Verdict;
@@ -44,20 +44,7 @@ pub(crate) fn is_named_by_client(exchange: &Exchange) -> bool {
 /// The answer to a directory without its slash. SECURITY: the path alone, and never two slashes at
 /// its start, so that it stays on this host (SECURITY.md 43).
 pub(crate) fn redirect_to_directory(exchange: &Exchange) -> Response {
-    let mut location = exchange.worker().buffer();
-    location.extend_from_slice(stead_route::one_leading_slash(exchange.routed_path()).as_bytes());
-    location.push(b'/');
-    if let Some(query) = exchange.head().query() {
-        location.push(b'?');
-        location.extend_from_slice(query);
-    }
-    let mut response = exchange.respond(StatusCode::PERMANENT_REDIRECT);
-    let set = response.fields.try_set(name::LOCATION.as_bytes(), &location);
-    exchange.worker().reclaim_buffer(location);
-    match set {
-        Ok(()) => response,
-        Err(reason) => exchange.refuse(reason),
-    }
+    moved(exchange, &[], &[exchange.routed_path(), "/"])
 }
 
 /// Whether a request has neither conditions nor ranges, as most have not.

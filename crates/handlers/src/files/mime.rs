@@ -48,11 +48,8 @@ impl Types {
 }
 
 /// The media type of the file at `path`, by the built-in table.
-pub fn media_type(path: &[u8]) -> &'static str {
-    let mut lower = path.rsplit(|byte| *byte == b'.').next().unwrap_or_default().to_vec();
-    lower.make_ascii_lowercase();
-    let found = TABLE.binary_search_by(|(other, _)| other.as_bytes().cmp(&lower)).ok();
-    found.and_then(|index| TABLE.get(index)).map_or(UNKNOWN, |(_, kind)| *kind)
+pub fn media_type(path: &[u8]) -> String {
+    Types::default().of(path).to_owned()
 }
 
 /// Whether `text` can stand in a `Content-Type`: `type/subtype`, perhaps with parameters.

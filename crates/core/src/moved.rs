@@ -4,15 +4,18 @@
 //! host (SECURITY.md 43). Host, path and query went through the engine, which takes no control
 //! character; the field's own check stands behind it. RFC 9110 §15.4.9 (308), §10.2.2 (`Location`).
 
-use stead_core::{Exchange, Response, StatusCode, name};
+use crate::{Exchange, Response, StatusCode, name};
 
-/// 308 to `origin` (nothing for this host), `path` and the query that was asked for.
-pub(crate) fn to(exchange: &Exchange, origin: &[&[u8]], path: &str) -> Response {
+/// 308 to `origin` (nothing for this host), the parts of a path, and the query that was asked for.
+pub fn moved(exchange: &Exchange, origin: &[&[u8]], path: &[&str]) -> Response {
     let mut location = exchange.worker().buffer();
     for part in origin {
         location.extend_from_slice(part);
     }
-    location.extend_from_slice(stead_route::one_leading_slash(path).as_bytes());
+    for (index, part) in path.iter().enumerate() {
+        let part = if index == 0 { stead_route::one_leading_slash(part) } else { part };
+        location.extend_from_slice(part.as_bytes());
+    }
     if let Some(query) = exchange.head().query() {
         location.push(b'?');
         location.extend_from_slice(query);
