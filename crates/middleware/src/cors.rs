@@ -4,7 +4,8 @@
 //! A request with `Origin` is answered with the `Access-Control-…` fields where that origin is
 //! listed, errors included. A browser's question before a request (the preflight: OPTIONS with
 //! `Access-Control-Request-Method`) is answered here with 204, and with the middleware of the route
-//! that it asks about.
+//! that it asks about. With `origins = "*"` every answer says so, asked or not, so that caches may
+//! give it to any page.
 //!
 //! # Why
 //! Browsers keep an answer from pages of other origins unless it says that they may read it.
@@ -140,13 +141,6 @@ impl Origins {
             }
         }
         Self::Listed(origins.into())
-    }
-
-    fn allow(&self, origin: &[u8]) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Listed(origins) => origins.iter().any(|known| known.takes(origin)),
-        }
     }
 }
 
@@ -290,14 +284,16 @@ fn is_preflight(exchange: &Exchange) -> bool {
 }
 
 impl Cors {
-    /// The origin of the request, into `out`; nothing unless it has exactly one that is allowed.
-    fn write_origin(&self, exchange: &Exchange, out: &mut Vec<u8>) {
+    /// The origin of the request; nothing unless it has exactly one that is listed.
+    fn listed<'e>(&self, exchange: &'e Exchange) -> &'e [u8] {
         let mut origins = exchange.fields().values(name::ORIGIN);
-        if let (Some(origin), None) = (origins.next(), origins.next())
-            && self.origins.allow(origin)
-        {
-            let shown = if matches!(self.origins, Origins::Any) { b"*" } else { origin };
-            out.extend_from_slice(shown);
+        match (origins.next(), origins.next(), &self.origins) {
+            (Some(origin), None, Origins::Listed(listed))
+                if listed.iter().any(|known| known.takes(origin)) =>
+            {
+                origin
+            }
+            _ => b"",
         }
     }
 
@@ -350,19 +346,21 @@ impl Middleware for Cors {
     }
 
     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Flow<'a> {
-        let is_asked = exchange.fields().contains(name::ORIGIN);
-        if !is_asked && matches!(self.origins, Origins::Any) {
+        let is_preflight = is_preflight(exchange);
+        if matches!(self.origins, Origins::Any) {
+            // Also unasked, so that a cache may give the answer to any page (Fetch, "CORS protocol
+            // and HTTP caches").
+            if let Some(response) = exchange.response_mut() {
+                self.mark(&mut response.fields, b"*", is_preflight);
+            }
             return Flow::Continue;
         }
-        if let Some(response) = exchange.response_mut()
-            && matches!(self.origins, Origins::Listed(_))
-        {
+        if let Some(response) = exchange.response_mut() {
             vary(&mut response.fields);
         }
-        if is_asked {
+        if exchange.fields().contains(name::ORIGIN) {
             let mut origin = exchange.worker().buffer();
-            self.write_origin(exchange, &mut origin);
-            let is_preflight = is_preflight(exchange);
+            origin.extend_from_slice(self.listed(exchange));
             if let Some(response) = exchange.response_mut() {
                 self.mark(&mut response.fields, &origin, is_preflight);
             }

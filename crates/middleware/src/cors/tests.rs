@@ -129,7 +129,8 @@ fn every_origin_is_a_star_that_depends_on_nothing() {
     let bench = bench("cors = '*'");
     let answer = bench.call("GET", "/", &[("Origin", "https://evil.example")]);
     assert_eq!(shown(&answer), ["Access-Control-Allow-Origin: *"]);
-    assert!(shown(&bench.page("/")).is_empty());
+    // A cache that kept one without the field gave it to pages that then could not read it.
+    assert_eq!(shown(&bench.page("/")), ["Access-Control-Allow-Origin: *"]);
     let answer = preflight(&bench, "null");
     assert_eq!(answer.field("Access-Control-Allow-Methods"), "GET, HEAD, POST");
     assert_eq!(answer.field("Access-Control-Max-Age"), "600");

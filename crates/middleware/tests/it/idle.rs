@@ -7,7 +7,6 @@ use stead_testing::Bench;
 /// Nothing to do for `GET /a/b` of a client of `a.example` over plaintext.
 const IDLE: &[&str] = &[
     "cache_control = { types = { 'image/*' = 'no-cache' }, extensions = { js = 'no-cache' } }",
-    "cors = '*'",
     "headers = {}",
     "hsts = {}",
     "maintenance = { allow = ['192.0.2.0/24'] }",
