@@ -98,6 +98,7 @@ pub struct Exchange {
     client: Client,
     scheme: Scheme,
     peer_is_trusted: bool,
+    is_personal: bool,
     request_id: OnceCell<Box<str>>,
     storage: Storage,
     body: Option<Rc<BodyPipe>>,
@@ -152,6 +153,7 @@ impl Exchange {
             client: connection.peer.into(),
             scheme: connection.scheme,
             peer_is_trusted: false,
+            is_personal: false,
             request_id: OnceCell::new(),
             worker,
             connection,
@@ -209,6 +211,17 @@ impl Exchange {
     /// Whether the peer is one of the server's `trusted_proxies`: what it says of others counts.
     pub fn peer_is_trusted(&self) -> bool {
         self.peer_is_trusted
+    }
+
+    /// Whether the request came with `Authorization`, also where middleware has taken that out: the
+    /// answer is for one user alone (RFC 9111 §3.5).
+    pub fn is_personal(&self) -> bool {
+        self.is_personal || self.fields().contains(stead_http1::name::AUTHORIZATION)
+    }
+
+    /// Remembers that the request came with `Authorization`, for whoever takes that out.
+    pub fn mark_personal(&mut self) {
+        self.is_personal = true;
     }
 
     /// The canonical path, as rewritten: the one that rules and handlers see.
@@ -324,6 +337,7 @@ impl Exchange {
         self.client = self.connection.peer.into();
         self.scheme = self.connection.scheme;
         self.peer_is_trusted = false;
+        self.is_personal = false;
         self.request_id.take();
         self.storage.rewritten = None;
         self.storage.head.clear();

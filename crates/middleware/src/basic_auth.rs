@@ -206,6 +206,7 @@ impl BasicAuth {
 
     /// SECURITY: what is further in learns the name from us alone.
     fn admit(&self, exchange: &mut Exchange, user: &[u8]) {
+        exchange.mark_personal();
         let fields = exchange.fields_mut();
         if !self.forward {
             fields.remove(name::AUTHORIZATION);

@@ -266,7 +266,7 @@ fn ending(path: &str) -> Option<&str> {
 
 /// Whether an answer belongs to one client only.
 fn is_personal(exchange: &Exchange, response: &Response) -> bool {
-    response.fields.contains(name::SET_COOKIE) || exchange.fields().contains(name::AUTHORIZATION)
+    response.fields.contains(name::SET_COOKIE) || exchange.is_personal()
 }
 
 impl Middleware for CacheControl {
@@ -366,6 +366,22 @@ mod tests {
         assert_eq!(shown(public, &[], &[("Authorization", "Basic eA==")]), "");
         let private = "cache_control = 'private, max-age=60'";
         assert_eq!(shown(private, cookie, &[("Authorization", "x")]), "private, max-age=60");
+    }
+
+    /// `basic_auth` takes `Authorization` out: shared caches were told to keep what it guards.
+    #[test]
+    fn what_a_password_guards_stays_out_of_shared_caches() {
+        let guard = "basic_auth = { users = { alice = \
+            '$2y$04$MhRZKUpC/5Wdk.Qw59xQCeM/97u4S9I8yKHMVduVxosSx02GOzfu2' } }";
+        let public = "cache_control = { value = { max_age = '1h', public = true } }";
+        let credentials = [("Authorization", "Basic YWxpY2U6Z2VoZWltOiDDvA==")];
+        for order in [[guard, public], [public, guard]] {
+            let bench = around(&order, crate::testing::text("for alice"));
+            for _ in 0..2 {
+                let answer = bench.call("GET", "/", &credentials);
+                assert_eq!((answer.status, answer.field("Cache-Control")), (200, String::new()));
+            }
+        }
     }
 
     #[test]
