@@ -144,6 +144,10 @@ fn build(
 ) -> Result<Box<dyn Middleware>, Diagnostics> {
     let config: CompressConfig = settings.decode()?;
     let mut wrong = Diagnostics::new();
+    if config.codings.is_empty() {
+        let error = Diagnostic::error(settings.span(), "`codings` lists none");
+        wrong.push(error.help("write one of `zstd`, `br` and `gzip`, or take `compress` out"));
+    }
     let codings = codings(&config.codings, &mut wrong);
     let types = match &config.types {
         None => Types::usual(config.event_stream),
@@ -201,6 +205,10 @@ impl Middleware for Compress {
                     self.compress(&worker, response, coding, is_head);
                 }
             }
+        } else if self.is_part_of_it(response)
+            && let Some(response) = exchange.response_mut()
+        {
+            fields::vary(&mut response.fields);
         }
         Flow::Continue
     }

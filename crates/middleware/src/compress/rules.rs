@@ -14,7 +14,22 @@ impl Compress {
             Body::Empty | Body::Tunnel(_) => false,
             body => body.len().is_none_or(|len| len > 0 && len >= self.minimum),
         };
-        is_large && is_whole(response.status) && self.may_transform(&response.fields)
+        is_large
+            && is_whole(response.status)
+            && self.may_transform(&response.fields)
+            && !response.fields.contains(name::CONTENT_RANGE)
+    }
+
+    /// Whether an answer is a part of what could be compressed for somebody, which its own `Vary`
+    /// must say like that of the whole (RFC 9110 §15.3.7). Of several parts nobody knows the type.
+    pub(super) fn is_part_of_it(&self, response: &Response) -> bool {
+        let fields = &response.fields;
+        let is_of_several = || {
+            let content_type = fields.get(name::CONTENT_TYPE).unwrap_or_default();
+            content_type.starts_with(b"multipart/byteranges")
+        };
+        response.status == StatusCode::PARTIAL_CONTENT
+            && (self.may_transform(fields) || is_of_several())
     }
 
     fn may_transform(&self, fields: &Fields) -> bool {
@@ -22,7 +37,7 @@ impl Compress {
         for (name, value) in fields.iter() {
             match name {
                 Name::Known(Known::ContentType) => is_listed = self.types.take(value),
-                Name::Known(Known::ContentEncoding | Known::ContentRange) => return false,
+                Name::Known(Known::ContentEncoding) => return false,
                 Name::Known(Known::CacheControl) if names(value, b"no-transform") => return false,
                 _ => {}
             }
@@ -55,12 +70,13 @@ fn names(list: &[u8], word: &[u8]) -> bool {
 pub(super) fn may_tell_secrets(exchange: &Exchange) -> bool {
     let sets_cookie =
         exchange.response().is_some_and(|response| response.fields.contains(name::SET_COOKIE));
-    sets_cookie || is_forged(exchange.fields())
+    sets_cookie || is_forged(exchange)
 }
 
-fn is_forged(fields: &Fields) -> bool {
+fn is_forged(exchange: &Exchange) -> bool {
+    let fields = exchange.fields();
     let is = |name: &[u8], value: &[u8]| fields.get(Name::Other(name)) == Some(value);
     is(b"Sec-Fetch-Site", b"cross-site")
         && !is(b"Sec-Fetch-User", b"?1")
-        && (fields.contains(name::COOKIE) || fields.contains(name::AUTHORIZATION))
+        && (exchange.is_personal() || fields.contains(name::COOKIE))
 }
