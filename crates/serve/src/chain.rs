@@ -199,10 +199,10 @@ pub(crate) async fn run(scope: &Scope, inner: Inner<'_>, exchange: &mut Exchange
             Flow::Continue => {}
             flow => match settle(flow).await {
                 Ok(None) => {}
-                Ok(Some(response)) => exchange.set_response(response),
+                Ok(Some(response)) => exchange.set_response(scope.errors.dress(response)),
                 Err(error) => {
                     let answer = refuse(exchange, &error);
-                    exchange.set_response(answer);
+                    exchange.set_response(scope.errors.dress(answer));
                 }
             },
         }

@@ -127,7 +127,7 @@ impl Guest {
         };
         if let Err(Panicked) = outcome {
             self.0.worker.counters.panics.add(1);
-            return exchange.refuse(Reason::HandlerPanic);
+            return scope.errors.dress(exchange.refuse(Reason::HandlerPanic));
         }
         exchange.take_response().unwrap_or_else(|| exchange.refuse(Reason::HandlerError))
     }

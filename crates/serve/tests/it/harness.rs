@@ -13,7 +13,7 @@ use stead_core::{Counter, Counters, Handler, Middleware, Process};
 use stead_net::{Bind, Collect, Listening, acquire};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
 use stead_serve::access_log::AccessLog;
-use stead_serve::{Fleet, FleetOptions, Listener, Route, Scope, Server, Snapshot};
+use stead_serve::{ErrorPage, Fleet, FleetOptions, Listener, Route, Scope, Server, Snapshot};
 
 use crate::client::Client;
 
@@ -32,6 +32,7 @@ pub(crate) struct Recipe {
     limits: Limits,
     timeouts: Timeouts,
     access_log: bool,
+    error_page: Option<ErrorPage>,
     routes: Vec<(RouteSpec, Route)>,
     private: bool,
     /// In place of a listener of its own: one descriptor for each worker.
@@ -105,6 +106,14 @@ impl Recipe {
         self
     }
 
+    /// A page in place of every error answer of our own.
+    pub(crate) fn error_page(mut self, text: &'static str) -> Self {
+        let (statuses, body) = (400..=599, text.into());
+        let content_type = "text/html; charset=utf-8".to_owned();
+        self.error_page = Some(ErrorPage { statuses, content_type, body });
+        self
+    }
+
     pub(crate) fn logged(mut self) -> Self {
         self.access_log = true;
         self
@@ -132,11 +141,13 @@ impl Recipe {
         let (router, _) = Router::build(&all).expect("the routes are right");
         let mut server = Server::new(name, router, answers);
         server.private = self.private;
+        let errors = server.scope.errors.inside(self.error_page.into_iter().collect());
         let routes = server.routes.iter_mut().map(|route| &mut route.scope);
         for scope in routes.chain([&mut server.scope]) {
             scope.limits = self.limits;
             scope.timeouts = self.timeouts;
             scope.access_log = self.access_log;
+            scope.errors = errors.clone();
         }
         server
     }

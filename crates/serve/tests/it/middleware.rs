@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stead_base::Reason;
-use stead_core::{Error, Exchange, Flow, Handler, Middleware, Name, Reply, StatusCode};
+use stead_core::{Error, Exchange, Flow, Handler, Middleware, Name, Reply, Response, StatusCode};
 
-use crate::handlers::{Calls, Switch, Told, sleep, text, wait};
+use crate::handlers::{Calls, Make, Switch, Told, sleep, text, wait};
 use crate::harness::{Harness, Recipe, eventually};
 
 /// What one middleware of a test is told to do.
@@ -114,6 +114,35 @@ fn errors_come_back_as_answers_through_the_response_phase() {
     }
     let fails = wait(|_| Box::pin(async { Err(Error::internal("as asked")) }));
     check([GO, GO, GO], fails, ">a:0 >b:0 >c:0 <c:500 <b:500 <a:500", 500);
+}
+
+/// An error of the response phase kept its plain text, also where there was a page for it.
+#[test]
+fn an_error_page_stands_for_errors_of_every_phase() {
+    let page = |request: Act, response: Act, handler: Box<dyn Handler>| {
+        let step = Step { name: "a", request, response, told: Arc::default() };
+        let recipe = Recipe::default().error_page("<p>sorry");
+        let harness = recipe.route_with("/", Boxed(handler), vec![Box::new(step)]).start();
+        let answer = harness.connect().get("/");
+        (answer.status, answer.text().to_owned())
+    };
+    let sorry = |status: u16| (status, "<p>sorry".to_owned());
+    let go = Act::Continue;
+    assert_eq!(page(Act::Fail, go, Box::new(Created)), sorry(503));
+    assert_eq!(page(go, Act::WaitFail, Box::new(Created)), sorry(500));
+    let fails = wait(|_| Box::pin(async { Err(Error::internal("as asked")) }));
+    assert_eq!(page(go, go, Box::new(fails)), sorry(500));
+    let panics = Make(|_: &mut Exchange| -> Response { panic!("on purpose") });
+    assert_eq!(page(go, go, Box::new(panics)), sorry(500));
+    assert_eq!(page(go, go, Box::new(Created)), (201, String::new()));
+}
+
+struct Boxed(Box<dyn Handler>);
+
+impl Handler for Boxed {
+    fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
+        self.0.call(exchange)
+    }
 }
 
 #[test]
