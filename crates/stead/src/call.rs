@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use http::{Request, Response, StatusCode};
 use stead_base::Reason;
-use stead_core::Peer;
+use stead_core::{Body as AnswerBody, Exchange, Method, Peer, Response as Answered, name};
 use stead_serve::{Guest, Messenger};
 use stead_tower::{Body, Inside, respond};
 use tokio::sync::oneshot;
@@ -80,7 +80,8 @@ async fn run(guest: &Guest, server: u16, inside: Inside, mut sender: oneshot::Se
         })
         .await
     };
-    let Some(answer) = answer else { return };
+    let Some(mut answer) = answer else { return };
+    cut_body(&exchange, &mut answer);
     if answer.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody waiting is as good.
         let _ = sender.send(Err(CallError::Switch));
@@ -93,5 +94,16 @@ async fn run(guest: &Guest, server: u16, inside: Inside, mut sender: oneshot::Se
     tokio::select! {
         () = responding => {}
         () = feeding => {}
+    }
+}
+
+/// Ends an answer where its head would end on the wire (RFC 9110 §9.3.2, §15.3.5, §15.4.5).
+fn cut_body(exchange: &Exchange, answer: &mut Answered) {
+    let is_head = *exchange.method() == Method::HEAD;
+    if is_head && let Some(len) = answer.body.len() {
+        answer.fields.set(name::CONTENT_LENGTH, len.to_string().as_bytes());
+    }
+    if is_head || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        answer.body = AnswerBody::Empty;
     }
 }

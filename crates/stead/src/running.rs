@@ -65,7 +65,8 @@ impl Running {
 
     /// Answers a request without a socket, as that server would: through its router, its middleware
     /// and its handler. For tests, and for programs that ask themselves. A `Host` that is missing
-    /// is `localhost`.
+    /// is `localhost`, the client is `127.0.0.1`. What guards against peers does not count: limits
+    /// of bodies and connections, and timeouts; and nothing is written to the access log.
     ///
     /// ```
     /// # use axum::{Router, routing::get};

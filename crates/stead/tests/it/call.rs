@@ -4,8 +4,8 @@ use axum::Router;
 use axum::body::Body as AxumBody;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::routing::{any, get, post};
-use http::{Request, StatusCode};
-use stead::{Body, CallError, Reason};
+use http::{HeaderValue, Request, StatusCode};
+use stead::{Body, CallError, Reason, Stead};
 
 use crate::serve;
 
@@ -34,6 +34,31 @@ async fn a_call_goes_through_router_and_service() {
     assert_eq!(call(request("/panic")).await.expect("an answer").status(), 500);
     let too_long = call(request("/")).await.expect("an answer").into_body().read_to_end(4).await;
     assert_eq!(too_long.expect_err("longer").reason(), Reason::BodyTooLarge);
+}
+
+/// An answer to HEAD came with the body of GET.
+#[tokio::test]
+async fn an_answer_ends_where_it_would_end_on_the_wire() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("a.txt"), "five\n").expect("written");
+    let text = "log.access = 'off'\n[server.web]\nlisten = ['127.0.0.1:0']\n\
+                [[server.web.route]]\npath = '/{*rest}'\nfiles = '.'\n\
+                [[server.web.route]]\npath = '/text'\nrespond = 'text'\n";
+    let path = folder.path().join("stead.toml");
+    std::fs::write(&path, text).expect("written");
+    let running = Stead::from_config(path).expect("it is there").start().await.expect("it starts");
+    for (path, length, body) in [("/a.txt", "5", "five\n"), ("/text", "4", "text")] {
+        let request = Request::head(path).body(()).expect("a request");
+        let response = running.call("web", request).await.expect("an answer");
+        assert_eq!(
+            (response.status(), &response.headers()["content-length"]),
+            (StatusCode::OK, &HeaderValue::from_static(length))
+        );
+        assert_eq!(response.into_body().read_to_end(100).await.expect("a body"), "");
+        let request = Request::get(path).body(()).expect("a request");
+        let response = running.call("web", request).await.expect("an answer");
+        assert_eq!(response.into_body().read_to_end(100).await.expect("a body"), body);
+    }
 }
 
 #[tokio::test]
