@@ -40,7 +40,8 @@ where
         answer.body = announced(&parts.headers, body.size_hint().exact());
         return answer;
     }
-    let len = body.size_hint().exact();
+    // As under hyper: a stream whose length is not known to its type may be known to its handler.
+    let len = body.size_hint().exact().or_else(|| said_length(&parts.headers));
     let is_read = pump.is_read();
     if len == Some(0) && !is_read {
         return answer;
@@ -74,12 +75,20 @@ fn whole(first: &mut Option<Result<Frame<Bytes>>>, len: u64) -> Option<Bytes> {
 /// What an answer without body says of the length that it would have: what its own field says,
 /// else what its body does, unless that is only empty because it must be.
 fn announced(headers: &HeaderMap, len: Option<u64>) -> Body {
-    let field = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let field = said_length(headers);
     match field.or(len) {
         Some(0) if field.is_some() => Body::Empty,
         Some(len) if len > 0 => Body::Stream(Box::new(Announced(Some(len)))),
         _ => Body::Stream(Box::new(Announced(None))),
     }
+}
+
+/// What `Content-Length` says, if it says one number.
+fn said_length(headers: &HeaderMap) -> Option<u64> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let digits = value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    digits.parse().ok()
 }
 
 /// A body that is announced and never sent.

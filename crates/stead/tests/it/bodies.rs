@@ -251,6 +251,36 @@ async fn a_body_may_be_read_after_the_answer() {
     assert_eq!(client.get("/").status, 405, "and the connection goes on");
 }
 
+/// A length that a service says itself is kept, as hyper keeps it: it went away, and browsers
+/// showed no progress.
+#[tokio::test]
+async fn a_stream_whose_length_is_said_keeps_it() {
+    let stream = |pieces: &'static [&'static str]| {
+        let pieces = pieces.iter().map(|piece| Ok::<_, std::io::Error>(*piece));
+        let body = Body::from_stream(futures_util::stream::iter(pieces));
+        ([(header::CONTENT_LENGTH, "6")], body)
+    };
+    let router = Router::new()
+        .route("/", get(move || async move { stream(&["one", "two"]) }))
+        .route("/short", get(move || async move { stream(&["one"]) }))
+        .route("/long", get(move || async move { stream(&["one", "two", "three"]) }));
+    let serving = serve(router).await;
+    let mut client = serving.connect();
+    for _ in 0..2 {
+        let answer = client.get("/");
+        assert_eq!((answer.field("content-length"), answer.text()), (Some("6"), "onetwo"));
+        assert_eq!(answer.field("transfer-encoding"), None);
+    }
+    for path in ["/short", "/long"] {
+        let mut client = serving.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let head = client.head().to_ascii_lowercase();
+        assert!(head.contains("content-length: 6\r\n"), "{head}");
+        let body = client.read_to_close();
+        assert!(body.len() <= 6 && !body.ends_with(b"three"), "{}", body.escape_ascii());
+    }
+}
+
 /// `content-type` and others go both ways as they are; what frames a message is Stead's.
 #[tokio::test]
 async fn framing_fields_of_a_service_are_not_sent() {
