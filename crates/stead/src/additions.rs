@@ -11,6 +11,7 @@ use stead_serve::{Route, Scope, Streams};
 use stead_tower::{App, Facts};
 
 use crate::extend::EXTEND;
+use crate::start::KindError;
 use crate::{registry, service};
 
 /// Everything that comes from code.
@@ -45,6 +46,17 @@ impl Additions {
         registry::middleware(name).or_else(own)
     }
 
+    /// The program's own kinds whose name another kind has.
+    pub(crate) fn clashes(&self) -> Vec<KindError> {
+        let handlers = self.handlers.iter().map(|kind| kind.name).collect::<Vec<_>>();
+        let middleware = self.middleware.iter().map(|kind| kind.name).collect::<Vec<_>>();
+        let of_stead = |name: &str| registry::handler(name).is_some() || name == service::KIND.name;
+        let mut clashes = taken("handler", &handlers, of_stead);
+        clashes
+            .extend(taken("middleware", &middleware, |name| registry::middleware(name).is_some()));
+        clashes
+    }
+
     /// The handler that settings of `service` name; `None` for settings of another kind.
     pub(crate) fn service(
         &self,
@@ -69,6 +81,14 @@ impl Additions {
         };
         Some(Ok(app.handler(&Facts { keys, route, extend: EXTEND })))
     }
+}
+
+/// Each name that stands for two kinds of one sort.
+fn taken(sort: &'static str, names: &[&str], of_stead: impl Fn(&str) -> bool) -> Vec<KindError> {
+    let is_taken =
+        |(index, name): &(usize, &&str)| of_stead(name) || names[..*index].contains(*name);
+    let error = |(_, name): (usize, &&str)| KindError { sort, name: (*name).to_owned() };
+    names.iter().enumerate().filter(is_taken).map(error).collect()
 }
 
 /// A server made in code, without its listeners.

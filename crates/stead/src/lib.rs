@@ -47,7 +47,7 @@ pub use call::CallError;
 pub use running::Running;
 pub use server::{Listen, Server};
 pub use serving::{Serve, serve};
-pub use start::{Address, ServerError, StartError};
+pub use start::{Address, KindError, ServerError, StartError};
 pub use stead_base::{ByteSize, Error, Limits, Rate, Reason, Timeouts};
 pub use stead_core::{Client, Peer, Scheme};
 pub use stead_net::AcquireError;

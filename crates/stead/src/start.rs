@@ -46,6 +46,8 @@ pub enum StartError {
     Configuration(String),
     /// Servers made in code cannot start as they are, all of them.
     Servers(Vec<ServerError>),
+    /// Kinds that the program adds under a name that another kind has, all of them.
+    Kinds(Vec<KindError>),
     /// Addresses that could not be had and sockets that nobody uses, all of them.
     Bind(Vec<BindError>),
     /// The runtime directory could not be used.
@@ -59,6 +61,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Configuration(text) => f.write_str(text),
             Self::Servers(errors) => lines(f, errors),
+            Self::Kinds(errors) => lines(f, errors),
             Self::Bind(errors) => lines(f, errors),
             Self::Runtime(error) => write!(f, "{error}"),
             Self::System(doing, error) => write!(f, "{doing}: {error}"),
@@ -88,7 +91,7 @@ impl From<StartError> for io::Error {
         let kind = match &error {
             StartError::Bind(errors) => errors.first().map(BindError::kind),
             StartError::System(_, error) => Some(error.kind()),
-            StartError::Configuration(_) | StartError::Servers(_) => {
+            StartError::Configuration(_) | StartError::Servers(_) | StartError::Kinds(_) => {
                 Some(io::ErrorKind::InvalidInput)
             }
             StartError::Runtime(_) => None,
@@ -97,14 +100,28 @@ impl From<StartError> for io::Error {
     }
 }
 
+/// A kind of the program's own whose name another kind has: neither could be told from the other.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {sort} kind {name:?} is there already: give this one another name")]
+pub struct KindError {
+    /// `handler` or `middleware`.
+    pub sort: &'static str,
+    /// The name.
+    pub name: String,
+}
+
 /// A server made in code that cannot start as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("server {server}: {message}")]
+#[error("{}: {message}", subject(server))]
 pub struct ServerError {
-    /// The server's name.
+    /// The server's name; empty where there is no server at all.
     pub server: String,
     /// What is wrong, and what to write instead.
     pub message: String,
+}
+
+fn subject(server: &str) -> String {
+    if server.is_empty() { "nothing to serve".to_owned() } else { format!("server {server}") }
 }
 
 /// Where one listener really listens.

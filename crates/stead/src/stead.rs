@@ -152,6 +152,10 @@ impl Stead {
     }
 
     fn start_now(mut self) -> Result<Started, StartError> {
+        let clashes = self.additions.clashes();
+        if !clashes.is_empty() {
+            return Err(StartError::Kinds(clashes));
+        }
         let mut claims = self.take_servers()?;
         let (mut configuration, compiled) = match &self.configuration {
             Some(path) => from_file(path, &self.additions)?,
@@ -196,7 +200,7 @@ impl Stead {
             }
         }
         if self.configuration.is_none() && self.additions.servers.is_empty() && errors.is_empty() {
-            let message = "there is none: add `.server(Server::new(\"web\"))`".to_owned();
+            let message = "add `.server(Server::new(\"web\"))`".to_owned();
             errors.push(ServerError { server: String::new(), message });
         }
         if errors.is_empty() { Ok(all) } else { Err(StartError::Servers(errors)) }

@@ -143,3 +143,27 @@ async fn an_unknown_service_is_an_error_with_the_known_names() {
     let Err(StartError::Servers(errors)) = started else { panic!("the name is taken") };
     assert!(errors[0].message.contains("has a server of this name"), "{}", errors[0]);
 }
+
+/// A kind of the program's own under a built-in name was there in vain.
+#[tokio::test]
+async fn a_kind_whose_name_is_taken_is_an_error() {
+    struct Files;
+    impl Handler for Files {
+        fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
+            Length.call(exchange)
+        }
+    }
+    impl NamedHandler for Files {
+        const KIND: HandlerKind = HandlerKind::new("files", |_, _| Ok(Box::new(Files)));
+    }
+    let web = || Server::new("web").listen("127.0.0.1:0").service(api());
+    let stead = Stead::new().server(web()).handler::<Files>().handler::<Length>();
+    let started = stead.middleware::<Mark>().middleware::<Mark>().start().await;
+    let Err(StartError::Kinds(errors)) = started else { panic!("two names are taken") };
+    let names: Vec<_> = errors.iter().map(|error| (error.sort, &*error.name)).collect();
+    assert_eq!(names, [("handler", "files"), ("middleware", "mark")]);
+    assert!(errors[0].to_string().contains(r#""files" is there already"#), "{}", errors[0]);
+    let started = Stead::new().start().await;
+    let said = started.err().expect("no server").to_string();
+    assert_eq!(said, "nothing to serve: add `.server(Server::new(\"web\"))`");
+}
