@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
+use rustix::net::AddressFamily;
 use stead_config::{Address, Configuration, Host, Listen};
 use stead_net::{
     AcquireError, Acquired, Bind, Inherited, Keepalive, ListenOptions, Listening, UnusedSocket,
@@ -66,6 +67,17 @@ pub(crate) struct Claim {
 pub(crate) enum Wanted {
     Address(Address),
     Socket(OwnedFd),
+}
+
+impl Wanted {
+    /// Whether it is a unix socket.
+    pub(crate) fn is_unix(&self) -> bool {
+        match self {
+            Self::Address(address) => matches!(address, Address::Unix(_)),
+            Self::Socket(socket) => rustix::net::getsockname(socket)
+                .is_ok_and(|address| address.address_family() == AddressFamily::UNIX),
+        }
+    }
 }
 
 /// What the servers of a configuration want.

@@ -130,6 +130,14 @@ impl Server {
         &self.name
     }
 
+    /// The address of the first listener, where that was bound before.
+    pub(crate) fn bound_address(&self) -> Option<SocketAddr> {
+        match &self.listen.first()?.0 {
+            Ok(Wanted::Socket(socket)) => rustix::net::getsockname(socket).ok()?.try_into().ok(),
+            _ => None,
+        }
+    }
+
     /// What it serves and what it wants to listen on; every error is reported.
     pub(crate) fn into_parts(
         self,
@@ -147,10 +155,7 @@ impl Server {
         for listen in self.listen {
             match listen.0 {
                 Ok(wanted) => {
-                    if matches!(
-                        (&wanted, &self.serves),
-                        (Wanted::Address(Address::Unix(_)), Some(Serves::Streams(_)))
-                    ) {
+                    if wanted.is_unix() && matches!(self.serves, Some(Serves::Streams(_))) {
                         wrong("`tcp` takes no unix socket: write a port");
                     }
                     let options = ListenOptions::default();
@@ -211,7 +216,19 @@ impl From<std::os::unix::net::UnixListener> for Listen {
 
 impl From<tokio::net::TcpListener> for Listen {
     fn from(listener: tokio::net::TcpListener) -> Self {
-        let listener = listener.into_std().map(OwnedFd::from);
-        Self(listener.map(Wanted::Socket).map_err(|error| error.to_string()))
+        Self::of_tokio(listener.into_std())
+    }
+}
+
+impl From<tokio::net::UnixListener> for Listen {
+    fn from(listener: tokio::net::UnixListener) -> Self {
+        Self::of_tokio(listener.into_std())
+    }
+}
+
+impl Listen {
+    fn of_tokio(listener: std::io::Result<impl Into<OwnedFd>>) -> Self {
+        let socket = listener.map(|listener| Wanted::Socket(listener.into()));
+        Self(socket.map_err(|error| error.to_string()))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::{Future, IntoFuture};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -81,6 +82,25 @@ impl Serve {
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.server = self.server.timeouts(timeouts);
         self
+    }
+
+    /// The address that the listener is bound to.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let app = axum::Router::<()>::new();
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let serve = stead::serve(listener, app);
+    /// assert!(serve.local_addr()?.port() > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The listener is a unix socket, or an address that is bound once this is awaited.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.server.bound_address().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 
     async fn run(self) -> io::Result<()> {

@@ -55,6 +55,31 @@ async fn a_make_service_with_connect_info_is_taken_as_it_is() {
     assert_eq!(plain.connect().get("/").text(), "hello");
 }
 
+/// As axum's own: a unix listener of tokio, and the address before it is awaited.
+#[tokio::test]
+async fn serve_takes_a_unix_listener_and_tells_its_address() {
+    let (listener, address) = bound().await;
+    let serve = stead::serve(listener, router());
+    assert_eq!(serve.local_addr().expect("it is bound"), address);
+    assert!(stead::serve(":0", router()).local_addr().is_err(), "not bound yet");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("web.sock");
+    let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
+    let serve = stead::serve(listener, router());
+    assert!(serve.local_addr().is_err());
+    let serving = tokio::spawn(async move { serve.await });
+    let answer = tokio::task::spawn_blocking(move || {
+        use std::io::{Read, Write};
+        let mut client = std::os::unix::net::UnixStream::connect(path).expect("it listens");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).map(|_| answer)
+    });
+    let answer = answer.await.expect("no panic").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"), "{answer}");
+    serving.abort();
+}
+
 #[tokio::test]
 async fn a_dropped_serve_ends_everything() {
     let (listener, address) = bound().await;

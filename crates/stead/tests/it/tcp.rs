@@ -78,6 +78,11 @@ async fn a_panic_ends_its_connection_alone() {
 
 #[tokio::test]
 async fn a_unix_socket_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bound = std::os::unix::net::UnixListener::bind(folder.path().join("bound.sock"));
+    let server = Server::new("echo").listen(bound.expect("a socket")).tcp(echo);
+    let started = Stead::new().server(server).start().await;
+    assert!(matches!(started, Err(StartError::Servers(_))), "a `TcpStream` of a unix socket");
     let server = Server::new("echo").listen("unix:never.sock").tcp(echo);
     let started = Stead::new().server(server).start().await;
     assert!(
