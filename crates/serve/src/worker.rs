@@ -1,13 +1,14 @@
 //! One worker: a thread with an event loop, its listeners, its park.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::guard::{Panicked, poll_guarded};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
-/// Threads of one worker's blocking pool.
+/// Threads of one worker's blocking pool: enough to keep a disk busy.
 const BLOCKING_THREADS: usize = 4;
 /// How long exchanges that are cut may take to leave their record.
 const CUT_WITHIN: Duration = Duration::from_millis(250);
@@ -50,7 +51,6 @@ pub(crate) fn run(plan: &Plan) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(BLOCKING_THREADS)
         .build_local(LocalOptions::default())?;
     let result = runtime.block_on(serve(plan));
     // What is left over is cut: the drain is over.
@@ -178,10 +178,16 @@ async fn until_empty(state: &State) {
     .await;
 }
 
-/// The runtime's own pool of blocking threads, with a bounded queue.
+/// Some of the runtime's blocking threads, with a bounded queue: what services of a program hand to
+/// the same runtime has threads of its own, and neither keeps the other waiting.
 #[derive(Default)]
-struct BlockingPool {
-    waiting: Arc<AtomicUsize>,
+struct BlockingPool(Arc<Mutex<Queue>>);
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Job>,
+    /// Threads that take from it.
+    threads: usize,
 }
 
 /// Jobs that may wait for one worker's pool.
@@ -189,14 +195,70 @@ const BLOCKING_QUEUE_MAX: usize = 1024;
 
 impl Blocking for BlockingPool {
     fn run(&self, job: Job) {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= BLOCKING_QUEUE_MAX {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return;
+        let mut queue = lock(&self.0);
+        if queue.waiting.len() >= BLOCKING_QUEUE_MAX {
+            // Whoever waits for it is woken by its drop.
+            drop(queue);
+            return drop(job);
         }
-        let waiting = Arc::clone(&self.waiting);
-        drop(tokio::task::spawn_blocking(move || {
-            waiting.fetch_sub(1, Ordering::Relaxed);
-            job();
-        }));
+        queue.waiting.push_back(job);
+        if queue.threads < BLOCKING_THREADS {
+            queue.threads += 1;
+            drop(queue);
+            let queue = Arc::clone(&self.0);
+            drop(tokio::task::spawn_blocking(move || work(&queue)));
+        }
+    }
+}
+
+/// Does jobs until none waits.
+fn work(queue: &Mutex<Queue>) {
+    loop {
+        let mut held = lock(queue);
+        let Some(job) = held.waiting.pop_front() else {
+            held.threads -= 1;
+            return;
+        };
+        drop(held);
+        // Its waiter learns of a panic; the jobs behind it must not wait for another to come.
+        let _ = catch_unwind(AssertUnwindSafe(job));
+    }
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stead_core::Pending;
+
+    #[test]
+    fn jobs_that_panic_keep_no_other_waiting_and_few_threads_do_all() {
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let pool = BlockingPool::default();
+            let (running, most) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+            let jobs: Vec<Pending<()>> = (0..40)
+                .map(|n| {
+                    let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+                    Pending::start(&pool, move || {
+                        *running.lock().unwrap() += 1;
+                        let now = *running.lock().unwrap();
+                        let mut most = most.lock().unwrap();
+                        *most = now.max(*most);
+                        drop(most);
+                        std::thread::sleep(Duration::from_millis(2));
+                        *running.lock().unwrap() -= 1;
+                        assert!(n % 2 == 0, "on purpose");
+                    })
+                })
+                .collect();
+            for (n, job) in jobs.into_iter().enumerate() {
+                assert_eq!(job.await.is_ok(), n % 2 == 0, "{n}");
+            }
+            assert!((2..=BLOCKING_THREADS).contains(&*most.lock().unwrap()));
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! Services on a runtime of the program's own.
 
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -60,4 +61,27 @@ async fn calls_and_bodies_run_there() {
     let gone = || dropped.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected);
     assert!(eventually(gone), "a peer that leaves ends the call there too");
     theirs.shutdown_background();
+}
+
+/// A worker had four blocking threads in all: the fifth service to wait on one kept the others, and
+/// files and passwords, waiting with it.
+#[tokio::test]
+async fn blocking_work_of_services_has_threads_of_its_own() {
+    const TOGETHER: usize = 12;
+    let barrier = Arc::new(Barrier::new(TOGETHER));
+    let handler = move || {
+        let barrier = Arc::clone(&barrier);
+        async move {
+            let waiting = tokio::task::spawn_blocking(move || barrier.wait());
+            waiting.await.map(|_| "together").expect("no panic")
+        }
+    };
+    let serving = serve(Router::new().route("/", get(handler))).await;
+    let mut clients: Vec<_> = (0..TOGETHER).map(|_| serving.connect()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().text(), "together");
+    }
 }
