@@ -1,4 +1,5 @@
-//! The program under test: what `STEAD_BIN` names, else built here once.
+//! The programs under test: the real one, which `STEAD_BIN` names or which is built here once, and
+//! the examples.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,14 @@ use std::sync::LazyLock;
 pub fn stead() -> &'static Path {
     static BINARY: LazyLock<PathBuf> = LazyLock::new(|| match std::env::var_os("STEAD_BIN") {
         Some(path) => PathBuf::from(path),
-        None => build(),
+        None => build(&["--profile", "e2e", "--package", "stead-cli"]),
     });
     &BINARY
+}
+
+/// A program of the examples, as `cargo run` builds it.
+pub fn example(name: &str) -> PathBuf {
+    build(&["--package", "stead-examples", "--bin", name])
 }
 
 /// The real binary as a command that knows nothing of the caller's own configuration.
@@ -29,13 +35,13 @@ pub fn clear_environment(command: &mut Command) {
     }
 }
 
-fn build() -> PathBuf {
+fn build(what: &[&str]) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let output = Command::new(cargo)
         .current_dir(root)
-        .args(["build", "--quiet", "--profile", "e2e", "--package", "stead-cli"])
-        .args(["--message-format", "json"])
+        .args(["build", "--quiet", "--locked", "--message-format", "json"])
+        .args(what)
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));

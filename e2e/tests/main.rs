@@ -6,6 +6,7 @@
 mod activation;
 mod browser;
 mod changes;
+mod chat;
 mod check;
 mod clients;
 mod compress;

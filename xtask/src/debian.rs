@@ -21,8 +21,10 @@ pub(crate) struct Peer {
 }
 
 /// What the end-to-end tests compare with or drive.
-pub(crate) const TESTS: &[Peer] =
-    &[NGINX, CURL, HTPASSWD, WGET, WRK, NGHTTP2, CHROMIUM, SYSTEMD, SS, LOGROTATE, BROTLI, ZSTD];
+pub(crate) const TESTS: &[Peer] = &[
+    NGINX, CURL, HTPASSWD, WGET, WRK, NGHTTP2, CHROMIUM, NODE, NODE_WS, SYSTEMD, SS, LOGROTATE,
+    BROTLI, ZSTD,
+];
 
 /// What the benches measure beside.
 pub(crate) const BENCHES: &[Peer] = &[NGINX, NGINX_BROTLI, HAPROXY, CADDY, GO, WRK];
@@ -43,6 +45,8 @@ const WRK: Peer = peer(&["wrk"], "wrk", "load");
 const NGHTTP2: Peer = peer(&["h2load"], "nghttp2-client", "load, pipelined");
 const CHROMIUM: Peer =
     peer(&["chromium", "chromium-browser", "google-chrome"], "chromium", "pages in a browser");
+const NODE: Peer = peer(&["node"], "nodejs", "runs the WebSocket client");
+const NODE_WS: Peer = peer(&["/usr/share/nodejs/ws/index.js"], "node-ws", "npm's WebSocket client");
 const SYSTEMD: Peer = peer(&["systemd-socket-activate"], "systemd", "passing listening sockets on");
 const SS: Peer = peer(&["ss"], "iproute2", "what the system says of sockets");
 const LOGROTATE: Peer =
@@ -78,7 +82,7 @@ pub(crate) fn ensure(peers: &[Peer]) -> Result<()> {
 }
 
 fn missing(peers: &[Peer]) -> Vec<&Peer> {
-    // A module of a server is a file that nobody runs.
+    // A module, of nginx or of Node, is a file that nobody runs.
     let is_there = |program: &&str| run::find(program).is_some() || Path::new(program).is_file();
     let is_here = |peer: &&Peer| peer.programs.iter().any(is_there);
     peers.iter().filter(|peer| !is_here(peer)).collect()
