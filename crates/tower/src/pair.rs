@@ -67,6 +67,7 @@ impl End {
     /// Adds bytes, also beyond the room.
     pub(crate) fn write(&self, bytes: &[u8]) {
         let mut way = lock(&self.outgoing);
+        way.make_room(bytes.len());
         way.bytes.extend_from_slice(bytes);
         wake(way.reader.take(), way);
     }
@@ -132,6 +133,16 @@ impl Read for End {
 }
 
 impl Way {
+    /// SECURITY: a reader that is never quite done frees nothing otherwise. Moved only where no
+    /// more is left than was read, so that a byte is moved once at most.
+    fn make_room(&mut self, count: usize) {
+        let is_full = self.bytes.capacity() - self.bytes.len() < count;
+        if is_full && self.start >= self.bytes.len() - self.start {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+    }
+
     fn breaks(&self) -> bool {
         self.is_broken && self.start == self.bytes.len()
     }
@@ -198,6 +209,32 @@ mod tests {
 
     fn room(end: &End) -> Poll<Option<usize>> {
         end.poll_room(&Context::from_waker(Waker::noop()))
+    }
+
+    /// Once, what was read stayed in memory until the reader had caught up: a peer that read a
+    /// little slower than a service sent made the process grow by all that was ever sent.
+    #[test]
+    fn a_reader_that_never_catches_up_holds_no_more_than_the_room() {
+        let (one, two) = pair();
+        let context = Context::from_waker(Waker::noop());
+        let (mut sent, mut seen) = (0_u32, 0_u32);
+        for _ in 0..1000 {
+            while let Poll::Ready(Some(4..)) = room(&one) {
+                one.write(&sent.to_be_bytes());
+                sent += 1;
+            }
+            let taken = two.poll_bytes(&context, |bytes| {
+                let taken = &bytes[..bytes.len() / 8 * 4];
+                (taken.len(), taken.to_vec())
+            });
+            let Poll::Ready(Some(taken)) = taken else { panic!("there is always more") };
+            for word in taken.chunks_exact(4) {
+                assert_eq!(word, seen.to_be_bytes());
+                seen += 1;
+            }
+        }
+        assert!(seen > 1_000_000);
+        assert!(lock(&two.incoming).bytes.capacity() <= 4 * WAY_BYTES_MAX);
     }
 
     #[test]
