@@ -126,10 +126,34 @@ fn middleware(root: &Table, lists: &[&[MiddlewareRef]], decoder: &mut Decoder<'_
             decoder.report(twice(message, item.name.span, first.name.span));
         } else if item.removes {
             removal(inherited, item, decoder);
-        } else if !item.is_inline {
-            named(root, item, decoder);
+        } else {
+            if !item.is_inline {
+                named(root, item, decoder);
+            }
+            // SECURITY: the last would silently take the place of the others.
+            let kind = kind_of(root, item);
+            let mut earlier = list[..at].iter().filter(|known| !known.removes);
+            if let Some(first) = earlier.find(|known| kind_of(root, known) == kind) {
+                let (first, second) = (&first.name, &item.name);
+                let kind = kind.escape_debug();
+                let message = format!("`{}` and `{}` are both `{kind}`", first.value, second.value);
+                decoder.report(twice(message, second.span, first.span));
+            }
         }
     }
+}
+
+/// The kind behind a name, known or not.
+fn kind_of<'a>(root: &'a Table, item: &'a MiddlewareRef) -> &'a str {
+    let named = || {
+        let table = root.value("middleware")?.as_table()?.value(&item.name)?.as_table()?;
+        match &table.value("kind")?.content {
+            Content::Text(kind) => Some(kind.value.as_str()),
+            _ => None,
+        }
+    };
+    let named = if item.is_inline { None } else { named() };
+    named.unwrap_or(&item.name)
 }
 
 fn removal(inherited: &[&[MiddlewareRef]], item: &MiddlewareRef, decoder: &mut Decoder<'_>) {
