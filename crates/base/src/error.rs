@@ -32,6 +32,15 @@ pub enum Retry {
 }
 
 /// A runtime error. Boxed, so that a `Result` stays two words.
+///
+/// ```
+/// # use stead_base as stead;
+/// use stead::{Error, Reason};
+///
+/// let error = Error::internal("ask the database").with_source("it is away");
+/// assert_eq!(error.to_string(), "ask the database: it is away");
+/// assert_eq!(error.reason(), Reason::HandlerError);
+/// ```
 pub struct Error(Box<Inner>);
 
 struct Inner {

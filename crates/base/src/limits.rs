@@ -19,6 +19,14 @@ pub struct HeadLimits {
 }
 
 /// `limits` of a server: sizes and counts.
+///
+/// ```
+/// # use stead_base as stead;
+/// use stead::{ByteSize, Limits};
+///
+/// let limits = Limits { body: Some(ByteSize(1 << 20)), ..Limits::default() };
+/// assert_eq!(limits.header_count, 100);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections of the server, all workers together.
@@ -63,6 +71,15 @@ impl Limits {
 }
 
 /// `timeouts` of a server: how long it waits for a peer.
+///
+/// ```
+/// # use stead_base as stead;
+/// use stead::Timeouts;
+/// use std::time::Duration;
+///
+/// let timeouts = Timeouts { request: Some(Duration::from_secs(60)), ..Timeouts::default() };
+/// assert_eq!(timeouts.idle, Some(Duration::from_secs(75)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// From accept to the first byte.

@@ -42,6 +42,14 @@ pub struct ReasonFacts {
 macro_rules! reasons {
     ($($name:ident $code:literal $status:literal $side:ident $meaning:literal;)*) => {
         /// How an exchange or a connection ended.
+        ///
+        /// ```
+        /// # use stead_base as stead;
+        /// use stead::Reason;
+        ///
+        /// assert_eq!(Reason::NoRoute.code(), "no_route");
+        /// assert_eq!(Reason::NoRoute.status(), Some(404));
+        /// ```
         #[allow(clippy::doc_markdown, reason = "meanings are prose for people, not Markdown")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]

@@ -8,10 +8,25 @@ use std::fmt;
 use std::time::Duration;
 
 /// A number of bytes.
+///
+/// ```
+/// # use stead_base as stead;
+/// use stead::ByteSize;
+///
+/// assert_eq!("16KiB".parse(), Ok(ByteSize(16 << 10)));
+/// assert_eq!(ByteSize(1_000_000).to_string(), "1MB");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(pub u64);
 
 /// A number of bytes per second.
+///
+/// ```
+/// # use stead_base as stead;
+/// use stead::Rate;
+///
+/// assert_eq!("240B/s".parse(), Ok(Rate(240)));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate(pub u64);
 

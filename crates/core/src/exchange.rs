@@ -17,6 +17,13 @@ use stead_route::Captures;
 use crate::{Body, BodyStream, Fields, Frame, Reason, Response, Result, Slots, StatusCode, Worker};
 
 /// Whether a connection is encrypted.
+///
+/// ```
+/// # use stead_core as stead;
+/// use stead::Scheme;
+///
+/// assert_eq!(Scheme::Https.as_str(), "https");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// Plaintext.
@@ -36,6 +43,14 @@ impl Scheme {
 }
 
 /// Who is at the other end.
+///
+/// ```
+/// # use stead_core as stead;
+/// use stead::Peer;
+///
+/// let peer = Peer::Tcp(([192, 0, 2, 1], 4000).into());
+/// assert_eq!(peer.to_string(), "192.0.2.1");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// An address of the network; IPv4-mapped IPv6 addresses are unmapped.
@@ -54,6 +69,14 @@ impl fmt::Display for Peer {
 }
 
 /// Whose request it is: the peer, or whom a trusted proxy names (`trusted_proxies`).
+///
+/// ```
+/// # use stead_core as stead;
+/// use stead::{Client, Peer};
+///
+/// let peer = Peer::Tcp(([192, 0, 2, 1], 4000).into());
+/// assert_eq!(Client::from(peer), Client::Ip([192, 0, 2, 1].into()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     /// An address; IPv4-mapped IPv6 addresses are unmapped.

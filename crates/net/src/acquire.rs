@@ -90,6 +90,18 @@ impl Listening {
 }
 
 /// Why an address could not be had.
+///
+/// ```
+/// # use stead_net as stead;
+/// use stead::AcquireError;
+///
+/// fn advise(error: &AcquireError) {
+///     match &error.holder {
+///         Some(holder) => eprintln!("stop {holder} first"),
+///         None => eprintln!("{error}"),
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct AcquireError {
     /// The address.

@@ -21,6 +21,19 @@ pub(crate) struct Bound {
 }
 
 /// What stands in the way of listening.
+///
+/// ```
+/// # use stead::{BindError, StartError};
+/// # fn example(error: StartError) {
+/// if let StartError::Bind(errors) = error {
+///     for error in errors {
+///         if let BindError::Address { server, source } = error {
+///             eprintln!("{server} does not start: {source}");
+///         }
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum BindError {
     /// An address could not be had.
@@ -36,6 +49,15 @@ pub enum BindError {
 
 impl BindError {
     /// What the system said, in a word.
+    ///
+    /// ```
+    /// # use stead::BindError;
+    /// # fn example(error: &BindError) {
+    /// if error.kind() == std::io::ErrorKind::AddrInUse {
+    ///     eprintln!("is another one running?");
+    /// }
+    /// # }
+    /// ```
     pub fn kind(&self) -> std::io::ErrorKind {
         match self {
             Self::Address { source, .. } => source.source.kind(),

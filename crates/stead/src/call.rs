@@ -14,6 +14,19 @@ use stead_tower::{Body, Inside, respond};
 use tokio::sync::oneshot;
 
 /// Why a call got no answer.
+///
+/// ```
+/// # use stead::{CallError, Running};
+/// # async fn example(running: &Running) -> Result<(), http::Error> {
+/// let request = http::Request::get("/").body(())?;
+/// match running.call("api", request).await {
+///     Ok(response) => println!("{}", response.status()),
+///     Err(CallError::NoServer(name)) => println!("no {name} here"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// No server has this name.

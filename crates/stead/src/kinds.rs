@@ -49,9 +49,11 @@
 //! # }
 //! ```
 
+#[doc(inline)]
 pub use stead_config::{
     ByteSize, Config, Diagnostic, Diagnostics, Map, Off, Rate, Secret, Settings, Spanned,
 };
+#[doc(inline)]
 pub use stead_core::{
     Body, BodyStream, BuildContext, Exchange, Fields, Flow, Frame, Handler, HandlerKind, LocalKey,
     Method, Middleware, MiddlewareKind, Name, Peer, Reply, RequestBody, Response, Result,
@@ -59,12 +61,50 @@ pub use stead_core::{
 };
 
 /// A handler that a configuration can name.
+///
+/// ```
+/// use stead::kinds::{Exchange, Handler, HandlerKind, NamedHandler, Reply, StatusCode};
+///
+/// struct Empty;
+///
+/// impl Handler for Empty {
+///     fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
+///         Reply::Ready(exchange.respond(StatusCode::NO_CONTENT))
+///     }
+/// }
+///
+/// impl NamedHandler for Empty {
+///     const KIND: HandlerKind = HandlerKind::new("empty", |_, _| Ok(Box::new(Empty)));
+/// }
+/// ```
 pub trait NamedHandler: Handler {
     /// Its name, texts, settings and builder.
     const KIND: HandlerKind;
 }
 
 /// Middleware that a configuration can name.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use stead::kinds::{Exchange, Flow, Middleware, MiddlewareKind, NamedMiddleware};
+///
+/// /// Makes every request wait: what does not wait answers [`Flow::Continue`].
+/// struct Slow;
+///
+/// impl Middleware for Slow {
+///     fn request<'a>(&'a self, _: &'a mut Exchange) -> Flow<'a> {
+///         Flow::Wait(Box::pin(async {
+///             tokio::time::sleep(Duration::from_millis(100)).await;
+///             Ok(None)
+///         }))
+///     }
+/// }
+///
+/// impl NamedMiddleware for Slow {
+///     const KIND: MiddlewareKind = MiddlewareKind::new("slow", |_, _| Ok(Box::new(Slow)));
+/// }
+/// ```
 pub trait NamedMiddleware: Middleware {
     /// Its name, texts, settings and builder.
     const KIND: MiddlewareKind;

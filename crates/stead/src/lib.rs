@@ -48,9 +48,13 @@ pub use running::Running;
 pub use server::{Listen, Server};
 pub use serving::{Serve, serve};
 pub use start::{Address, KindError, ServerError, StartError};
+#[doc(inline)]
 pub use stead_base::{ByteSize, Error, Limits, Rate, Reason, Timeouts};
+#[doc(inline)]
 pub use stead_core::{Client, Peer, Scheme};
+#[doc(inline)]
 pub use stead_net::AcquireError;
+#[doc(inline)]
 pub use stead_tower::{App, Body, BoxError, ConnectInfo, IntoApp};
 pub use tcp::Ending;
 
@@ -59,6 +63,14 @@ pub use crate::stead::Stead;
 
 pub mod command {
     //! What the command `stead` is made of: checks, starts, explains, and asks one that runs.
+    //! Programs have no need of it.
+    //!
+    //! ```no_run
+    //! use std::path::Path;
+    //!
+    //! let checked = stead::command::check(Path::new("stead.toml"));
+    //! println!("{} errors", checked.diagnostics.error_count());
+    //! ```
 
     pub use stead_net::{InheritError, Inherited, Keepalive, ListenOptions};
     pub use stead_serve::Cutter;

@@ -16,6 +16,18 @@ use crate::start::{Address, StartError, Started};
 
 /// Servers that run on threads of their own. Dropped, they end at once; [`Running::shutdown`] lets
 /// requests finish.
+///
+/// ```
+/// # use {axum::Router, stead::{Server, Stead}};
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), stead::StartError> {
+/// let web = Server::new("web").listen("127.0.0.1:0").service(Router::<()>::new());
+/// let running = Stead::new().server(web).start().await?;
+/// assert!(std::net::TcpStream::connect(running.addresses("web")[0]).is_ok());
+/// running.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Running {
     /// Gone once a shutdown began.
     started: Mutex<Option<Started>>,
@@ -59,6 +71,15 @@ impl Running {
     }
 
     /// Every address of every server, unix sockets included, as a person would write it.
+    ///
+    /// ```
+    /// # use stead::Running;
+    /// # fn example(running: &Running) {
+    /// for address in running.listening() {
+    ///     println!("{}: {}", address.name, address.url);
+    /// }
+    /// # }
+    /// ```
     pub fn listening(&self) -> &[Address] {
         &self.addresses
     }
@@ -103,6 +124,14 @@ impl Running {
     /// Stops accepting, lets requests finish for as long as the drain may take, and ends. A second
     /// call waits for the first.
     ///
+    /// ```no_run
+    /// # use stead::Running;
+    /// # async fn example(running: Running) {
+    /// tokio::signal::ctrl_c().await.ok();
+    /// running.shutdown().await;
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     /// Dropping the future does not stop the shutdown.
     pub async fn shutdown(&self) {
@@ -118,6 +147,15 @@ impl Running {
 
     /// Waits for SIGTERM, SIGINT or SIGQUIT, then shuts down; a second signal cuts what is left.
     /// From the first call on these signals end the process no more by themselves.
+    ///
+    /// ```no_run
+    /// # use stead::Stead;
+    /// # async fn example(stead: Stead) -> Result<(), stead::StartError> {
+    /// let running = stead.start().await?;
+    /// println!("{} addresses", running.listening().len());
+    /// running.shutdown_on_signal().await
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Signals cannot be awaited.
@@ -137,6 +175,16 @@ impl Running {
     }
 
     /// Waits until the servers have ended.
+    ///
+    /// ```no_run
+    /// # use std::sync::Arc;
+    /// # use stead::Running;
+    /// # async fn example(running: Arc<Running>) {
+    /// let stops = Arc::clone(&running);
+    /// tokio::spawn(async move { stops.shutdown().await });
+    /// running.wait().await;
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.

@@ -34,6 +34,11 @@ pub struct Server {
 
 impl Server {
     /// A server of this name, as logs and [`Running`](crate::Running) know it.
+    ///
+    /// ```
+    /// # use stead::Server;
+    /// let server = Server::new("web");
+    /// ```
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -180,6 +185,16 @@ impl Server {
 }
 
 /// Where a server made in code listens.
+///
+/// ```
+/// use stead::Listen;
+/// use std::net::{Ipv4Addr, SocketAddr};
+///
+/// let by_text = Listen::from("localhost:8080");
+/// let by_address = Listen::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+/// let bound = Listen::from(std::net::TcpListener::bind("127.0.0.1:0")?);
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub struct Listen(Result<Wanted, String>);
 
 impl From<&str> for Listen {

@@ -33,6 +33,13 @@ pub fn serve<M>(listener: impl Into<Listen>, service: impl IntoApp<M>) -> Serve 
 }
 
 /// What [`serve`] gives: await it.
+///
+/// ```no_run
+/// # use {axum::Router, std::time::Duration, tokio::net::TcpListener};
+/// # async fn example(listener: TcpListener, app: Router) -> std::io::Result<()> {
+/// stead::serve(listener, app).workers(2).drain(Duration::from_secs(5)).await
+/// # }
+/// ```
 #[must_use = "it does nothing until it is awaited"]
 pub struct Serve {
     server: Server,
@@ -61,24 +68,46 @@ impl Serve {
     }
 
     /// How long requests in flight may take to end; what is left then is cut.
+    ///
+    /// ```
+    /// # use {axum::Router, std::time::Duration};
+    /// let serve = stead::serve(":3000", Router::<()>::new()).drain(Duration::from_secs(5));
+    /// ```
     pub fn drain(mut self, limit: Duration) -> Self {
         self.stead = self.stead.drain(limit);
         self
     }
 
     /// How many event loops, 1 to 1024; else one for each usable core.
+    ///
+    /// ```
+    /// # use axum::Router;
+    /// let serve = stead::serve(":3000", Router::<()>::new()).workers(2);
+    /// ```
     pub fn workers(mut self, count: usize) -> Self {
         self.stead = self.stead.workers(count);
         self
     }
 
     /// What one peer and all together may take.
+    ///
+    /// ```
+    /// # use {axum::Router, stead::Limits};
+    /// let limits = Limits { connections_per_ip: Some(100), ..Limits::default() };
+    /// let serve = stead::serve(":3000", Router::<()>::new()).limits(limits);
+    /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.server = self.server.limits(limits);
         self
     }
 
     /// How long it waits for its peers.
+    ///
+    /// ```
+    /// # use {axum::Router, stead::Timeouts, std::time::Duration};
+    /// let timeouts = Timeouts { request: Some(Duration::from_secs(60)), ..Timeouts::default() };
+    /// let serve = stead::serve(":3000", Router::<()>::new()).timeouts(timeouts);
+    /// ```
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.server = self.server.timeouts(timeouts);
         self

@@ -41,6 +41,17 @@ pub struct StartOptions {
 
 /// Why nothing was started. Nothing is left bound. Its `Debug` is its text too, so that a `main`
 /// which returns it tells people what is wrong.
+///
+/// ```
+/// # use stead::{StartError, Stead};
+/// # async fn example(stead: Stead) {
+/// match stead.start().await {
+///     Ok(running) => running.wait().await,
+///     Err(StartError::Bind(errors)) => errors.iter().for_each(|error| eprintln!("{error}")),
+///     Err(error) => eprintln!("{error}"),
+/// }
+/// # }
+/// ```
 pub enum StartError {
     /// The configuration has errors: all of them, as `stead check` prints them.
     Configuration(String),
@@ -101,6 +112,15 @@ impl From<StartError> for io::Error {
 }
 
 /// A kind of the program's own whose name another kind has: neither could be told from the other.
+///
+/// ```
+/// # use stead::KindError;
+/// let error = KindError { sort: "handler", name: "files".to_owned() };
+/// assert_eq!(
+///     error.to_string(),
+///     "the handler kind \"files\" is there already: give this one another name"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {sort} kind {name:?} is there already: give this one another name")]
 pub struct KindError {
@@ -111,6 +131,16 @@ pub struct KindError {
 }
 
 /// A server made in code that cannot start as it is.
+///
+/// ```
+/// # use stead::{Server, StartError, Stead};
+/// # #[tokio::main]
+/// # async fn main() {
+/// let started = Stead::new().server(Server::new("web").listen(":0")).start().await;
+/// let Err(StartError::Servers(errors)) = started else { panic!("nothing answers") };
+/// assert_eq!(errors[0].server, "web");
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", subject(server))]
 pub struct ServerError {
@@ -125,6 +155,13 @@ fn subject(server: &str) -> String {
 }
 
 /// Where one listener really listens.
+///
+/// ```
+/// # use stead::Running;
+/// # fn example(running: &Running) {
+/// let urls: Vec<&str> = running.listening().iter().map(|address| &*address.url).collect();
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Address {
     /// The server's position in the configuration.

@@ -48,6 +48,15 @@ pub struct Stead {
 
 impl Stead {
     /// Nothing yet: add servers. Requests are not logged.
+    ///
+    /// ```
+    /// # use stead::{Server, Stead};
+    /// # async fn example(router: axum::Router) -> Result<(), stead::StartError> {
+    /// let web = Server::new("web").listen("127.0.0.1:0").service(router);
+    /// let running = Stead::new().server(web).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
@@ -75,6 +84,15 @@ impl Stead {
     }
 
     /// Adds a server.
+    ///
+    /// ```
+    /// # use stead::{Server, Stead};
+    /// # fn example(web: axum::Router, metrics: axum::Router) {
+    /// let stead = Stead::new()
+    ///     .server(Server::new("web").listen(":8080").service(web))
+    ///     .server(Server::new("metrics").listen("127.0.0.1:9100").service(metrics));
+    /// # }
+    /// ```
     pub fn server(mut self, server: Server) -> Self {
         self.servers.push(server);
         self
@@ -82,18 +100,75 @@ impl Stead {
 
     /// Gives the configuration a service: a route names it by `service = "NAME"`. Replaces an
     /// earlier one of the same name.
+    ///
+    /// ```
+    /// # use stead::Stead;
+    /// # fn example(api: axum::Router, stead: Stead) {
+    /// // In the file: service = "api"
+    /// let stead = stead.service("api", api);
+    /// # }
+    /// ```
     pub fn service<M>(mut self, name: impl Into<String>, service: impl IntoApp<M>) -> Self {
         self.additions.services.insert(name.into(), service.into_app());
         self
     }
 
     /// Gives the configuration another kind of handler, beside the built-in ones.
+    ///
+    /// ```no_run
+    /// use stead::Stead;
+    /// use stead::kinds::{Exchange, Handler, HandlerKind, NamedHandler, Reply, StatusCode};
+    ///
+    /// /// `teapot = {}`
+    /// struct Teapot;
+    ///
+    /// impl Handler for Teapot {
+    ///     fn call<'a>(&'a self, exchange: &'a mut Exchange) -> Reply<'a> {
+    ///         Reply::Ready(exchange.respond(StatusCode::IM_A_TEAPOT))
+    ///     }
+    /// }
+    ///
+    /// impl NamedHandler for Teapot {
+    ///     const KIND: HandlerKind = HandlerKind::new("teapot", |_, _| Ok(Box::new(Teapot)));
+    /// }
+    ///
+    /// # fn main() -> Result<(), stead::StartError> {
+    /// let stead = Stead::from_config("stead.toml")?.handler::<Teapot>();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn handler<H: NamedHandler>(mut self) -> Self {
         self.additions.handlers.push(H::KIND);
         self
     }
 
     /// Gives the configuration another kind of middleware, beside the built-in ones.
+    ///
+    /// ```no_run
+    /// use stead::Stead;
+    /// use stead::kinds::{Exchange, Flow, Middleware, MiddlewareKind, Name, NamedMiddleware};
+    ///
+    /// /// `middleware = ["stamp"]`
+    /// struct Stamp;
+    ///
+    /// impl Middleware for Stamp {
+    ///     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Flow<'a> {
+    ///         if let Some(response) = exchange.response_mut() {
+    ///             response.fields.set(Name::Other(b"X-Stamp"), b"seen");
+    ///         }
+    ///         Flow::Continue
+    ///     }
+    /// }
+    ///
+    /// impl NamedMiddleware for Stamp {
+    ///     const KIND: MiddlewareKind = MiddlewareKind::new("stamp", |_, _| Ok(Box::new(Stamp)));
+    /// }
+    ///
+    /// # fn main() -> Result<(), stead::StartError> {
+    /// let stead = Stead::from_config("stead.toml")?.middleware::<Stamp>();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn middleware<M: NamedMiddleware>(mut self) -> Self {
         self.additions.middleware.push(M::KIND);
         self
@@ -101,6 +176,11 @@ impl Stead {
 
     /// How many event loops, 1 to 1024; else what the configuration says, else one for each usable
     /// core.
+    ///
+    /// ```
+    /// # use stead::Stead;
+    /// let stead = Stead::new().workers(2);
+    /// ```
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = Some(count);
         self
@@ -108,6 +188,11 @@ impl Stead {
 
     /// How long requests in flight may take to end when Stead stops; what is left then is cut. Else
     /// what the configuration says, else 25 s.
+    ///
+    /// ```
+    /// # use {stead::Stead, std::time::Duration};
+    /// let stead = Stead::new().drain(Duration::from_secs(5));
+    /// ```
     pub fn drain(mut self, limit: Duration) -> Self {
         self.drain = Some(limit);
         self
@@ -144,6 +229,14 @@ impl Stead {
 
     /// Starts, and serves until SIGTERM, SIGINT or SIGQUIT; then drains. A second signal cuts what
     /// is left.
+    ///
+    /// ```no_run
+    /// # use stead::Stead;
+    /// #[tokio::main]
+    /// async fn main() -> Result<(), stead::StartError> {
+    ///     Stead::from_config("stead.toml")?.run().await
+    /// }
+    /// ```
     ///
     /// # Errors
     /// As [`Stead::start`]; signals cannot be awaited.

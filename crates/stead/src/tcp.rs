@@ -43,6 +43,18 @@ where
 
 /// What a function for raw connections may end with: nothing, or a result whose error is logged at
 /// level `debug`.
+///
+/// ```
+/// # use stead::Server;
+/// use tokio::net::TcpStream;
+///
+/// async fn nothing(_: TcpStream) {}
+/// async fn a_result(stream: TcpStream) -> std::io::Result<()> {
+///     stream.set_nodelay(true)
+/// }
+///
+/// let servers = [Server::new("one").tcp(nothing), Server::new("two").tcp(a_result)];
+/// ```
 pub trait Ending {
     /// Logs an error.
     fn report(self, server: &str);

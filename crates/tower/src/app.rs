@@ -14,6 +14,18 @@ use crate::{Body, BoxError, ConnectInfo};
 
 /// A service that can stand in a route, its type forgotten. Whatever takes services takes an `App`
 /// too; one is made by hand only to run a service elsewhere ([`App::on_runtime`]).
+///
+/// ```
+/// # use stead_tower as stead;
+/// # use stead::{Body, BoxError};
+/// # async fn hello(_: http::Request<Body>) -> Result<http::Response<Body>, BoxError> {
+/// #     Ok(http::Response::new("hello".into()))
+/// # }
+/// use stead::App;
+///
+/// let app = App::new(tower::service_fn(hello));
+/// let same = app.clone();
+/// ```
 #[derive(Clone)]
 pub struct App(Arc<dyn Prototype>);
 
@@ -33,12 +45,34 @@ pub(crate) type Extend = fn(&ConnectInfo, &mut Extensions);
 impl App {
     /// A service that runs on Stead's workers, beside the connections: its futures need not be
     /// `Send`, and one that computes for long keeps its neighbours waiting.
+    ///
+    /// ```
+    /// # use stead_tower as stead;
+    /// use stead::{App, Body, BoxError};
+    ///
+    /// async fn hello(_: http::Request<Body>) -> Result<http::Response<Body>, BoxError> {
+    ///     Ok(http::Response::new("hello".into()))
+    /// }
+    ///
+    /// let app = App::new(tower::service_fn(hello));
+    /// ```
     pub fn new<A: IntoApp<M>, M>(service: A) -> Self {
         service.into_app()
     }
 
     /// A service that runs on a tokio runtime of the caller's, body included. For services that
     /// compute for long, or that share state with tasks of that runtime.
+    ///
+    /// ```
+    /// # use stead_tower as stead;
+    /// # use stead::{App, Body, BoxError};
+    /// # async fn report(_: http::Request<Body>) -> Result<http::Response<Body>, BoxError> {
+    /// #     Ok(http::Response::new("much work".into()))
+    /// # }
+    /// # fn example(runtime: tokio::runtime::Handle) {
+    /// let app = App::on_runtime(tower::service_fn(report), runtime);
+    /// # }
+    /// ```
     pub fn on_runtime<S, B>(service: S, runtime: Handle) -> Self
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
@@ -83,6 +117,21 @@ impl<M: Make> Prototype for Mutex<M> {
 /// - an [`App`].
 ///
 /// `Marker` tells these apart; it is always inferred.
+///
+/// ```
+/// # use stead_tower as stead;
+/// use stead::{App, Body, BoxError, IntoApp};
+///
+/// fn named<M>(name: &str, service: impl IntoApp<M>) -> (String, App) {
+///     (name.to_owned(), service.into_app())
+/// }
+///
+/// async fn hello(_: http::Request<Body>) -> Result<http::Response<Body>, BoxError> {
+///     Ok(http::Response::new("hello".into()))
+/// }
+///
+/// let (name, app) = named("hello", tower::service_fn(hello));
+/// ```
 pub trait IntoApp<Marker> {
     /// Forgets the type.
     fn into_app(self) -> App;

@@ -19,6 +19,14 @@ use crate::channel::Receiver;
 /// known, and breaks off with an error if it was not.
 ///
 /// For requests made by hand: `Body::empty()`, `Body::from("text")`, `Body::new(body)`.
+///
+/// ```
+/// # use stead_tower as stead;
+/// use stead::Body;
+///
+/// let request = http::Request::post("/").body(Body::from("hello"))?;
+/// # Ok::<_, http::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Body(Inner);
 
@@ -33,11 +41,24 @@ enum Inner {
 
 impl Body {
     /// No body.
+    ///
+    /// ```
+    /// # use stead_tower as stead;
+    /// # use stead::Body;
+    /// let request = http::Request::get("/").body(Body::empty())?;
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub const fn empty() -> Self {
         Self(Inner::Empty)
     }
 
     /// Any body, such as one of `http-body-util` or of axum.
+    ///
+    /// ```
+    /// # use stead_tower as stead;
+    /// # use stead::Body;
+    /// let body = Body::new(http_body_util::Full::<bytes::Bytes>::from("hello"));
+    /// ```
     pub fn new<B>(body: B) -> Self
     where
         B: http_body::Body + Send + 'static,
@@ -51,6 +72,15 @@ impl Body {
     }
 
     /// Reads all of it, `bytes_max` bytes at most; trailers are dropped.
+    ///
+    /// ```
+    /// # use stead_tower as stead;
+    /// # use stead::{Body, BoxError};
+    /// # async fn example(body: Body) -> Result<(), BoxError> {
+    /// let bytes = body.read_to_end(1 << 20).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The body broke off, or is longer.

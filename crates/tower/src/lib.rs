@@ -31,4 +31,14 @@ pub use connect_info::ConnectInfo;
 pub use inside::{Feeder, Inside, respond};
 
 /// An error of somebody else's.
+///
+/// ```
+/// # use stead_tower as stead;
+/// use stead::{Body, BoxError};
+///
+/// async fn parse(_: http::Request<Body>) -> Result<http::Response<Body>, BoxError> {
+///     let number: u32 = "7".parse()?;
+///     Ok(http::Response::new(number.to_string().into()))
+/// }
+/// ```
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -127,7 +127,7 @@ const CRATES: &[Allowed] = &[
         &["stead-base", "stead-core", "stead-http1", "stead-sys"],
         &["bytes", "http", "http-body", "hyper", "tokio", "tower-service", "tracing"],
     )
-    .in_tests(&["http-body-util"]),
+    .in_tests(&["http-body-util", "tower"]),
     // Tier 4: what joins them.
     Allowed {
         features: true,
