@@ -7,7 +7,7 @@ use stead_config::{Diagnostic, Diagnostics, Kind, Settings};
 use stead_route::CaptureNames;
 
 use crate::local::LocalKeys;
-use crate::{Handler, LocalKey, Middleware, Process};
+use crate::{Fact, Handler, LocalKey, Middleware, Process};
 
 /// A registered kind of handler.
 pub type HandlerKind =
@@ -61,6 +61,16 @@ impl<'a> BuildContext<'a> {
     pub fn captures(&self) -> &'a [String] {
         self.captures_seen.set(true);
         &self.captures.names
+    }
+
+    /// The same, where one of these placeholders could mean a capture; none where all are facts of
+    /// every request, so that a component that uses no capture can serve several routes.
+    pub fn captures_for<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> &'a [String] {
+        let is_capture = |name: &str| self.captures.names.iter().any(|capture| capture == name);
+        let mut names = names.into_iter();
+        // What is neither is a mistake, for whose correction every name is wanted.
+        let is_asked = names.any(|name| is_capture(name) || Fact::named(name).is_none());
+        if is_asked { self.captures() } else { &[] }
     }
 
     /// The position of the pattern's wildcard among the captures, if it has one.

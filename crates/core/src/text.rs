@@ -59,6 +59,11 @@ impl Fact {
         ("request_id", Self::RequestId),
     ];
 
+    /// The fact of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, fact)| *fact)
+    }
+
     /// Appends the fact's text.
     pub fn write(self, exchange: &Exchange, out: &mut Vec<u8>) {
         match self {
@@ -87,11 +92,7 @@ impl Text {
     /// # Errors
     /// Every placeholder that is neither a capture of the route nor a fact.
     pub fn compile(template: &Template, context: &BuildContext<'_>) -> Result<Self, Diagnostics> {
-        if template.names().next().is_none() {
-            // Does not ask for captures, so that what it is part of can serve several routes.
-            return Ok(Self(template.pieces().iter().map(|piece| Part::of(piece, &[])).collect()));
-        }
-        let captures = context.captures();
+        let captures = context.captures_for(template.names().map(|name| name.value.as_str()));
         let facts = Fact::ALL.iter().map(|(name, _)| *name);
         let known: Vec<&str> = captures.iter().map(String::as_str).chain(facts).collect();
         template.check(&known)?;
@@ -151,8 +152,7 @@ impl Part {
         if let Some(index) = captures.iter().position(|capture| capture == name) {
             return Self::Capture(index);
         }
-        let fact = Fact::ALL.iter().find(|(known, _)| *known == name);
-        fact.map_or(Self::Literal("".into()), |(_, fact)| Self::Fact(*fact))
+        Fact::named(name).map_or(Self::Literal("".into()), Self::Fact)
     }
 
     /// Appends the part, filled.

@@ -97,9 +97,8 @@ fn compile(
     groups: &CaptureNames,
     context: &BuildContext<'_>,
 ) -> Result<Compiled, Diagnostics> {
-    let is_group = |name: &Spanned<String>| groups.position(name).is_some();
-    // Who does not ask for captures can serve several routes.
-    let captures = if to.names().all(is_group) { &[] } else { context.captures() };
+    let others = to.names().filter(|name| groups.position(name).is_none());
+    let captures = context.captures_for(others.map(|name| name.value.as_str()));
     let facts = Fact::ALL.iter().map(|(name, _)| *name);
     let known = groups.names.iter().chain(captures).map(String::as_str).chain(facts);
     to.check(&known.collect::<Vec<_>>())?;

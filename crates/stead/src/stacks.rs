@@ -11,7 +11,7 @@ use std::sync::Arc;
 use stead_config::{
     Configuration, Diagnostics, MiddlewareRef, RouteConfig, Span, effective_middleware,
 };
-use stead_core::{BuildContext, LocalKeys, Middleware, Process};
+use stead_core::{BuildContext, Fact, LocalKeys, Middleware, Process};
 use stead_route::CaptureNames;
 use stead_serve::Stack;
 
@@ -96,8 +96,11 @@ impl<'a> Stacks<'a> {
             Some(_) => Identity::Named(name.value.clone()),
             None => Identity::Mentioned(name.span),
         };
-        if let Some(known) = self.shared.borrow().get(&identity) {
-            return known.clone();
+        // A capture may have the name of a fact: then it is meant on its route, and only there.
+        let hides_fact = captures.names.iter().any(|name| Fact::named(name).is_some());
+        let shared = || self.shared.borrow().get(&identity).cloned();
+        if let Some(known) = shared().filter(|known| known.is_none() || !hides_fact) {
+            return known;
         }
         let kind = if item.is_inline { name.as_str() } else { self.kind(name)? };
         let kind = self.additions.middleware(kind)?;
@@ -112,10 +115,10 @@ impl<'a> Stacks<'a> {
         };
         let is_shared = built.is_none() || !context.is_of_one_route();
         diagnostics.append(context.into_warnings());
-        if is_shared {
-            self.shared.borrow_mut().insert(identity, built.clone());
+        if !is_shared {
+            return built;
         }
-        built
+        self.shared.borrow_mut().entry(identity).or_insert(built).clone()
     }
 }
 

@@ -167,3 +167,30 @@ async fn a_kind_whose_name_is_taken_is_an_error() {
     let said = started.err().expect("no server").to_string();
     assert_eq!(said, "nothing to serve: add `.server(Server::new(\"web\"))`");
 }
+
+/// The usual key of `rate_limit` is a placeholder: each route had a limit of its own.
+#[tokio::test]
+async fn middleware_that_uses_no_capture_is_one_for_all_that_it_stands_around() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "log.access = 'off'\n\
+        middleware.named = { kind = 'rate_limit', rate = '1/h' }\n\
+        middleware.shown = { kind = 'headers', response = { set = { X-Mark = '{host}' } } }\n\
+        server.all = { listen = ['127.0.0.1:0'], middleware = [{ rate_limit = '1/h' }], route = [\n\
+            { path = '/{host}', respond = 'a' },\n\
+            { path = '/a/{id}', respond = 'b' } ] }\n\
+        server.some = { listen = ['127.0.0.1:0'], route = [\n\
+            { path = '/a', middleware = ['shown', 'named'], respond = 'a' },\n\
+            { path = '/{host}', middleware = ['shown', 'named'], respond = 'b' },\n\
+            { path = '/own', middleware = [{ rate_limit = '1/h' }], respond = 'c' } ] }\n";
+    let running = write(folder.path(), text).workers(2).start().await.expect("it starts");
+    let ask = async |server: &str, path: &str| {
+        let (status, _, mark) = self::text(&running, server, path).await;
+        (status, mark)
+    };
+    assert_eq!(ask("all", "/x").await.0, 200);
+    assert_eq!(ask("all", "/a/7").await.0, 429);
+    assert_eq!(ask("all", "/nothing/there").await.0, 429, "around what no route answers too");
+    assert_eq!(ask("some", "/a").await, (200, "localhost".to_owned()));
+    assert_eq!(ask("some", "/b").await, (429, "b".to_owned()));
+    assert_eq!(ask("some", "/own").await.0, 200, "another one");
+}
