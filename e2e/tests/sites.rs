@@ -219,6 +219,60 @@ fn a_server_may_send_everybody_to_tls() {
 }
 
 #[test]
+fn what_a_trusted_proxy_received_over_tls_is_not_sent_there_again() {
+    // It once was, for ever.
+    let folder = Folder::new();
+    let config = r#"[server.web]
+listen = ["127.0.0.1:0"]
+trusted_proxies = ["127.0.0.1"]
+redirect = "https"
+unknown_host = 404
+[[server.web.route]]
+path = "/"
+respond = "front"
+[server.web.site.shop]
+hosts = ["shop.example"]
+middleware = [{ headers = { response = { set = { X-Site = "shop" } } } }]
+[[server.web.site.shop.route]]
+path = "/{*rest}"
+respond = "shop"
+"#;
+    let stead = Stead::start(&folder, config);
+    let mut connection = stead.connect("web");
+    let mut ask = |host: &str, proto: Option<&str>, path: &str| {
+        let proto = proto.map(|proto| ("X-Forwarded-Proto", proto));
+        let fields: Vec<_> = [("Host", host)].into_iter().chain(proto).collect();
+        let answer = connection.request("GET", path, &fields);
+        let location = answer.field("location").unwrap_or_default().to_owned();
+        (answer.status, location, answer.field("x-site").is_some())
+    };
+    let to = |location: &str| (308, location.to_owned(), false);
+    assert_eq!(ask("shop.example", None, "/a?b=c"), to("https://shop.example/a?b=c"));
+    assert_eq!(ask("shop.example", Some("http"), "/a"), to("https://shop.example/a"));
+    assert_eq!(ask("shop.example", Some("https"), "/a?b=c"), (200, String::new(), true));
+    assert_eq!(ask("shop.example", None, "/a"), to("https://shop.example/a"), "each by itself");
+    assert_eq!(ask("other.example", None, "/").0, 404, "no host that is not ours");
+}
+
+#[test]
+fn a_redirect_without_routes_has_nothing_for_what_came_over_tls() {
+    let folder = Folder::new();
+    let config = "[server.plain]\nlisten = [\"127.0.0.1:0\"]\nredirect = \"https\"\n\
+                  trusted_proxies = [\"127.0.0.1\"]\n";
+    let stead = Stead::start(&folder, config);
+    let mut connection = stead.connect("plain");
+    let fields = [("Host", "a.example"), ("X-Forwarded-Proto", "https")];
+    assert_eq!(connection.request("GET", "/", &fields).status, 404);
+    assert_eq!(connection.request("GET", "/", &fields[..1]).status, 308);
+    let explain = |url: &str| {
+        let mut command = binary::command(["explain", url]);
+        process::run(command.current_dir(folder.path())).stdout
+    };
+    assert!(explain("http://a.example/").contains("308 to https"));
+    assert!(explain("https://a.example/").contains("404 no_route"));
+}
+
+#[test]
 fn explain_shows_which_line_won() {
     let folder = twelve();
     let explain = |url: &str| {
@@ -252,7 +306,7 @@ fn what_counts_before_the_route_is_known_stays_at_the_server() {
     let outcome = process::run(command.current_dir(folder.path()));
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
     for part in [
-        "a server has either routes or `redirect`",
+        "with this `redirect` no request reaches the routes",
         "write 404, `\"close\"`, or `\"routes\"`",
         "`200` is no error status",
         "`header_size` counts before it is known which route will answer",

@@ -57,9 +57,11 @@ impl Server<'_> {
             decoder.report(Diagnostic::error(name.span, message).help(help));
         }
         if let Some(redirect) = &self.server.redirect {
-            if !(lacks("route") && lacks("site")) {
-                let message = "a server has either routes or `redirect`";
-                let help = "take `redirect` out, or move the routes to another server";
+            let reaches_routes = !self.server.trusted_proxies.networks.is_empty();
+            if !(lacks("route") && lacks("site") || reaches_routes || decoder.has_gaps()) {
+                let message = "with this `redirect` no request reaches the routes";
+                let help = "name the proxy that speaks TLS in `trusted_proxies`, or take \
+                            `redirect` out";
                 decoder.report(Diagnostic::error(redirect.span, message).help(help));
             }
         } else if lacks("route") && lacks("site") && !decoder.has_gaps() {

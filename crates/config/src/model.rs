@@ -109,7 +109,8 @@ pub struct ServerConfig {
     /// What a host gets that belongs to no site, where there are sites.
     #[config(default = "routes")]
     pub unknown_host: UnknownHost,
-    /// Sends everybody elsewhere, in place of routes.
+    /// Sends requests that came in the clear elsewhere; what a trusted proxy received over TLS
+    /// goes on to the routes.
     pub redirect: Option<Spanned<ServerRedirect>>,
     /// For every route of the server, outermost first: kinds or names of `[middleware.NAME]`.
     #[config(default = [], with_middleware)]
@@ -126,7 +127,7 @@ impl ServerConfig {
     /// How many routes there are, those of sites included.
     pub fn route_count(&self) -> usize {
         let of_sites: usize = self.sites.iter().map(|(_, site)| site.routes.len()).sum();
-        // A server that sends everybody elsewhere does it by one route.
+        // The redirect answers like a route.
         self.routes.len() + of_sites + usize::from(self.redirect.is_some())
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing here reads or writes a socket. The caller polls [`run`] and pumps bodies meanwhile.
 
 use stead_base::{Error, Reason, Result};
-use stead_core::{Exchange, Flow, Reply, Response, StatusCode, name};
+use stead_core::{Exchange, Flow, Reply, Response, Scheme, StatusCode, name};
 use stead_http1::Form;
 use stead_route::{Captures, Found, RouteRef, Router};
 
@@ -49,15 +49,18 @@ pub(crate) fn route<'a>(
     if let Err(reason) = exchange.canonicalize_path() {
         return Routed::answered(exchange.refuse(reason));
     }
+    let scheme = exchange.scheme();
     let (head, path, captures) = exchange.route_parts();
     let request = Request { head, path, method: head.method().as_str() };
-    let Decision { site, verdict } = decide(server, router, &request, captures);
+    let Decision { site, verdict } = decide(server, router, scheme, &request, captures);
     let mut place = ScopeRef::of_site(site);
     let answer = match verdict {
         Verdict::Route(route, found) => {
             let place = ScopeRef::of_route(found);
             return Routed { route: Some(route), place, answer: None, closes: None };
         }
+        // At the server: what a site asks, such as a password, must not be sent in the clear.
+        Verdict::Redirect(route) => return Routed { route: Some(route), ..Routed::none() },
         Verdict::NotFound => exchange.refuse(Reason::NoRoute),
         Verdict::UnknownHost => match server.unknown_host {
             UnknownHost::Close => {
@@ -70,7 +73,7 @@ pub(crate) fn route<'a>(
             with_allow(answer, &allow)
         }
         Verdict::Options { allow } => {
-            if let Some(route) = preflighted(server, router, &request, captures) {
+            if let Some(route) = preflighted(server, router, scheme, &request, captures) {
                 place = ScopeRef::of_route(route);
             }
             with_allow(exchange.respond(StatusCode::NO_CONTENT), &allow)
@@ -84,12 +87,13 @@ pub(crate) fn route<'a>(
 fn preflighted(
     server: &Server,
     router: &Router,
+    scheme: Scheme,
     request: &Request<'_>,
     captures: &mut Captures,
 ) -> Option<RouteRef> {
     let asked = request.head.fields().get(name::ACCESS_CONTROL_REQUEST_METHOD)?;
     let method = std::str::from_utf8(asked).ok()?;
-    match decide(server, router, &Request { method, ..*request }, captures).verdict {
+    match decide(server, router, scheme, &Request { method, ..*request }, captures).verdict {
         Verdict::Route(_, route) => Some(route),
         _ => None,
     }
@@ -107,6 +111,8 @@ pub struct Decision<'a> {
 pub enum Verdict<'a> {
     /// This route, at this place.
     Route(&'a Route, RouteRef),
+    /// The server sends whoever came in the clear to TLS.
+    Redirect(&'a Route),
     /// 404.
     NotFound,
     /// As `unknown_host` of the server says.
@@ -127,20 +133,25 @@ pub enum Verdict<'a> {
 pub fn decide<'a>(
     server: &'a Server,
     router: &Router,
+    scheme: Scheme,
     request: &impl stead_route::Request,
     captures: &mut Captures,
 ) -> Decision<'a> {
     let lookup = router.find(request, captures);
     let is_strange = lookup.site.is_none() && !server.sites.is_empty();
-    let verdict = match lookup.found {
+    let redirect = server.redirect.as_ref().filter(|_| scheme == Scheme::Http);
+    let verdict = match (lookup.found, redirect) {
         _ if is_strange && server.unknown_host != UnknownHost::Routes => Verdict::UnknownHost,
-        Found::Route(place) => match server.route(place) {
+        (_, Some(redirect)) => Verdict::Redirect(redirect),
+        (Found::Route(place), None) => match server.route(place) {
             Some(route) => by_method(route, place, request.method()),
             None => Verdict::NotFound,
         },
-        Found::NotFound => Verdict::NotFound,
-        Found::MethodNotAllowed { allow } => Verdict::MethodNotAllowed { allow: allow.to_string() },
-        Found::Options { allow } => Verdict::Options { allow: allow.to_string() },
+        (Found::NotFound, None) => Verdict::NotFound,
+        (Found::MethodNotAllowed { allow }, None) => {
+            Verdict::MethodNotAllowed { allow: allow.to_string() }
+        }
+        (Found::Options { allow }, None) => Verdict::Options { allow: allow.to_string() },
     };
     Decision { site: lookup.site, verdict }
 }

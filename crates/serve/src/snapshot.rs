@@ -28,6 +28,8 @@ pub struct Server {
     pub routes: Vec<Route>,
     /// The sites, as the router counts them.
     pub sites: Vec<Site>,
+    /// What answers requests that came in the clear, where the server wants TLS.
+    pub redirect: Option<Route>,
     /// What holds until it is known who answers, and where no route matches.
     pub scope: Scope,
     /// What a host gets that belongs to no site, where there are sites.
@@ -55,6 +57,7 @@ impl Server {
             router,
             routes,
             sites: Vec::new(),
+            redirect: None,
             trusted_proxies: TrustedProxies::default(),
             scope: Scope::default(),
             unknown_host: UnknownHost::Routes,

@@ -73,9 +73,8 @@ impl Compiler<'_> {
         let outer = [self.config.middleware.as_slice()];
         let stack = self.stacks.around_all(&outer, diagnostics);
         let scope = scopes::of_server(self.config, stack, diagnostics);
-        let mut routes =
-            self.routes(&self.config.routes, &spec.routes, &outer, &scope, diagnostics);
-        routes.extend(self.redirect(&scope, diagnostics));
+        let routes = self.routes(&self.config.routes, &spec.routes, &outer, &scope, diagnostics);
+        let redirect = self.redirect(&scope, diagnostics);
         let mut sites = Vec::new();
         for ((name, site), spec) in self.config.sites.iter().zip(&spec.sites) {
             let outer = [self.config.middleware.as_slice(), site.middleware.as_slice()];
@@ -91,10 +90,10 @@ impl Compiler<'_> {
         };
         let trusted_proxies = trusted_proxies(&self.config.trusted_proxies);
         let server = Server::new(name, router?, routes);
-        Some(Server { sites, unknown_host, scope, trusted_proxies, ..server })
+        Some(Server { sites, redirect, unknown_host, scope, trusted_proxies, ..server })
     }
 
-    /// The one route of a server that sends everybody elsewhere.
+    /// What sends whoever came in the clear to TLS.
     fn redirect(&self, outer: &Scope, diagnostics: &mut Diagnostics) -> Option<Route> {
         self.config.redirect.as_ref()?;
         let kind = registry::handler("redirect")?;
@@ -292,21 +291,15 @@ pub(crate) fn router_spec(config: &ServerConfig) -> RouterSpec {
         hosts: site.hosts.iter().map(|host| host.value.clone()).collect(),
         routes: site.routes.iter().map(route_spec).collect(),
     };
-    let everything = || RouteSpec {
-        path: PathSpec::Path(EVERYTHING.to_owned()),
-        methods: Vec::new(),
-        headers: Vec::new(),
-        query: Vec::new(),
-    };
-    let redirect = config.redirect.as_ref().map(|_| everything());
     RouterSpec {
         sites: config.sites.iter().map(|(_, config)| site(config)).collect(),
-        routes: config.routes.iter().map(route_spec).chain(redirect).collect(),
+        routes: config.routes.iter().map(route_spec).collect(),
     }
 }
 
-/// What a server with `redirect = "https"` does with every request.
+/// What a server with `redirect = "https"` does with a request that came in the clear.
 const TO_HTTPS: &str = "redirect = 'https://{host}{uri}'";
+/// How the log names it.
 const EVERYTHING: &str = "/{*rest}";
 
 fn route_spec(config: &RouteConfig) -> RouteSpec {

@@ -4,6 +4,7 @@ use stead_config::{
     Address, Configuration, MiddlewareRef, RouteConfig, ServerConfig, SiteConfig, Sources, Span,
     effective_middleware,
 };
+use stead_core::Scheme;
 use stead_http1::{RequestDecoder, RequestHead};
 use stead_route::{RouteRef, Router, Sample, Verdict, canonicalize};
 use stead_serve::{ScopeRef, Server, UnknownHost, Verdict as Decided, decide};
@@ -40,7 +41,7 @@ pub fn explain(checked: &Checked, question: &Question) -> Result<Vec<Explanation
     let (Some(configuration), Some(compiled)) = (&checked.configuration, &checked.compiled) else {
         return Err("the configuration has errors".to_owned());
     };
-    let sample = sample(question)?;
+    let asked = Asked { sample: sample(question)?, scheme: scheme(&question.url) };
     let port = port(&question.url);
     let listens = |config: &ServerConfig| {
         let mut addresses = config.listen.iter().map(|listen| &listen.address.value);
@@ -57,7 +58,7 @@ pub fn explain(checked: &Checked, question: &Question) -> Result<Vec<Explanation
             None => !by_port || listens(config),
         };
         if is_asked_for {
-            explanations.push(of_server(configuration, config, server, &checked.sources, &sample));
+            explanations.push(of_server(configuration, config, server, &checked.sources, &asked));
         }
     }
     if explanations.is_empty() {
@@ -66,6 +67,20 @@ pub fn explain(checked: &Checked, question: &Question) -> Result<Vec<Explanation
         return Err(format!("there is no such server: write one of {}", names.join(", ")));
     }
     Ok(explanations)
+}
+
+/// The request, and how it came.
+struct Asked {
+    sample: Sample,
+    scheme: Scheme,
+}
+
+/// The scheme that a URL names; a path alone is asked for in the clear.
+fn scheme(url: &str) -> Scheme {
+    match url.split_once("://") {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
+        _ => Scheme::Http,
+    }
 }
 
 /// The port that a URL names.
@@ -129,17 +144,21 @@ fn of_server(
     config: &ServerConfig,
     server: &Server,
     sources: &Sources,
-    sample: &Sample,
+    Asked { sample, scheme }: &Asked,
 ) -> Explanation {
     let router = &server.router;
     let mut captures = stead_route::Captures::new();
-    let decision = decide(server, router, sample, &mut captures);
+    let decision = decide(server, router, *scheme, sample, &mut captures);
     let mut lines = vec![format!("server {}: {} {}", server.name, sample.method, sample.path)];
     if let Some(site) = decision.site.and_then(|site| config.sites.0.get(site)) {
         lines.push(format!("  site {} by host {}", site.0.value, host(sample)));
     }
     match &decision.verdict {
         Decided::Route(_, place) => winner(&mut lines, config, sources, *place),
+        Decided::Redirect(_) => lines.extend(config.redirect.as_ref().map(|redirect| {
+            let at = place(sources, redirect.span);
+            format!("  308 to https, as it came in the clear; ask for `https://…` too   {at}")
+        })),
         Decided::NotFound => lines.push("  404 no_route: no route matches".to_owned()),
         Decided::UnknownHost if server.unknown_host == UnknownHost::Close => {
             lines.push("  closed, unknown_host: the host belongs to no site".to_owned());
@@ -162,6 +181,7 @@ fn of_server(
     others(&mut lines, router, config, sources, sample);
     let at = match &decision.verdict {
         Decided::Route(_, route) => ScopeRef::of_route(*route),
+        Decided::Redirect(_) => ScopeRef::SERVER,
         _ => ScopeRef::of_site(decision.site),
     };
     let (levels, scope) = (Levels::of(config, at), server.scope(at));

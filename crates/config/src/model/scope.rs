@@ -264,7 +264,7 @@ impl Config for ErrorPages {
     }
 }
 
-/// Where a server sends everybody, in place of routes.
+/// Where a server sends requests that came in the clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Config)]
 pub enum ServerRedirect {
     /// To the same address over TLS.
