@@ -68,18 +68,19 @@ pub(crate) fn route<'a>(
             }
             _ => exchange.refuse(Reason::UnknownHost),
         },
-        Verdict::MethodNotAllowed { allow } => {
+        Verdict::MethodNotAllowed { allow, route } => {
+            place = route.map_or(place, ScopeRef::of_route);
             let answer = exchange.refuse(Reason::MethodNotAllowed);
             with_allow(answer, &allow)
         }
-        Verdict::Options { allow } => {
-            if let Some(route) = preflighted(server, router, scheme, &request, captures) {
-                place = ScopeRef::of_route(route);
-            }
+        Verdict::Options { allow, route } => {
+            let route = preflighted(server, router, scheme, &request, captures).or(route);
+            place = route.map_or(place, ScopeRef::of_route);
             with_allow(exchange.respond(StatusCode::NO_CONTENT), &allow)
         }
     };
-    Routed { route: None, place, answer: Some(answer), closes: None }
+    let route = place.route().and_then(|found| server.route(found));
+    Routed { route, place, answer: Some(answer), closes: None }
 }
 
 /// The route that a browser asks about before it dares: its middleware know the answer (Fetch,
@@ -121,11 +122,15 @@ pub enum Verdict<'a> {
     MethodNotAllowed {
         /// The value of `Allow`.
         allow: String,
+        /// The route, where it is the handler that does not take the method.
+        route: Option<RouteRef>,
     },
     /// 204 with `Allow`.
     Options {
         /// The value of `Allow`.
         allow: String,
+        /// The route, where it is the handler that leaves the question to us.
+        route: Option<RouteRef>,
     },
 }
 
@@ -149,22 +154,25 @@ pub fn decide<'a>(
         },
         (Found::NotFound, None) => Verdict::NotFound,
         (Found::MethodNotAllowed { allow }, None) => {
-            Verdict::MethodNotAllowed { allow: allow.to_string() }
+            Verdict::MethodNotAllowed { allow: allow.to_string(), route: None }
         }
-        (Found::Options { allow }, None) => Verdict::Options { allow: allow.to_string() },
+        (Found::Options { allow }, None) => {
+            Verdict::Options { allow: allow.to_string(), route: None }
+        }
     };
     Decision { site: lookup.site, verdict }
 }
 
-/// A handler that answers only some methods may stand behind a route that takes every one.
+/// A handler that answers only some methods may stand behind a route that takes every one: what is
+/// said of the others is said by that route, with its middleware, pages and log.
 fn by_method<'a>(route: &'a Route, place: RouteRef, method: &str) -> Verdict<'a> {
     match route.handler.methods() {
         Some(methods) if !methods.contains(&method) => {
-            let allow = format!("{}, OPTIONS", methods.join(", "));
+            let (allow, route) = (format!("{}, OPTIONS", methods.join(", ")), Some(place));
             if method == "OPTIONS" {
-                Verdict::Options { allow }
+                Verdict::Options { allow, route }
             } else {
-                Verdict::MethodNotAllowed { allow }
+                Verdict::MethodNotAllowed { allow, route }
             }
         }
         _ => Verdict::Route(route, place),

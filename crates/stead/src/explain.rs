@@ -154,7 +154,7 @@ fn of_server(
         lines.push(format!("  site {} by host {}", site.0.value, host(sample)));
     }
     match &decision.verdict {
-        Decided::Route(_, place) => winner(&mut lines, config, sources, *place),
+        Decided::Route(..) => {}
         Decided::Redirect(_) => lines.extend(config.redirect.as_ref().map(|redirect| {
             let at = place(sources, redirect.span);
             format!("  308 to https, as it came in the clear; ask for `https://…` too   {at}")
@@ -166,23 +166,29 @@ fn of_server(
         Decided::UnknownHost => {
             lines.push("  404 unknown_host: the host belongs to no site".to_owned());
         }
-        Decided::MethodNotAllowed { allow } => {
+        Decided::MethodNotAllowed { allow, .. } => {
             lines.push(format!("  405 method_not_allowed, Allow: {allow}"));
         }
-        Decided::Options { allow } => lines.push(format!("  204 to OPTIONS, Allow: {allow}")),
+        Decided::Options { allow, .. } => lines.push(format!("  204 to OPTIONS, Allow: {allow}")),
     }
-    if let Decided::Route(_, place) = decision.verdict
-        && let Some(names) = router.captures_of(place)
-    {
+    let by = match &decision.verdict {
+        Decided::MethodNotAllowed { route, .. } | Decided::Options { route, .. } => *route,
+        Decided::Route(_, route) => Some(*route),
+        Decided::NotFound | Decided::UnknownHost | Decided::Redirect(_) => None,
+    };
+    if let Some(place) = by {
+        winner(&mut lines, config, sources, place);
+    }
+    if let Some(names) = by.and_then(|place| router.captures_of(place)) {
         for (capture, value) in names.names.iter().zip(captures.iter(&sample.path)) {
             lines.push(format!("    {capture} = {value:?}"));
         }
     }
     others(&mut lines, router, config, sources, sample);
-    let at = match &decision.verdict {
-        Decided::Route(_, route) => ScopeRef::of_route(*route),
-        Decided::Redirect(_) => ScopeRef::SERVER,
-        _ => ScopeRef::of_site(decision.site),
+    let at = match (&decision.verdict, by) {
+        (Decided::Redirect(_), _) => ScopeRef::SERVER,
+        (_, Some(route)) => ScopeRef::of_route(route),
+        (_, None) => ScopeRef::of_site(decision.site),
     };
     let (levels, scope) = (Levels::of(config, at), server.scope(at));
     levels.show_middleware(&mut lines, configuration, sources);
