@@ -18,12 +18,13 @@
 //! ```
 //!
 //! # Limits
-//! An answer that sets a cookie, or that a request with `Authorization` asked for, is given only
-//! what keeps it out of shared caches (`private`, `no-store`). A 304 says no type: where one of
+//! An answer that sets a cookie is given only what keeps it out of shared caches (`private`,
+//! `no-store`); one that a request with `Authorization` asked for, nothing that lets it into them
+//! (`public`, `s-maxage`, `must-revalidate`). A 304 says no type: where one of
 //! `types` could have decided, nothing is added, and caches keep what they were told first.
 //!
 //! # RFC
-//! RFC 9111 §5.2.2 (directives), RFC 8246 (`immutable`), RFC 5861 (`stale-while-revalidate`,
+//! RFC 9111 §3.5 (`Authorization`), §5.2.2 (directives), RFC 8246 (`immutable`), RFC 5861 (`stale-while-revalidate`,
 //! `stale-if-error`).
 
 use stead_config::{
@@ -87,6 +88,8 @@ struct Value {
     text: Box<str>,
     /// Shared caches keep nothing.
     is_private: bool,
+    /// Shared caches may keep also what a request with `Authorization` asked for.
+    is_shared: bool,
 }
 
 /// `text/html`, or `text/` for all of an area; lower case.
@@ -133,20 +136,21 @@ impl Value {
                 let public = if *public { "public, " } else { "" };
                 let immutable = if *immutable { ", immutable" } else { "" };
                 let text = format!("{public}max-age={}{immutable}", max_age.as_secs());
-                Ok(Self { text: text.into(), is_private: false })
+                Ok(Self { text: text.into(), is_private: false, is_shared: !public.is_empty() })
             }
             Policy::Text(text) => {
                 let mut wrong = Diagnostics::new();
-                let mut is_private = false;
+                let (mut is_private, mut is_shared) = (false, false);
                 for directive in text.split(',').map(str::trim) {
                     if let Err(error) = check_directive(directive, policy.span) {
                         wrong.push(error);
                     }
-                    is_private |= ["private", "no-store"]
-                        .iter()
-                        .any(|known| known.eq_ignore_ascii_case(directive));
+                    let name = directive.split('=').next().unwrap_or_default();
+                    let is = |known: &&str| known.eq_ignore_ascii_case(name);
+                    is_private |= ["private", "no-store"].iter().any(is);
+                    is_shared |= ["public", "s-maxage", "must-revalidate"].iter().any(is);
                 }
-                let value = Self { text: text.trim().into(), is_private };
+                let value = Self { text: text.trim().into(), is_private, is_shared };
                 if wrong.has_errors() { Err(wrong) } else { Ok(value) }
             }
         }
@@ -264,9 +268,11 @@ fn ending(path: &str) -> Option<&str> {
     Some(path.rsplit('/').next()?.rsplit_once('.')?.1)
 }
 
-/// Whether an answer belongs to one client only.
-fn is_personal(exchange: &Exchange, response: &Response) -> bool {
-    response.fields.contains(name::SET_COOKIE) || exchange.is_personal()
+/// Whether a value keeps what belongs to one client out of shared caches.
+fn is_safe(value: &Value, exchange: &Exchange, response: &Response) -> bool {
+    value.is_private
+        || !response.fields.contains(name::SET_COOKIE)
+            && !(value.is_shared && exchange.is_personal())
 }
 
 impl Middleware for CacheControl {
@@ -278,7 +284,7 @@ impl Middleware for CacheControl {
             && !response.fields.contains(name::EXPIRES);
         if is_meant
             && let Some(value) = self.value(exchange, response)
-            && (value.is_private || !is_personal(exchange, response))
+            && is_safe(value, exchange, response)
             && let Some(response) = exchange.response_mut()
         {
             response.fields.append(name::CACHE_CONTROL, value.text.as_bytes());
@@ -363,7 +369,13 @@ mod tests {
         };
         let public = "cache_control = 'public, max-age=60'";
         assert_eq!(shown(public, cookie, &[]), "");
-        assert_eq!(shown(public, &[], &[("Authorization", "Basic eA==")]), "");
+        let known = &[("Authorization", "Basic eA==")];
+        for shared in ["public, max-age=60", "S-MaxAge=60", "max-age=60, must-revalidate"] {
+            assert_eq!(shown(&format!("cache_control = '{shared}'"), &[], known), "", "{shared}");
+        }
+        // Without a field browsers would guess how long it may be kept.
+        assert_eq!(shown("cache_control = 'max-age=60'", &[], known), "max-age=60");
+        assert_eq!(shown("cache_control = 'no-cache'", cookie, &[]), "");
         let private = "cache_control = 'private, max-age=60'";
         assert_eq!(shown(private, cookie, &[("Authorization", "x")]), "private, max-age=60");
     }
