@@ -46,7 +46,7 @@ use stead_core::{
     check_field_name, check_field_value, name,
 };
 
-use crate::gcra::{Allowances, Verdict};
+use crate::gcra::Allowances;
 use crate::keys::Key;
 use crate::passwords::{Users, Verifications};
 
@@ -89,7 +89,7 @@ struct BasicAuth {
     challenge: Box<str>,
     user_header: Option<Box<[u8]>>,
     forward: bool,
-    failures: Option<Allowances>,
+    failures: Option<Arc<Allowances>>,
 }
 
 /// Addresses whose failures are remembered at a time.
@@ -118,13 +118,15 @@ fn build(
         return Err(wrong);
     }
     let failures = config.failures.0;
+    let failures =
+        failures.and_then(|rate| Allowances::new(rate, rate.count, FAILURES_CLIENTS)).map(Arc::new);
     Ok(Box::new(BasicAuth {
         users: Arc::new(users),
         verifications: context.process().shared.value(),
         challenge: challenge(&config.realm),
         user_header: config.user_header.map(|header| header.as_bytes().into()),
         forward: config.forward,
-        failures: failures.and_then(|rate| Allowances::new(rate, rate.count, FAILURES_CLIENTS)),
+        failures,
     }))
 }
 
@@ -154,54 +156,42 @@ impl BasicAuth {
         exchange: &mut Exchange,
         credentials: Credentials,
     ) -> Result<Option<Response>> {
-        let failing = match self.begin_failure(exchange) {
-            Ok(failing) => failing,
-            Err(again) => return Ok(Some(too_many_failures(exchange, again))),
-        };
         let worker = Rc::clone(exchange.worker());
+        let failures = self.failures.as_ref().map(|failures| Failures::of(failures, exchange));
+        let wait = || failures.as_ref().and_then(Failures::wait);
+        if let Some(again) = wait() {
+            return Ok(Some(too_many_failures(exchange, again)));
+        }
         let Some(permit) = self.verifications.permit(worker.process.workers()).await else {
-            self.undo_failure(failing);
             return Ok(Some(exchange.refuse(Reason::Overloaded)));
         };
+        // SECURITY: others of this address may have failed while this one waited, so that many
+        // tries at once are no more than a few beyond the limit: one for each worker.
+        if let Some(again) = wait() {
+            return Ok(Some(too_many_failures(exchange, again)));
+        }
+        // So may another request have shown the same password.
+        if self.users.remembers(&credentials.user, &credentials.password, worker.now()) {
+            self.admit(exchange, &credentials.user);
+            return Ok(None);
+        }
         let users = Arc::clone(&self.users);
         let verified = worker.blocking(move || {
             // Held by the work, which goes on also where nobody waits for it any more.
             let _permit = permit;
             let is_right = users.verify(&credentials.user, &credentials.password);
+            if let Some(failures) = failures.filter(|_| !is_right) {
+                failures.count();
+            }
             (credentials, is_right)
         });
-        let verified = verified.await;
-        if !matches!(verified, Ok((_, false))) {
-            self.undo_failure(failing);
-        }
-        let (credentials, is_right) = verified?;
+        let (credentials, is_right) = verified.await?;
         if !is_right {
             return Ok(Some(self.refuse(exchange)));
         }
         self.users.remember(&credentials.user, &credentials.password, worker.now());
         self.admit(exchange, &credentials.user);
         Ok(None)
-    }
-
-    /// Counts a failure before there is one, so that many tries at once count too.
-    ///
-    /// # Errors
-    /// There were too many; when to come back.
-    fn begin_failure(&self, exchange: &Exchange) -> Result<Option<Key>, Duration> {
-        let Some(failures) = &self.failures else { return Ok(None) };
-        let mut key = failures.key();
-        key.write_client(exchange.client());
-        let key = key.finish();
-        match failures.take(key, Allowances::now(), Duration::ZERO) {
-            Verdict::Conforms(_) => Ok(Some(key)),
-            Verdict::Refused(again) => Err(again),
-        }
-    }
-
-    fn undo_failure(&self, failing: Option<Key>) {
-        if let (Some(failures), Some(key)) = (&self.failures, failing) {
-            failures.give_back(key);
-        }
     }
 
     /// SECURITY: what is further in learns the name from us alone.
@@ -216,6 +206,30 @@ impl BasicAuth {
             // A name is visible text: it was compared with the configured ones.
             let _ = fields.try_append(header, user);
         }
+    }
+}
+
+/// What is counted of one address. Only what failed: whoever has the right password is not kept
+/// out by others who come at the same time.
+struct Failures {
+    allowances: Arc<Allowances>,
+    key: Key,
+}
+
+impl Failures {
+    fn of(allowances: &Arc<Allowances>, exchange: &Exchange) -> Self {
+        let mut key = allowances.key();
+        key.write_client(exchange.client());
+        Self { allowances: Arc::clone(allowances), key: key.finish() }
+    }
+
+    /// When to come back, where there were too many.
+    fn wait(&self) -> Option<Duration> {
+        self.allowances.wait(self.key, Allowances::now())
+    }
+
+    fn count(&self) {
+        self.allowances.take(self.key, Allowances::now(), Duration::ZERO);
     }
 }
 

@@ -136,13 +136,14 @@ impl Allowances {
         Verdict::Conforms(Duration::from_nanos(ahead.saturating_sub(ahead_max)))
     }
 
-    /// Undoes one [`Self::take`] that conformed.
-    pub(crate) fn give_back(&self, key: Key) {
-        let mut shard = self.shard(key);
-        if let Some(index) = shard.find(key) {
-            let slot = &mut shard.slots[index];
-            slot.whole_at = slot.whole_at.saturating_sub(self.interval);
-        }
+    /// How long until a client's next request would conform; `None` where it does now. Changes
+    /// nothing.
+    pub(crate) fn wait(&self, key: Key, now: u64) -> Option<Duration> {
+        let shard = self.shard(key);
+        let whole_at = shard.find(key).map_or(now, |index| shard.slots[index].whole_at);
+        let ahead_max = self.interval * (self.burst - 1);
+        let wait = whole_at.saturating_sub(now).saturating_sub(ahead_max);
+        (wait > 0).then(|| Duration::from_nanos(wait))
     }
 
     /// How much a client may still do; changes nothing.

@@ -38,8 +38,11 @@ fn a_burst_conforms_at_once_and_the_rest_at_the_rate() {
     assert_eq!(standing, Standing { remaining: 0, whole_in: Duration::from_millis(300) });
     let standing = allowances.standing(key, 2 * SECOND);
     assert_eq!(standing, Standing { remaining: 3, whole_in: Duration::ZERO });
-    allowances.give_back(key);
-    assert!(matches!(take(SECOND + SECOND / 10), Verdict::Conforms(_)));
+    let wait = |now| allowances.wait(key, now);
+    assert_eq!(wait(SECOND + SECOND / 10), Some(Duration::from_millis(100)));
+    assert_eq!(wait(SECOND + SECOND / 5), None);
+    assert_eq!(allowances.wait(self::key(&allowances, 2), SECOND), None, "never seen");
+    assert_eq!(take(SECOND + SECOND / 5), Verdict::Conforms(Duration::ZERO), "asking takes none");
 }
 
 #[test]

@@ -194,3 +194,50 @@ async fn middleware_that_uses_no_capture_is_one_for_all_that_it_stands_around() 
     assert_eq!(ask("some", "/b").await, (429, "b".to_owned()));
     assert_eq!(ask("some", "/own").await.0, 200, "another one");
 }
+
+/// A method that `files` does not take was refused by the site: without the route's middleware,
+/// page and password.
+#[tokio::test]
+async fn what_a_handler_does_not_take_is_refused_by_its_route() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("no.html"), "<p>no").expect("written");
+    let text = "log.access = 'off'\n\
+        server.web = { listen = ['127.0.0.1:0'], route = [\n\
+            { path = '/{*rest}', files = '.', errors = { 405 = 'no.html' },\n\
+              middleware = [{ mark = { text = 'route' } }] } ] }\n";
+    let stead = write(folder.path(), text).middleware::<Mark>().workers(1);
+    let running = stead.start().await.expect("it starts");
+    for (method, status, body) in [("POST", 405, "<p>no"), ("OPTIONS", 204, "")] {
+        let request = Request::builder().method(method).uri("/a").body(()).expect("a request");
+        let response = running.call("web", request).await.expect("an answer");
+        assert_eq!(response.status(), status, "{method}");
+        assert_eq!(response.headers()["allow"], "GET, HEAD, OPTIONS");
+        assert_eq!(response.headers()["x-mark"], "route");
+        assert_eq!(response.into_body().read_to_end(100).await.expect("a body"), body);
+    }
+}
+
+/// Whoever asked while another password was being checked counted as a failure for that long: of
+/// many right ones at once, from one address, most got 429.
+#[tokio::test]
+async fn right_passwords_at_once_are_no_failures() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "log.access = 'off'\n\
+        server.web = { listen = ['127.0.0.1:0'], route = [{ path = '/', respond = 'in' }],\n\
+          middleware = [{ basic_auth = { failures = '2/h', users = { alice = \
+          '$2y$04$MhRZKUpC/5Wdk.Qw59xQCeM/97u4S9I8yKHMVduVxosSx02GOzfu2' } } }] }\n";
+    let running = write(folder.path(), text).workers(2).start().await.expect("it starts");
+    let ask = |credentials: &'static str| {
+        let request = Request::get("/").header("authorization", format!("Basic {credentials}"));
+        let called = running.call("web", request.body(()).expect("a request"));
+        async { called.await.expect("an answer").status().as_u16() }
+    };
+    let right = "YWxpY2U6Z2VoZWltOiDDvA==";
+    let statuses = futures_util::future::join_all((0..40).map(|_| ask(right))).await;
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    let wrong = "YWxpY2U6d3Jvbmc=";
+    let statuses = futures_util::future::join_all((0..40).map(|_| ask(wrong))).await;
+    let tried = statuses.iter().filter(|status| **status == 401).count();
+    assert!((2..=4).contains(&tried), "two, and one more a worker: {statuses:?}");
+    assert_eq!(ask(wrong).await, 429);
+}
