@@ -24,8 +24,8 @@
 //! `types` could have decided, nothing is added, and caches keep what they were told first.
 //!
 //! # RFC
-//! RFC 9111 §3.5 (`Authorization`), §5.2.2 (directives), RFC 8246 (`immutable`), RFC 5861 (`stale-while-revalidate`,
-//! `stale-if-error`).
+//! RFC 9111 §3.5 (`Authorization`), §5.2.2 (directives), RFC 8246 (`immutable`), RFC 5861
+//! (`stale-while-revalidate`, `stale-if-error`).
 
 use stead_config::{
     Config, Diagnostic, Diagnostics, Duration, Map, Settings, Span, Spanned, module_docs,
@@ -270,9 +270,9 @@ fn ending(path: &str) -> Option<&str> {
 
 /// Whether a value keeps what belongs to one client out of shared caches.
 fn is_safe(value: &Value, exchange: &Exchange, response: &Response) -> bool {
-    value.is_private
-        || !response.fields.contains(name::SET_COOKIE)
-            && !(value.is_shared && exchange.is_personal())
+    let leaks =
+        response.fields.contains(name::SET_COOKIE) || (value.is_shared && exchange.is_personal());
+    value.is_private || !leaks
 }
 
 impl Middleware for CacheControl {
