@@ -180,14 +180,14 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 /// The framing fields of a response. To HEAD and in a 304 they say what they would to a GET, if
-/// that is known (RFC 9110 §8.6).
+/// that is known (RFC 9110 §8.6): a length. Where none is known, a GET may still have one.
 fn response_framing(out: &mut Vec<u8>, line: &ResponseLine) {
     let status = line.status.as_u16();
     match line.framing {
         _ if status < 200 || status == 204 => (),
         Framing::None if line.to_head || status == 304 => (),
         Framing::None => framing_field(out, Framing::Length(0)),
-        Framing::Chunked if line.version == Version::Http10 || status == 304 => (),
+        Framing::Chunked if line.version == Version::Http10 || line.to_head || status == 304 => (),
         framing => framing_field(out, framing),
     }
 }

@@ -148,6 +148,7 @@ async fn head_tells_the_length_that_get_would_have() {
     let mut client = serving.connect();
     let mut head = |path: &str| {
         let answer = client.request("HEAD", path, "", b"");
+        assert_eq!(answer.field("transfer-encoding"), None, "{path}");
         (answer.status, answer.field("content-length").map(str::to_owned))
     };
     assert_eq!(head("/"), (200, Some("5".to_owned())));
@@ -155,6 +156,7 @@ async fn head_tells_the_length_that_get_would_have() {
     assert_eq!(head("/none"), (204, None));
     assert_eq!(head("/same"), (304, None));
     assert_eq!(head("/stream"), (200, None));
+    assert_eq!(head("/nowhere"), (404, None));
     assert_eq!(client.get("/stream").text(), "ab");
     assert_eq!(client.get("/empty").field("content-length"), Some("0"));
 }
