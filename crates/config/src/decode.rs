@@ -28,14 +28,15 @@ use crate::{
 /// - `#[config(with_middleware)]`: the key exists only where there are middleware kinds.
 /// - `#[config(shorthand = "body")]` on the struct: a value that is no table stands for this key.
 /// - `#[config(check = path)]` on the struct: `fn(&Self, Span, &mut Decoder<'_>)`, called last.
+/// - `#[config(crate = …)]` on the type: where this crate is found, if not by its own name; under a
+///   renamed `stead`, `name::kinds::config`.
 ///
 /// On an enum, a unit variant is a word in `snake_case` (`name` overrides it), a variant with named
 /// fields is a table known by its first key, and one variant with one unnamed field takes whatever
 /// value is no table.
 ///
 /// ```
-/// use stead_config::{Config, Duration, Settings};
-///
+/// # use stead_config::{Config, Duration, Settings};
 /// #[derive(Config)]
 /// struct HstsConfig {
 ///     /// How long browsers remember.

@@ -72,3 +72,11 @@ pub use stead_base::{ByteSize, Network, Rate};
 pub use stead_derive::Config;
 pub use template::{Piece, Template};
 pub use value::{Content, Entry, Key, Literal, Table, Text, Value};
+
+/// What the library passes on to programs: the trait with the derive that finds it there.
+#[doc(hidden)]
+pub mod passed_on {
+    pub use stead_derive::LibraryConfig as Config;
+
+    pub use crate::decode::Config;
+}

@@ -14,6 +14,9 @@ pub(crate) struct FieldAttributes {
     pub(crate) with_middleware: bool,
 }
 
+/// Where a type finds `stead_config`, if it says so itself.
+pub(crate) struct CrateAttribute(pub(crate) Option<Path>);
+
 /// Attributes of a struct.
 #[derive(Default)]
 pub(crate) struct TableAttributes {
@@ -32,7 +35,7 @@ impl FieldAttributes {
                     parsed.default = Some(if meta.input.peek(Token![=]) {
                         literal(&meta.value()?.parse()?)?
                     } else {
-                        quote!(::stead_config::Literal::Table)
+                        quote!(stead_config::Literal::Table)
                     });
                 } else if meta.path.is_ident("range") {
                     parsed.range = Some(range(&meta.value()?.parse()?)?);
@@ -52,6 +55,23 @@ impl FieldAttributes {
     }
 }
 
+impl CrateAttribute {
+    pub(crate) fn parse(attributes: &[Attribute]) -> syn::Result<Self> {
+        let mut place = None;
+        for attribute in attributes.iter().filter(|a| a.path().is_ident("config")) {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("crate") {
+                    place = Some(meta.value()?.parse()?);
+                } else if meta.input.peek(Token![=]) {
+                    meta.value()?.parse::<Expr>()?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(Self(place))
+    }
+}
+
 impl TableAttributes {
     pub(crate) fn parse(attributes: &[Attribute]) -> syn::Result<Self> {
         let mut parsed = Self::default();
@@ -61,8 +81,11 @@ impl TableAttributes {
                     parsed.shorthand = Some(meta.value()?.parse()?);
                 } else if meta.path.is_ident("check") {
                     parsed.check = Some(meta.value()?.parse()?);
+                } else if meta.path.is_ident("crate") {
+                    // Read by `CrateAttribute`.
+                    meta.value()?.parse::<Path>()?;
                 } else {
-                    return Err(meta.error("a type takes `shorthand` or `check`"));
+                    return Err(meta.error("a type takes `shorthand`, `check` or `crate`"));
                 }
                 Ok(())
             })?;
@@ -93,23 +116,23 @@ fn range(expression: &ExprRange) -> syn::Result<(TokenStream, TokenStream)> {
 fn literal(expression: &Expr) -> syn::Result<TokenStream> {
     match expression {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
-            Ok(quote!(::stead_config::Literal::Text(#text)))
+            Ok(quote!(stead_config::Literal::Text(#text)))
         }
         Expr::Lit(ExprLit { lit: Lit::Bool(boolean), .. }) => {
-            Ok(quote!(::stead_config::Literal::Boolean(#boolean)))
+            Ok(quote!(stead_config::Literal::Boolean(#boolean)))
         }
         Expr::Lit(ExprLit { lit: Lit::Int(_), .. }) => {
-            Ok(quote!(::stead_config::Literal::Integer(#expression)))
+            Ok(quote!(stead_config::Literal::Integer(#expression)))
         }
         Expr::Lit(ExprLit { lit: Lit::Float(_), .. }) => {
-            Ok(quote!(::stead_config::Literal::Float(#expression)))
+            Ok(quote!(stead_config::Literal::Float(#expression)))
         }
         Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => {
-            Ok(quote!(::stead_config::Literal::Integer(#expression)))
+            Ok(quote!(stead_config::Literal::Integer(#expression)))
         }
         Expr::Array(array) => {
             let items = array.elems.iter().map(literal).collect::<syn::Result<Vec<_>>>()?;
-            Ok(quote!(::stead_config::Literal::List(&[#(#items),*])))
+            Ok(quote!(stead_config::Literal::List(&[#(#items),*])))
         }
         _ => Err(syn::Error::new_spanned(
             expression,

@@ -21,10 +21,10 @@ pub(crate) fn derive(input: &DeriveInput, data: &DataStruct) -> syn::Result<Toke
     let check = attributes.check.iter();
     let (generics, type_generics, bounds) = input.generics.split_for_impl();
     Ok(quote! {
-        impl #generics ::stead_config::Config for #name #type_generics #bounds {
+        impl #generics stead_config::Config for #name #type_generics #bounds {
             fn decode(
-                value: &::stead_config::Value,
-                decoder: &mut ::stead_config::Decoder<'_>,
+                value: &stead_config::Value,
+                decoder: &mut stead_config::Decoder<'_>,
             ) -> ::core::option::Option<Self> {
                 #statics
                 let mut fields = decoder.fields(value, FIELDS, #shorthand)?;
@@ -35,9 +35,9 @@ pub(crate) fn derive(input: &DeriveInput, data: &DataStruct) -> syn::Result<Toke
                 ::core::option::Option::Some(decoded)
             }
 
-            fn schema() -> ::stead_config::Schema {
+            fn schema() -> stead_config::Schema {
                 #statics
-                ::stead_config::Schema::Table(#schema)
+                stead_config::Schema::Table(#schema)
             }
         }
     })
@@ -89,7 +89,7 @@ impl<'a> Table<'a> {
             let range = key.attributes.range.as_ref().map(|(low, high)| quote!((#low, #high)));
             let range = optional(range.as_ref());
             let with_middleware = key.attributes.with_middleware;
-            quote!(::stead_config::Field {
+            quote!(stead_config::Field {
                 name: #name,
                 docs: #docs,
                 default: #default,
@@ -97,7 +97,7 @@ impl<'a> Table<'a> {
                 with_middleware: #with_middleware,
             })
         });
-        quote!(const FIELDS: &[::stead_config::Field] = &[#(#fields),*];)
+        quote!(const FIELDS: &[stead_config::Field] = &[#(#fields),*];)
     }
 
     /// One `let` a field: an `Option` of its value, so that every field is looked at.
@@ -118,12 +118,12 @@ impl<'a> Table<'a> {
     pub(crate) fn schema(&self, docs: &str, attributes: &TableAttributes) -> TokenStream {
         let fields = self.keys.iter().enumerate().map(|(index, key)| {
             let ty = key.ty;
-            quote!(::stead_config::FieldSchema::of::<#ty>(&FIELDS[#index]))
+            quote!(stead_config::FieldSchema::of::<#ty>(&FIELDS[#index]))
         });
         let shorthand = optional(attributes.shorthand.as_ref());
-        let rest = self.rest.map(|(_, ty)| quote!(<#ty as ::stead_config::Rest>::SCHEMA));
+        let rest = self.rest.map(|(_, ty)| quote!(<#ty as stead_config::Rest>::SCHEMA));
         let rest = optional(rest.as_ref());
-        quote!(::stead_config::TableSchema {
+        quote!(stead_config::TableSchema {
             docs: #docs,
             fields: ::std::vec![#(#fields),*],
             shorthand: #shorthand,

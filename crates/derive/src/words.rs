@@ -23,16 +23,16 @@ pub(crate) fn derive(input: &DeriveInput, data: &DataEnum) -> syn::Result<TokenS
     let statics = variants.words_static();
     let (decode, schema, magnitude) = (variants.decode(), variants.schema(), variants.magnitude());
     Ok(quote! {
-        impl ::stead_config::Config for #name {
+        impl stead_config::Config for #name {
             fn decode(
-                value: &::stead_config::Value,
-                decoder: &mut ::stead_config::Decoder<'_>,
+                value: &stead_config::Value,
+                decoder: &mut stead_config::Decoder<'_>,
             ) -> ::core::option::Option<Self> {
                 #statics
                 #decode
             }
 
-            fn schema() -> ::stead_config::Schema {
+            fn schema() -> stead_config::Schema {
                 #statics
                 #schema
             }
@@ -80,8 +80,8 @@ impl<'a> Variants<'a> {
         let words = self
             .words
             .iter()
-            .map(|(_, name, docs)| quote!(::stead_config::Word { name: #name, docs: #docs }));
-        quote!(const WORDS: &[::stead_config::Word] = &[#(#words),*];)
+            .map(|(_, name, docs)| quote!(stead_config::Word { name: #name, docs: #docs }));
+        quote!(const WORDS: &[stead_config::Word] = &[#(#words),*];)
     }
 
     fn decode(&self) -> TokenStream {
@@ -109,7 +109,7 @@ impl<'a> Variants<'a> {
                     if decoder.wrong_word::<#ty>(value, WORDS) {
                         return ::core::option::Option::None;
                     }
-                    let decoded = <#ty as ::stead_config::Config>::decode(value, decoder);
+                    let decoded = <#ty as stead_config::Config>::decode(value, decoder);
                     return decoded.map(Self::#ident);
                 }
             }
@@ -123,7 +123,7 @@ impl<'a> Variants<'a> {
             }
             #(#tables)*
             #(#inner)*
-            decoder.no_variant(value, WORDS, &<Self as ::stead_config::Config>::schema());
+            decoder.no_variant(value, WORDS, &<Self as stead_config::Config>::schema());
             ::core::option::Option::None
         }
     }
@@ -135,7 +135,7 @@ impl<'a> Variants<'a> {
             fn magnitude(&self) -> ::core::option::Option<i128> {
                 #[allow(unreachable_patterns)]
                 match self {
-                    Self::#ident(inner) => ::stead_config::Config::magnitude(inner),
+                    Self::#ident(inner) => stead_config::Config::magnitude(inner),
                     _ => ::core::option::Option::None,
                 }
             }
@@ -143,17 +143,17 @@ impl<'a> Variants<'a> {
     }
 
     fn schema(&self) -> TokenStream {
-        let words = (!self.words.is_empty()).then(|| quote!(::stead_config::Schema::Words(WORDS)));
-        let inner = self.inner.map(|(_, ty)| quote!(<#ty as ::stead_config::Config>::schema()));
+        let words = (!self.words.is_empty()).then(|| quote!(stead_config::Schema::Words(WORDS)));
+        let inner = self.inner.map(|(_, ty)| quote!(<#ty as stead_config::Config>::schema()));
         let tables = self.tables.iter().map(|(_, table, docs)| {
             let statics = table.statics();
             let schema = table.schema(docs, &TableAttributes::default());
-            quote!({ #statics ::stead_config::Schema::Table(#schema) })
+            quote!({ #statics stead_config::Schema::Table(#schema) })
         });
         let parts: Vec<TokenStream> = words.into_iter().chain(inner).chain(tables).collect();
         if let [one] = parts.as_slice() {
             return one.clone();
         }
-        quote!(::stead_config::Schema::OneOf(::std::vec![#(#parts),*]))
+        quote!(stead_config::Schema::OneOf(::std::vec![#(#parts),*]))
     }
 }

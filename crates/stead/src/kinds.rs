@@ -48,17 +48,74 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Middleware see the request on its way in and the answer on its way out; what they keep for one
+//! exchange lies in a slot.
+//!
+//! ```
+//! use stead::kinds::{
+//!     BuildContext, Diagnostics, Exchange, Flow, Middleware, MiddlewareKind, Name,
+//!     NamedMiddleware, Settings, Tick,
+//! };
+//!
+//! /// Says how long each answer took: `took = {}`.
+//! struct Took;
+//!
+//! struct Began(Tick);
+//!
+//! impl Middleware for Took {
+//!     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Flow<'a> {
+//!         let now = exchange.worker().now();
+//!         exchange.slots().put(Began(now));
+//!         Flow::Continue
+//!     }
+//!
+//!     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Flow<'a> {
+//!         let now = exchange.worker().now();
+//!         let took = exchange.slots().find::<Began>().map(|began| now - began.0);
+//!         if let (Some(took), Some(response)) = (took, exchange.response_mut()) {
+//!             let text = format!("{} ms", took.as_millis());
+//!             response.fields.set(Name::Other(b"X-Took"), text.as_bytes());
+//!         }
+//!         Flow::Continue
+//!     }
+//! }
+//!
+//! impl NamedMiddleware for Took {
+//!     const KIND: MiddlewareKind =
+//!         MiddlewareKind::new("took", |_, _| Ok(Box::new(Took))).summary("say how long it took");
+//! }
+//!
+//! # fn example() -> Result<(), stead::StartError> {
+//! // In the file: middleware = ["took"]
+//! let stead = stead::Stead::from_config("stead.toml")?.middleware::<Took>();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `HandlerKind` and `MiddlewareKind` are [`Kind`]s: its methods add texts and settings. A whole
+//! program is `examples/own_kinds.rs`.
 
 #[doc(inline)]
+pub use stead_base::Tick;
+#[doc(inline)]
+pub use stead_config::passed_on::Config;
+#[doc(inline)]
 pub use stead_config::{
-    ByteSize, Config, Diagnostic, Diagnostics, Map, Off, Rate, Secret, Settings, Spanned,
+    ByteSize, Decoder, Diagnostic, Diagnostics, Duration, Kind, Literal, Map, Network, Off,
+    OneOrMany, Rate, Schema, Secret, Settings, Span, Spanned, Table, Template, Value,
 };
 #[doc(inline)]
 pub use stead_core::{
-    Body, BodyStream, BuildContext, Exchange, Fields, Flow, Frame, Handler, HandlerKind, LocalKey,
-    Method, Middleware, MiddlewareKind, Name, Peer, Reply, RequestBody, Response, Result,
-    StatusCode, Worker, name,
+    Body, BodyStream, BuildContext, Client, Connection, Error, Exchange, Fact, Fields, Flow, Frame,
+    Handler, HandlerKind, Local, LocalKey, Method, Middleware, MiddlewareKind, Name, OpenFile,
+    Peer, Pending, Process, Reason, Reply, RequestBody, Response, Result, Scheme, Slots,
+    StatusCode, Text, Tunnel, TunnelIo, Version, Worker, check_field_name, check_field_value, name,
 };
+
+/// For the code that `#[derive(Config)]` writes.
+#[doc(hidden)]
+pub use stead_config as config;
 
 /// A handler that a configuration can name.
 ///

@@ -89,6 +89,19 @@ impl Serve {
         self
     }
 
+    /// Writes one line to standard output for every request: as text on a terminal, else as JSON.
+    ///
+    /// ```no_run
+    /// # use {axum::Router, tokio::net::TcpListener};
+    /// # async fn example(listener: TcpListener, app: Router) -> std::io::Result<()> {
+    /// stead::serve(listener, app).access_log().await
+    /// # }
+    /// ```
+    pub fn access_log(mut self) -> Self {
+        self.stead = self.stead.access_log();
+        self
+    }
+
     /// What one peer and all together may take.
     ///
     /// ```

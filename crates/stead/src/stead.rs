@@ -1,11 +1,11 @@
 //! The library's front door: servers from code, from a configuration, or both.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stead_config::{AccessLog, Color, Configuration, Disk, Settings, Sources, Workers};
+use stead_config::{AccessLog, Color, Configuration, Disk, Files, Settings, Sources, Workers};
 use stead_core::Process;
 use stead_net::Inherited;
 use stead_tower::IntoApp;
@@ -39,15 +39,22 @@ use crate::start::{ServerError, StartError, StartOptions, Started, start_compile
 /// ```
 #[derive(Default)]
 pub struct Stead {
-    configuration: Option<PathBuf>,
+    configuration: Option<Written>,
     additions: Additions,
     servers: Vec<Server>,
     workers: Option<usize>,
     drain: Option<Duration>,
+    access_log: bool,
+}
+
+/// Where a configuration is written.
+enum Written {
+    File(PathBuf),
+    Text(String),
 }
 
 impl Stead {
-    /// Nothing yet: add servers. Requests are not logged.
+    /// Nothing yet: add servers. Requests are not logged, unless [`Stead::access_log`] says so.
     ///
     /// ```
     /// # use stead::{Server, Stead};
@@ -80,7 +87,44 @@ impl Stead {
         let path = path.as_ref();
         std::fs::File::open(path)
             .map_err(|error| StartError::System(format!("read {}", path.display()), error))?;
-        Ok(Self { configuration: Some(path.to_owned()), ..Self::default() })
+        Ok(Self { configuration: Some(Written::File(path.to_owned())), ..Self::default() })
+    }
+
+    /// The same for the text of a configuration. Relative paths in it start where the program does.
+    ///
+    /// ```
+    /// # use stead::Stead;
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), stead::StartError> {
+    /// let text = r#"
+    ///     log.access = "off"
+    ///     [server.web]
+    ///     listen = ["127.0.0.1:0"]
+    ///     [[server.web.route]]
+    ///     path = "/heartbeat"
+    ///     respond = "ok"
+    /// "#;
+    /// let running = Stead::from_text(text).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self { configuration: Some(Written::Text(text.into())), ..Self::default() }
+    }
+
+    /// Writes one line to standard output for every request of the servers made in code: as text on
+    /// a terminal, else as JSON. Beside a configuration, that one's `log` decides.
+    ///
+    /// ```
+    /// # use stead::{Server, Stead};
+    /// # async fn example(router: axum::Router) -> Result<(), stead::StartError> {
+    /// let web = Server::new("web").listen(":3000").service(router);
+    /// Stead::new().access_log().server(web).run().await
+    /// # }
+    /// ```
+    pub fn access_log(mut self) -> Self {
+        self.access_log = true;
+        self
     }
 
     /// Adds a server.
@@ -251,8 +295,8 @@ impl Stead {
         }
         let mut claims = self.take_servers()?;
         let (mut configuration, compiled) = match &self.configuration {
-            Some(path) => from_file(path, &self.additions)?,
-            None => from_code(&self.additions)?,
+            Some(written) => written.read(&self.additions)?,
+            None => from_code(&self.additions, self.access_log)?,
         };
         let before = configuration.servers.iter().count();
         for claim in &mut claims {
@@ -265,11 +309,11 @@ impl Stead {
             configuration.process.drain.request = limit;
         }
         let options = StartOptions {
-            path: self.configuration.unwrap_or_default(),
+            path: self.configuration.map(|written| written.path().to_owned()).unwrap_or_default(),
             runtime: None,
             inherited: Inherited::default(),
             collect: stead_sys::memory::trim,
-            is_terminal: std::io::stdout().is_terminal(),
+            is_terminal: io::stdout().is_terminal(),
             log_levels: None,
         };
         start_compiled(&configuration, compiled, claims, options)
@@ -278,7 +322,7 @@ impl Stead {
     /// Moves the servers made in code to what is compiled; gives what they want to listen on.
     fn take_servers(&mut self) -> Result<Vec<Claim>, StartError> {
         let (mut all, mut errors) = (Vec::new(), Vec::new());
-        let access_log = self.configuration.is_some();
+        let access_log = self.access_log || self.configuration.is_some();
         for server in std::mem::take(&mut self.servers) {
             let names = &self.additions.servers;
             if names.iter().any(|other| other.name == server.name()) {
@@ -300,36 +344,94 @@ impl Stead {
     }
 }
 
-fn from_file(path: &Path, additions: &Additions) -> Result<(Configuration, Compiled), StartError> {
-    let checked = check_with(path, &Disk, &|name| std::env::var(name).ok(), additions);
-    let text = checked.diagnostics.render(&checked.sources, Color::Never);
-    let (Some(configuration), Some(compiled)) = (checked.configuration, checked.compiled) else {
-        return Err(StartError::Configuration(text.trim_end().to_owned()));
-    };
-    for warning in text.lines().filter(|line| line.starts_with("warning")) {
-        tracing::warn!("{}: {warning}", path.display());
+impl Written {
+    fn read(&self, additions: &Additions) -> Result<(Configuration, Compiled), StartError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let path = self.path();
+        let checked = match self {
+            Self::File(_) => check_with(path, &Disk, &environment, additions),
+            Self::Text(text) => check_with(path, &InMemory(text), &environment, additions),
+        };
+        let text = checked.diagnostics.render(&checked.sources, Color::Never);
+        let (Some(configuration), Some(compiled)) = (checked.configuration, checked.compiled)
+        else {
+            return Err(StartError::Configuration(text.trim_end().to_owned()));
+        };
+        for warning in text.lines().filter(|line| line.starts_with("warning")) {
+            tracing::warn!("{}: {warning}", path.display());
+        }
+        let taken = |server: &&CodeServer| {
+            configuration.servers.iter().any(|(name, _)| name.value == server.name)
+        };
+        let message = || format!("{} has a server of this name: write another", path.display());
+        let errors: Vec<ServerError> = additions
+            .servers
+            .iter()
+            .filter(taken)
+            .map(|server| ServerError { server: server.name.clone(), message: message() })
+            .collect();
+        if errors.is_empty() {
+            Ok((configuration, compiled))
+        } else {
+            Err(StartError::Servers(errors))
+        }
     }
-    let taken = |server: &&CodeServer| {
-        configuration.servers.iter().any(|(name, _)| name.value == server.name)
-    };
-    let message = || format!("{} has a server of this name: write another", path.display());
-    let errors: Vec<ServerError> = additions
-        .servers
-        .iter()
-        .filter(taken)
-        .map(|server| ServerError { server: server.name.clone(), message: message() })
-        .collect();
-    if errors.is_empty() { Ok((configuration, compiled)) } else { Err(StartError::Servers(errors)) }
+
+    /// What messages call it, and where its relative paths start.
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Text(_) => Path::new(TEXT),
+        }
+    }
 }
 
-/// Every default, and no access log: a library writes nothing unasked.
-fn from_code(additions: &Additions) -> Result<(Configuration, Compiled), StartError> {
+/// What messages call a configuration that is no file.
+const TEXT: &str = "(text)";
+
+/// A text in place of the file that is read first.
+struct InMemory<'a>(&'a str);
+
+impl Files for InMemory<'_> {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        if path == Path::new(TEXT) { Ok(self.0.to_owned()) } else { Disk.read(path) }
+    }
+
+    fn glob(&self, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
+        Disk.glob(base, pattern)
+    }
+
+    fn identity(&self, path: &Path) -> PathBuf {
+        Disk.identity(path)
+    }
+}
+
+/// Every default, and an access log only if asked: a library writes nothing by itself.
+fn from_code(
+    additions: &Additions,
+    access_log: bool,
+) -> Result<(Configuration, Compiled), StartError> {
     let defaults = Settings::parse("defaults = {}").and_then(|empty| empty.decode());
     let broken = |_| StartError::Configuration("the defaults do not decode".to_owned());
     let mut configuration: Configuration = defaults.map_err(broken)?;
-    configuration.log.access = AccessLog::Off;
+    if !access_log {
+        configuration.log.access = AccessLog::Off;
+    }
     let process = Arc::new(Process::default());
     let (compiled, _) =
         compile(&configuration, &Sources::default(), &process, additions).map_err(broken)?;
     Ok((configuration, compiled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_logged_only_where_it_is_asked_for() {
+        for asked in [false, true] {
+            let (configuration, _) = from_code(&Additions::default(), asked).expect("defaults");
+            assert_eq!(configuration.log.access != AccessLog::Off, asked);
+        }
+    }
 }

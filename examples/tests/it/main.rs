@@ -131,6 +131,40 @@ fn a_file_and_code_share_a_process() {
     program.stop();
 }
 
+/// `stead` alone is enough for kinds and their derive: this crate does not know `stead_config`.
+#[test]
+fn own_kinds_have_settings_and_errors_like_any() {
+    let program = Program::start(env!("CARGO_BIN_EXE_own_kinds"), &[], 1);
+    let refused = ask(program.addresses[0], "/me");
+    assert!(
+        refused.starts_with("HTTP/1.1 401 ") && refused.contains("\r\nCache-Control: private\r\n")
+    );
+    let mut client = connect(program.addresses[0]);
+    client
+        .write_all(b"GET /me HTTP/1.1\r\nHost: a\r\nX-Api-Key: k-2\r\nConnection: close\r\n\r\n")
+        .expect("sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.ends_with("\r\n\r\nhello, bob\n"), "{answer}");
+    program.stop();
+    let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/own_kinds.toml");
+    let text = r#"[server.web]
+listen = ["127.0.0.1:0"]
+middleware = [{ api_keys = { callers = {} } }]
+[[server.web.route]]
+path = "/me"
+caller = { greting = "hello, " }
+"#;
+    std::fs::write(path, text).expect("written");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_own_kinds"))
+        .arg(path)
+        .output()
+        .expect("it runs");
+    let errors = String::from_utf8_lossy(&output.stderr).replace("\\n", "\n");
+    assert!(!output.status.success());
+    assert!(errors.contains("nobody has a key") && errors.contains("write `greeting`"), "{errors}");
+}
+
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("connect");
     stream.set_read_timeout(Some(program::PATIENCE)).expect("a read timeout");
