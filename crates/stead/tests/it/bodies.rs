@@ -283,6 +283,32 @@ async fn a_stream_whose_length_is_said_keeps_it() {
     }
 }
 
+/// A body that knows its length is believed, not the field beside it, as under hyper; and what has
+/// no body has no length.
+#[tokio::test]
+async fn a_length_that_the_body_knows_wins() {
+    let said = |length: &'static str| [(header::CONTENT_LENGTH, length)];
+    let empty = move |status| async move { (status, said("6"), Body::from_stream(nothing())) };
+    let router = Router::new()
+        .route("/", get(move || async move { (said("6"), "hello") }))
+        .route("/twice", get(move || async move { (said("6, 6"), Body::from_stream(nothing())) }))
+        .route("/none", get(move || empty(StatusCode::NO_CONTENT)));
+    let serving = serve(router).await;
+    let mut client = serving.connect();
+    let answer = client.get("/");
+    assert_eq!((answer.field("content-length"), answer.text()), (Some("5"), "hello"));
+    let answer = client.get("/twice");
+    assert_eq!((answer.field("content-length"), answer.text()), (None, ""), "that is no length");
+    client.send("GET /none HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = client.head().to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 204 ") && !head.contains("\r\ncontent-length:"), "{head}");
+    assert!(!head.contains("\r\ntransfer-encoding:"), "{head}");
+}
+
+fn nothing() -> impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    futures_util::stream::empty()
+}
+
 /// `content-type` and others go both ways as they are; what frames a message is Stead's.
 #[tokio::test]
 async fn framing_fields_of_a_service_are_not_sent() {

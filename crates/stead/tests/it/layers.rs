@@ -60,6 +60,27 @@ async fn compression_cors_timeouts_limits_and_files() {
     assert_eq!(client.get("/files/none").status, 404);
 }
 
+/// Files of `ServeDir` left in chunks: only their fields told the length, and those were dropped.
+#[tokio::test]
+async fn files_of_a_service_keep_their_length() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("a.txt"), "x".repeat(100_000)).expect("a file");
+    let serving = serve(Router::new().fallback_service(ServeDir::new(folder.path()))).await;
+    let mut client = serving.connect();
+    let whole = client.get("/a.txt");
+    assert_eq!((whole.field("content-length"), whole.body.len()), (Some("100000"), 100_000));
+    assert_eq!(whole.field("transfer-encoding"), None);
+    let part = client.request("GET", "/a.txt", "Range: bytes=10-69999\r\n", b"");
+    assert_eq!((part.status, part.field("content-length")), (206, Some("69990")));
+    assert_eq!((part.field("transfer-encoding"), part.body.len()), (None, 69_990));
+    let head = client.request("HEAD", "/a.txt", "", b"");
+    assert_eq!((head.status, head.field("content-length")), (200, Some("100000")));
+    let since = format!("If-Modified-Since: {}\r\n", whole.field("last-modified").expect("a time"));
+    let known = client.request("GET", "/a.txt", &since, b"");
+    assert_eq!((known.status, known.field("transfer-encoding")), (304, None));
+    assert_eq!(client.get("/a.txt").body.len(), 100_000, "and the connection goes on");
+}
+
 /// A service that is not ready keeps its callers waiting, each by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_is_awaited() {

@@ -8,8 +8,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, post};
 use futures_util::StreamExt;
-use stead::App;
-use tokio::runtime::Builder;
+use stead::{App, IntoApp};
+use tokio::runtime::{Builder, Handle};
 
 use crate::{eventually, serve};
 
@@ -83,5 +83,38 @@ async fn blocking_work_of_services_has_threads_of_its_own() {
     }
     for client in &mut clients {
         assert_eq!(client.answer().text(), "together");
+    }
+}
+
+/// What a handler spawns ends with the runtime that runs it: the worker's, unless it is told
+/// another. So says the guide.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_of_a_handler_ends_with_its_runtime() {
+    let (done, finished) = std::sync::mpsc::channel();
+    let ours = Handle::current();
+    let spawning = |on: Option<Handle>| {
+        let done = done.clone();
+        let handler = move || async move {
+            let task = async move {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                drop(done.send(()));
+            };
+            drop(match on {
+                Some(runtime) => runtime.spawn(task),
+                None => tokio::spawn(task),
+            });
+        };
+        Router::new().route("/", get(handler))
+    };
+    for (app, outlives) in [
+        (spawning(None).into_app(), false),
+        (spawning(Some(ours.clone())).into_app(), true),
+        (App::on_runtime(spawning(None), ours.clone()), true),
+    ] {
+        let serving = serve(app).await;
+        assert_eq!(serving.connect().get("/").status, 200);
+        serving.running.shutdown().await;
+        let waited = finished.recv_timeout(Duration::from_secs(1));
+        assert_eq!(waited.is_ok(), outlives);
     }
 }
