@@ -14,7 +14,9 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use stead_base::{Reason, Tick};
-use stead_core::{Body, Connection as Facts, Exchange, Fields, Peer, Response, Scheme, StatusCode};
+use stead_core::{
+    Body, Connection as Facts, Exchange, Fields, Peer, Response, Scheme, StatusCode, Tunnel,
+};
 use stead_http1::{Event, Form, Framing, RequestDecoder, Step};
 use stead_net::{Socket, Token, Wait};
 use stead_sys::clock;
@@ -29,7 +31,7 @@ use crate::receive::Receiver;
 use crate::scope::Scope;
 use crate::snapshot::Server;
 use crate::state::State;
-use crate::tunnel::TunnelEnd;
+use crate::tunnel;
 use crate::wire::Wire;
 
 /// How long a connection stays a task after its last answer. Shorter and busy connections pay for
@@ -384,6 +386,8 @@ impl Connection {
         }
         self.close_account(wire, account, &routed, Some(status), outcome, body);
         match sent {
+            // What a tunnel's other end said last may not have been read yet: no reset.
+            Err(Reason::Drained) if status == StatusCode::SWITCHING_PROTOCOLS => After::Close,
             Err(reason) if is_peers_doing(reason) => After::Cut,
             Err(_) => After::Close,
             Ok(sent) if sent.keep && receiver.is_complete() => After::Next,
@@ -532,13 +536,12 @@ impl Connection {
         &mut self,
         wire: &mut Wire,
         answer: Response,
-        tunnel: Box<dyn stead_core::Tunnel>,
+        tunnel: Box<dyn Tunnel>,
     ) -> Result<Sent, Reason> {
         answer::write_head(wire, &self.exchange, &answer, true);
         wire.flush(false).await?;
         wire.request_ends = None;
-        let mut end = TunnelEnd(wire);
-        tunnel.run(&mut end).await.map_err(|_| Reason::ClientClosed)?;
+        tunnel::run(wire, tunnel).await?;
         Ok(Sent { body_bytes: 0, keep: false })
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::access_log::AccessLog;
 use crate::errand::{Errands, Messenger};
 use crate::snapshot::Snapshot;
+use crate::tunnel::TUNNELS_WITHIN;
 use crate::worker::{self, Plan};
 
 /// One address of one server, for every worker.
@@ -65,7 +66,7 @@ impl Fleet {
     /// # Errors
     /// A thread or an event loop could not be made.
     pub fn start(options: FleetOptions) -> io::Result<Self> {
-        let signals = Arc::new(Signals::new());
+        let signals = Arc::new(Signals::new(options.workers));
         let counters: Vec<Arc<Counters>> = (0..options.workers).map(|_| Arc::default()).collect();
         let errands: Arc<[Arc<Errands>]> = (0..options.workers).map(|_| Arc::default()).collect();
         let mut listeners: Vec<Vec<(OwnedFd, Source)>> =
@@ -120,7 +121,7 @@ impl Fleet {
     }
 
     /// Stops accepting, closes idle connections and lets requests finish, for `limit` at most; then
-    /// cuts what is left.
+    /// cuts what is left. Tunnels are cut a moment after the last request of the process ended.
     pub fn drain(self, limit: Duration) {
         self.signals.state.send_if_modified(|stage| {
             let is_first = *stage < Stage::Drain;
@@ -198,15 +199,18 @@ enum Stage {
 /// What workers and the thread that leads them tell each other.
 pub(crate) struct Signals {
     state: watch::Sender<Stage>,
+    /// The workers that a drain left nothing but tunnels, if that.
+    only_tunnels: watch::Sender<Vec<bool>>,
     ready: AtomicUsize,
     failed: Mutex<Option<String>>,
     changed: Condvar,
 }
 
 impl Signals {
-    fn new() -> Self {
+    fn new(workers: usize) -> Self {
         Self {
             state: watch::Sender::new(Stage::Run),
+            only_tunnels: watch::Sender::new(vec![false; workers]),
             ready: AtomicUsize::new(0),
             failed: Mutex::new(None),
             changed: Condvar::new(),
@@ -221,6 +225,23 @@ impl Signals {
     /// Completes when the drain is over.
     pub(crate) async fn cut(&self) {
         self.reach(Stage::Cut).await;
+    }
+
+    /// A worker that drains has nothing left but tunnels, and will have nothing else.
+    pub(crate) fn has_only_tunnels(&self, worker: usize) {
+        self.only_tunnels.send_modify(|workers| {
+            if let Some(known) = workers.get_mut(worker) {
+                *known = true;
+            }
+        });
+    }
+
+    /// Completes when no worker has anything else, and tunnels had their time.
+    pub(crate) async fn tunnels_are_over(&self) {
+        let everywhere = |workers: &Vec<bool>| workers.iter().all(|only| *only);
+        // The sender lives as long as this does.
+        let _ = self.only_tunnels.subscribe().wait_for(everywhere).await;
+        tokio::time::sleep(TUNNELS_WITHIN).await;
     }
 
     async fn reach(&self, stage: Stage) {

@@ -30,6 +30,10 @@ pub(crate) struct State {
     pub(crate) cut: Cell<bool>,
     /// Open connections of servers that are not private: what a drain waits for.
     pub(crate) open_public: Cell<usize>,
+    /// Those of them that are tunnels.
+    pub(crate) tunnels: Cell<usize>,
+    /// Nothing but tunnels was left in the process, and they had their time.
+    pub(crate) tunnels_cut: Cell<bool>,
     pub(crate) this: Weak<State>,
 }
 
@@ -60,6 +64,11 @@ impl State {
             counters.connections_open.add(1);
             self.open_public.set(self.open_public.get() + 1);
         }
+    }
+
+    /// Whether every connection that a drain waits for is a tunnel.
+    pub(crate) fn has_only_tunnels(&self) -> bool {
+        self.open_public.get() <= self.tunnels.get()
     }
 
     /// An exchange or a connection of a server ended so.

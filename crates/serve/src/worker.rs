@@ -30,6 +30,9 @@ const BLOCKING_THREADS: usize = 4;
 /// How long exchanges that are cut may take to leave their record.
 const CUT_WITHIN: Duration = Duration::from_millis(250);
 
+/// How often a drain looks what is left.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
 /// What a worker is made from; used again where it panicked.
 pub(crate) struct Plan {
     pub(crate) index: usize,
@@ -76,6 +79,8 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         draining: Cell::new(false),
         cut: Cell::new(false),
         open_public: Cell::new(0),
+        tunnels: Cell::new(0),
+        tunnels_cut: Cell::new(false),
         this: this.clone(),
     });
     let mut accepting = Vec::new();
@@ -109,7 +114,7 @@ async fn serve(plan: &Plan) -> io::Result<()> {
     state.park.drain(&*state);
     tokio::select! {
         result = state.park.drive(&*state) => result?,
-        () = until_empty(&state) => {}
+        () = until_done(&state, plan) => {}
         () = plan.signals.cut() => cut(&state).await,
     }
     for (task, _, _) in private {
@@ -162,9 +167,28 @@ async fn cut(state: &State) {
     }
 }
 
+/// Waits for every exchange, and for tunnels as long as they get: they may carry what exchanges on
+/// other workers still say.
+async fn until_done(state: &State, plan: &Plan) {
+    while !state.has_only_tunnels() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    plan.signals.has_only_tunnels(plan.index);
+    if state.open_public.get() > 0 {
+        tokio::select! {
+            () = until_empty(state) => {}
+            () = plan.signals.tunnels_are_over() => {
+                state.tunnels_cut.set(true);
+                state.park.drain(state);
+            }
+        }
+    }
+    until_empty(state).await;
+}
+
 async fn until_empty(state: &State) {
     while state.open_public.get() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(LOOK_EVERY).await;
     }
     // Tasks that just closed their connection still write their record.
     poll_fn({

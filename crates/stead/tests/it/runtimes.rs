@@ -97,7 +97,7 @@ async fn a_task_of_a_handler_ends_with_its_runtime() {
         let handler = move || async move {
             let task = async move {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                drop(done.send(()));
+                done.send(()).expect("the test waits");
             };
             drop(match on {
                 Some(runtime) => runtime.spawn(task),

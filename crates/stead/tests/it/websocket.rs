@@ -1,12 +1,13 @@
 //! axum's `WebSocketUpgrade`, as under `axum::serve`, with a client of `tungstenite`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::routing::{any, get};
 use futures_util::{SinkExt, StreamExt};
+use stead::Stead;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message as ClientMessage};
@@ -174,4 +175,62 @@ async fn a_shutdown_waits_for_sockets_and_then_cuts_them() {
     socket.close(None).await.expect("closed");
     while let Some(Ok(_)) = socket.next().await {}
     tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it ends with the socket");
+}
+
+/// It held the end up for the whole drain, 25 s, and left no record when it was cut.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "our own log")]
+async fn an_open_socket_holds_no_shutdown_up_and_leaves_its_record() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access.log");
+    let text = format!(
+        "[log]\naccess = {{ file = {log:?} }}\nformat = \"json\"\n\
+         [server.web]\nlisten = [\"127.0.0.1:0\"]\n\
+         [[server.web.route]]\npath = \"/{{*rest}}\"\nservice = \"app\"\n"
+    );
+    let stead = Stead::from_text(text).service("app", router());
+    let running = stead.start().await.expect("it starts");
+    let url = format!("ws://{}/echo", running.addresses("web")[0]);
+    let (mut socket, _) = connect_async(url).await.expect("a switch");
+    socket.send(ClientMessage::text("hello")).await.expect("sent");
+    socket.next().await.expect("a message").expect("no error");
+    let began = Instant::now();
+    running.shutdown().await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(!matches!(socket.next().await, Some(Ok(_))), "cut");
+    let log = std::fs::read_to_string(log).expect("a log");
+    assert!(log.contains(r#""status":101"#) && log.contains(r#""reason":"drained""#), "{log}");
+}
+
+/// What an exchange still has to say to a socket arrives, also from another worker.
+#[tokio::test]
+async fn a_socket_outlasts_the_exchanges_of_a_drain() {
+    let (say, _) = tokio::sync::broadcast::channel::<&str>(4);
+    let hear = say.clone();
+    let listen = move |upgrade: WebSocketUpgrade| {
+        let mut heard = hear.subscribe();
+        async move {
+            upgrade.on_upgrade(async move |mut socket| {
+                while let Ok(text) = heard.recv().await {
+                    drop(socket.send(Message::Text(Utf8Bytes::from_static(text))).await);
+                }
+            })
+        }
+    };
+    let slow = async move || {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        say.send("last words").expect("somebody listens");
+        "said"
+    };
+    let serving =
+        serve(Router::new().route("/listen", any(listen)).route("/slow", get(slow))).await;
+    let url = format!("ws://{}/listen", serving.address);
+    let (mut socket, _) = connect_async(url).await.expect("a switch");
+    let mut client = serving.connect();
+    client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    serving.running.shutdown().await;
+    assert!(client.read_to_close().ends_with(b"said"));
+    assert_eq!(socket.next().await.expect("a message").expect("no error"), "last words".into());
+    assert!(!matches!(socket.next().await, Some(Ok(_))), "and then it is cut");
 }
