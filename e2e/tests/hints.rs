@@ -63,7 +63,13 @@ fn what_can_never_work_is_an_error() {
     only(regex, "5:9", "write `^/.*\\.(jpg|png)$`");
     let files = "path = \"/{*f}\"\nmethods = [\"GET\", \"POST\"]\nfiles = \"public\"";
     only(files, "6:19", "`files` never answers POST: it takes GET and HEAD");
-    for (path, to) in [("/x", "/x"), ("/x", "/x?a#b"), ("/a/{*r}", "/a/{r}"), ("/{x}", "{uri}")] {
+    for (path, to) in [
+        ("/x", "/x"),
+        ("/x", "/x?a#b"),
+        ("/a/{*r}", "/a/{r}"),
+        ("/{x}", "{uri}"),
+        ("/{x}", "{path}{?query}"),
+    ] {
         let redirect = format!("path = \"{path}\"\nredirect = \"{to}\"");
         only(&redirect, "6:12", "its own route");
     }

@@ -21,6 +21,7 @@ mod keeping;
 mod listen;
 mod log;
 mod middleware;
+mod moving;
 mod paths;
 mod ranges;
 mod requests;

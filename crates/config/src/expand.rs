@@ -4,6 +4,7 @@
 //! was written, and so does every message. A variable that is not set and has no default is an
 //! error.
 
+use crate::nginx::{self, Meant};
 use crate::value::{Content, Table, Text};
 use crate::{Diagnostic, Diagnostics, Sources, Span, Value};
 
@@ -102,7 +103,13 @@ impl Expansion<'_> {
             return String::new();
         }
         let message = format!("the environment variable `{name}` is not set");
-        self.error(span, written, &message, &format!("set it, or write `${{{name}:-default}}`"));
+        let help = match nginx::meant(name) {
+            Some(Meant::Placeholder(meant)) => {
+                format!("write `{{{meant}}}`, without a dollar, for what a request brings")
+            }
+            _ => format!("set it, or write `${{{name}:-default}}`"),
+        };
+        self.error(span, written, &message, &help);
         String::new()
     }
 

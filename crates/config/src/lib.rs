@@ -28,6 +28,7 @@ mod load;
 mod model;
 mod near;
 mod network;
+mod nginx;
 mod parse;
 mod print;
 mod reference;

@@ -36,6 +36,10 @@ pub enum Fact {
     Query,
     /// Path and query.
     Uri,
+    /// `?` and the query; nothing where there is none.
+    FirstQuery,
+    /// `&` and the query; nothing where there is none.
+    FurtherQuery,
     /// The method.
     Method,
     /// `http` or `https`.
@@ -53,6 +57,8 @@ impl Fact {
         ("path", Self::Path),
         ("query", Self::Query),
         ("uri", Self::Uri),
+        ("?query", Self::FirstQuery),
+        ("&query", Self::FurtherQuery),
         ("method", Self::Method),
         ("scheme", Self::Scheme),
         ("client_ip", Self::ClientIp),
@@ -77,12 +83,21 @@ impl Fact {
                     out.extend_from_slice(query);
                 }
             }
+            Self::FirstQuery => write_query(b'?', exchange, out),
+            Self::FurtherQuery => write_query(b'&', exchange, out),
             Self::Method => out.extend_from_slice(exchange.method().as_str().as_bytes()),
             Self::Scheme => out.extend_from_slice(exchange.scheme().as_str().as_bytes()),
             // Writing into a vector cannot fail.
             Self::ClientIp => drop(write!(out, "{}", exchange.client())),
             Self::RequestId => out.extend_from_slice(exchange.request_id().as_bytes()),
         }
+    }
+}
+
+fn write_query(before: u8, exchange: &Exchange, out: &mut Vec<u8>) {
+    if let Some(query) = exchange.query().filter(|query| !query.is_empty()) {
+        out.push(before);
+        out.extend_from_slice(query);
     }
 }
 

@@ -15,8 +15,10 @@
 //! # Placeholders
 //! What the route's pattern captures, still escaped, then `{host}` (without its port), `{path}`,
 //! `{query}` (without `?`), `{uri}` (path and query), `{method}`, `{scheme}`, `{client_ip}` and
-//! `{request_id}`. The query is not kept unless `to` says so. Filled once: what a client sends is
-//! never looked at for further placeholders.
+//! `{request_id}`. The query is not kept unless `to` says so: `{?query}` is `?` and the query, or
+//! nothing where there is none, and `{&query}` the same with `&`: `/new/{rest}{?query}`. Filled
+//! once: what a client sends is never looked at for further placeholders. `$1` and the names of
+//! nginx's variables are errors that say what to write; `$$1` is a literal `$1`.
 //!
 //! # Limits
 //! Only the text of the configuration can name another host: of the placeholders `{host}` alone may
@@ -163,7 +165,7 @@ impl Location {
                     has_host = true;
                     self.origin.push(part);
                 }
-                Part::Fact(Fact::Path | Fact::Uri) => self.rest.push(part),
+                Part::Fact(Fact::Path | Fact::Uri | Fact::FirstQuery) => self.rest.push(part),
                 _ => return Err(misplaced_in_host(piece, to)),
             }
         }
@@ -173,11 +175,13 @@ impl Location {
     /// Whether a client that follows comes back here, for ever.
     fn is_own_path(&self, context: &BuildContext<'_>) -> bool {
         let Some(own) = context.path().filter(|_| self.origin.is_empty()) else { return false };
-        if matches!(self.rest.as_slice(), [Part::Fact(Fact::Path | Fact::Uri)]) {
+        let is_query = |part: &Part| *part == Part::Fact(Fact::FirstQuery);
+        let path = self.rest.split(is_query).next().unwrap_or_default();
+        if matches!(path, [Part::Fact(Fact::Path | Fact::Uri)]) {
             return true;
         }
         let mut text = String::new();
-        for part in &self.rest {
+        for part in path {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
                 Part::Capture(index) => match context.captures().get(*index) {
@@ -311,6 +315,13 @@ mod tests {
         check("/{*rest}", "/new{path}", "/a/b?c=d", "/new/a/b");
         check("/{*rest}", "/new{uri}", "/a/b?c=d", "/new/a/b?c=d");
         check("/{*rest}", "/new?old={path}&{query}", "/a?c=d", "/new?old=/a&c=d");
+        check("/old/{*rest}", "/new/{rest}{?query}", "/old/a?c=d", "/new/a?c=d");
+        check("/old/{*rest}", "/new/{rest}{?query}", "/old/a", "/new/a");
+        check("/old/{*rest}", "/new/{rest}{?query}", "/old/a?", "/new/a");
+        check("/a", "/new?b=c{&query}#x", "/a?d", "/new?b=c&d#x");
+        check("/a", "/new?b=c{&query}#x", "/a", "/new?b=c#x");
+        check("/a", "https://b.example{?query}", "/a?d", "https://b.example?d");
+        check("/a", "https://b.example{?query}", "/a", "https://b.example");
         check("/a", "/{method}/{scheme}/{client_ip}/{host}", "/a", "/GET/http/192.0.2.1/a.example");
         check("/{host}", "/x/{host}", "/capture", "/x/capture");
         check("/a", "/{{x}#top", "/a", "/%7Bx%7D#top");
@@ -366,6 +377,8 @@ mod tests {
             "https://a@b/",
             "https://caf\u{e9}/",
             "https://x\\{rest}",
+            "https://x{&query}",
+            "{?query}",
         ] {
             assert_eq!(refused(to), 1, "{to}");
         }

@@ -15,7 +15,8 @@
 //!
 //! # Placeholders
 //! Values take those of `redirect`: the route's captures where the route itself lists this, and
-//! `{host}`, `{path}`, `{query}`, `{uri}`, `{method}`, `{scheme}`, `{client_ip}`, `{request_id}`.
+//! `{host}`, `{path}`, `{query}`, `{?query}`, `{uri}`, `{method}`, `{scheme}`, `{client_ip}`,
+//! `{request_id}`.
 //!
 //! # Limits
 //! Fields that say where a message ends (`Content-Length`, `Connection` and such) are Stead's own.

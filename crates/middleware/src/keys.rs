@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::net::IpAddr;
 
-use stead_config::{Config, Diagnostics, Spanned, Template};
+use stead_config::{Config, Diagnostic, Diagnostics, Spanned, Template};
 use stead_core::{BuildContext, Client, Exchange, Fact, Name, Part, Text, check_field_name};
 
 /// What tells clients apart.
@@ -29,13 +29,35 @@ impl KeyConfig {
     /// All that is wrong with them, or with the field's name.
     pub(crate) fn compile(&self, context: &BuildContext<'_>) -> Result<KeyOf, Diagnostics> {
         match self {
-            Self::Text(template) => Ok(KeyOf::Text(Text::compile(template, context)?)),
+            Self::Text(template) => {
+                let text = Text::compile(template, context)?;
+                match text.as_literal() {
+                    Some(literal) if literal != EVERYBODY => {
+                        Err(constant(literal, template).into())
+                    }
+                    _ => Ok(KeyOf::Text(text)),
+                }
+            }
             Self::Header { header } => {
                 check_field_name(header)?;
                 Ok(KeyOf::Header(header.as_bytes().into()))
             }
         }
     }
+}
+
+/// The one key without placeholders: all clients count together, as is meant.
+const EVERYBODY: &str = "all";
+
+/// SECURITY: where a placeholder was meant, one client would use up what all have.
+fn constant(literal: &str, template: &Template) -> Diagnostic {
+    let help = match Fact::ALL.iter().find(|(name, _)| *name == literal) {
+        Some((name, _)) => format!("write `\"{{{name}}}\"`"),
+        None => "write `\"{client_ip}\"` or another placeholder, or `\"all\"` for one limit for \
+                 everybody"
+            .to_owned(),
+    };
+    Diagnostic::error(template.span(), "this key is the same for every client").help(help)
 }
 
 /// The key of a request.

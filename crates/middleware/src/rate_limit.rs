@@ -18,7 +18,8 @@
 //! with each request, so check it further out.
 //!
 //! # Placeholders
-//! `key` takes those of `headers`: `{client_ip}`, `{host}`, `{path}`, … and the route's captures.
+//! `key` takes those of `headers`: `{client_ip}`, `{host}`, `{path}`, … and the route's captures. A
+//! text without any is an error, unless it is `"all"`.
 //!
 //! # Limits
 //! Exact over all workers. Up to `clients` clients are remembered, at less than 64 bytes each, and

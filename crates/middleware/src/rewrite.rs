@@ -102,6 +102,7 @@ fn compile(
     let facts = Fact::ALL.iter().map(|(name, _)| *name);
     let known = groups.names.iter().chain(captures).map(String::as_str).chain(facts);
     to.check(&known.collect::<Vec<_>>())?;
+    query_stays(to)?;
     let (mut path, mut query) = (Vec::new(), None::<Vec<Piece>>);
     for piece in to.pieces() {
         match (piece, &mut query) {
@@ -120,6 +121,27 @@ fn compile(
         }
     }
     Ok((path.into(), query.map(Into::into)))
+}
+
+/// Refuses `{?query}`, and `{&query}` before a `?`: neither may end up in the path.
+fn query_stays(to: &Template) -> Result<(), Diagnostic> {
+    let mut in_query = false;
+    for piece in to.pieces() {
+        match piece {
+            Configured::Text(text) => in_query |= text.contains('?'),
+            Configured::Placeholder(name) => {
+                let (message, help) = match name.as_str() {
+                    "?query" if in_query => ("a query begins once", "write `{&query}`"),
+                    "?query" | "&query" if !in_query => {
+                        ("the query stays where `to` has no `?`", "take it out")
+                    }
+                    _ => continue,
+                };
+                return Err(Diagnostic::error(name.span, message).help(help));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Text as a request would have it: people may write the character.
@@ -288,6 +310,8 @@ mod tests {
     fn a_question_mark_begins_another_query() {
         check("'/new?'", "/a?c=d", "/new");
         check("'/new?x=1'", "/a?c=d", "/new?x=1");
+        check("'/new?x=1{&query}'", "/a?c=d", "/new?x=1&c=d");
+        check("'/new?x=1{&query}'", "/a", "/new?x=1");
         check("'/new?x={rest}&{query}'", "/a/b?c=d", "/new?x=a/b&c=d");
         check("'/new?{query}'", "/a?c?d", "/new?c?d");
         check("'/new?{query}'", "/a", "/new");
@@ -341,6 +365,10 @@ mod tests {
             "/%zz",
             "/%00",
             "/{nothing}",
+            "/a{?query}",
+            "/a{&query}",
+            "/a?b{?query}",
+            "/$1",
         ] {
             assert_eq!(refusal(&format!("rewrite = '{to}'")).len(), 1, "{to}");
         }
