@@ -320,17 +320,6 @@ impl Cors {
     }
 }
 
-/// Says that the answer depends on the origin, unless it says so already.
-fn vary(fields: &mut Fields) {
-    let says_so = |value: &[u8]| {
-        let mut known = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        known.any(|known| known == b"*" || known.eq_ignore_ascii_case(b"Origin"))
-    };
-    if !fields.values(name::VARY).any(says_so) {
-        fields.append(name::VARY, b"Origin");
-    }
-}
-
 /// What the answer to a preflight depends on.
 const PREFLIGHT_VARY: &[u8] =
     b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
@@ -356,7 +345,7 @@ impl Middleware for Cors {
             return Flow::Continue;
         }
         if let Some(response) = exchange.response_mut() {
-            vary(&mut response.fields);
+            crate::vary::add(&mut response.fields, b"Origin");
         }
         if exchange.fields().contains(name::ORIGIN) {
             let mut origin = exchange.worker().buffer();

@@ -20,6 +20,7 @@ mod guests;
 mod keys;
 mod lines;
 mod passwords;
+mod vary;
 
 #[cfg(test)]
 mod testing;
