@@ -75,6 +75,39 @@ async fn messages_go_both_ways_in_any_size() {
     assert!(matches!(socket.next().await, Some(Ok(ClientMessage::Close(_))) | None));
 }
 
+/// The service is called, and its socket lives, on the program's own runtime.
+#[tokio::test]
+async fn a_service_on_another_runtime_switches_too() {
+    let theirs = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("theirs")
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let router = Router::new().route(
+        "/",
+        any(|upgrade: WebSocketUpgrade| async {
+            upgrade.on_upgrade(|mut socket| async move {
+                let name = std::thread::current().name().unwrap_or_default().to_owned();
+                drop(socket.send(Message::text(name)).await);
+                echo(socket).await;
+            })
+        }),
+    );
+    let serving = serve(stead::App::on_runtime(router, theirs.handle().clone())).await;
+    let (mut socket, _) = connect_async(format!("ws://{}/", serving.address)).await.expect("101");
+    let mut heard = async || {
+        let message = socket.next().await.expect("a message").expect("no error");
+        message.into_text().expect("text").to_string()
+    };
+    assert_eq!(heard().await, "theirs");
+    socket.send(ClientMessage::text("echo")).await.expect("sent");
+    let echoed = socket.next().await.expect("a message").expect("no error");
+    assert_eq!(echoed.into_text().expect("text").as_str(), "echo");
+    drop((socket, serving));
+    theirs.shutdown_background();
+}
+
 #[tokio::test]
 async fn close_codes_survive_both_ways() {
     let serving = serve(router()).await;
