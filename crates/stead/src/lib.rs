@@ -28,6 +28,7 @@ mod extend;
 pub mod kinds;
 mod log;
 mod off_thread;
+mod ranges;
 mod registry;
 mod running;
 mod runtime;

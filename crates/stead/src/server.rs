@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::additions::{CodeServer, Serves};
 use crate::bind::{Claim, Wanted};
+use crate::ranges;
 use crate::start::ServerError;
 use crate::tcp::{Async, Ending};
 
@@ -106,7 +107,7 @@ impl Server {
         self
     }
 
-    /// What one peer and all together may take.
+    /// What one peer and all together may take. A value out of its range is an error at the start.
     ///
     /// ```
     /// # use stead::{Limits, Server};
@@ -118,7 +119,7 @@ impl Server {
         self
     }
 
-    /// How long it waits for its peers.
+    /// How long it waits for its peers: 1 ms to 30 days each, or without end.
     ///
     /// ```
     /// # use stead::{Server, Timeouts};
@@ -155,6 +156,9 @@ impl Server {
         };
         if self.listen.is_empty() {
             wrong("it listens nowhere: add `.listen(\":8080\")`");
+        }
+        for message in ranges::wrong(&self.limits, &self.timeouts) {
+            wrong(&message);
         }
         let mut claims = Vec::new();
         for listen in self.listen {
