@@ -34,7 +34,9 @@ pub(crate) fn wrong(limits: &Limits, timeouts: &Timeouts) -> Vec<String> {
     for (name, rate) in
         [("timeouts.body_rate", timeouts.body_rate), ("timeouts.write_rate", timeouts.write_rate)]
     {
-        rate.into_iter().for_each(|rate| wrong.value(name, rate, &RATE));
+        if let Some(rate) = rate {
+            wrong.value(name, rate, &RATE);
+        }
     }
     for (name, wait, range) in [
         ("timeouts.first_byte", timeouts.first_byte, &WAIT),
@@ -58,7 +60,12 @@ pub(crate) fn wrong(limits: &Limits, timeouts: &Timeouts) -> Vec<String> {
 struct Wrong(Vec<String>);
 
 impl Wrong {
-    fn value<T: PartialOrd + Display>(&mut self, name: &str, value: T, range: &RangeInclusive<T>) {
+    fn value<T: Copy + PartialOrd + Display>(
+        &mut self,
+        name: &str,
+        value: T,
+        range: &RangeInclusive<T>,
+    ) {
         if !range.contains(&value) {
             let (least, most) = (range.start(), range.end());
             self.0.push(format!("`{name}` is {value}: write {least} to {most}"));
