@@ -106,3 +106,14 @@ fn a_regex_with_a_matcher_stands_before_every_wildcard() {
         assert_eq!((ask(path, "a BadBot/1"), ask(path, "curl")), (403, 200), "{path}");
     }
 }
+
+#[test]
+fn a_reload_is_answered_with_what_to_do_instead() {
+    for arguments in [["reload"].as_slice(), &["reload", "-c", "x.toml", "--now", "web"]] {
+        let outcome = once(&Folder::new(), arguments);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.starts_with("error: there is no reload"), "{outcome:?}");
+        assert!(outcome.stderr.contains("`stead stop && stead run`"), "{outcome:?}");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    }
+}

@@ -155,7 +155,7 @@ fn a_hang_up_changes_nothing_and_says_so() {
     let folder = folder();
     let mut stead = Stead::start(&folder, CONFIG);
     stead.running.signal(Signal::HUP);
-    stead.running.wait_for("SIGHUP").unwrap();
+    stead.running.wait_for("SIGHUP: there is no reload in this version").unwrap();
     assert_eq!(stead.fetch("web", "/").status, 200);
     assert_eq!(stead.stop().code, Some(0));
 }

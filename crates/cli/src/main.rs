@@ -98,6 +98,13 @@ enum Command {
         #[arg(long)]
         now: bool,
     },
+    /// Say how to apply changes: there is no reload in this version.
+    #[command(hide = true)]
+    Reload {
+        /// Whatever it is called with.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
     /// Change how much a running Stead says, open its access log again.
     Log {
         #[command(subcommand)]
@@ -129,6 +136,7 @@ fn main() -> ExitCode {
         Some(Command::Init) => init::init(),
         Some(Command::Status { socket, json }) => admin::status(&socket, json),
         Some(Command::Stop { socket, now, no_wait }) => stop::stop(&socket, now, no_wait),
+        Some(Command::Reload { .. }) => stop::reload(),
         Some(Command::Log { command }) => log::log(&command),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::GenReference { directory }) => reference::write(&directory),

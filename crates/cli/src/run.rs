@@ -131,7 +131,7 @@ async fn until_stopped(mut stead: Started) -> anyhow::Result<ExitCode> {
             () = any(&mut stop) => break,
             _ = reopen.recv() => stead.reopen_log(),
             _ = hangup.recv() => {
-                tracing::warn!("SIGHUP: this version cannot reload; restart it to apply changes");
+                tracing::warn!("SIGHUP: {}", crate::stop::NO_RELOAD);
             }
             _ = upgrade.recv() => {
                 tracing::warn!("SIGUSR2: this version cannot upgrade; restart it for a new binary");

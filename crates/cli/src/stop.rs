@@ -12,16 +12,25 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
-use crate::SocketArgs;
 use crate::admin::{call, socket};
 use crate::check::counted;
 use crate::output::{print, tell};
+use crate::{Misuse, SocketArgs};
 
 /// Beyond what the drain may take: for what ends with the process.
 const GRACE: Duration = Duration::from_secs(5);
 /// Before the first word: most ends are quicker.
 const QUIET_FOR: Duration = Duration::from_millis(500);
 const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// What to do where a reload is asked for.
+pub(crate) const NO_RELOAD: &str = "there is no reload in this version: `stead check`, then `stead stop && stead run` (with \
+     systemd: `systemctl restart stead`)";
+
+/// `stead reload`: says what to do instead.
+pub(crate) fn reload() -> anyhow::Result<ExitCode> {
+    Err(Misuse::error(NO_RELOAD))
+}
 
 pub(crate) fn stop(args: &SocketArgs, now: bool, no_wait: bool) -> anyhow::Result<ExitCode> {
     let socket = socket(args)?;

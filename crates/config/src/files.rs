@@ -1,6 +1,6 @@
 //! Where the text of a configuration comes from: the disk, or a map in tests.
 //!
-//! Called at start and on a reload only. A file larger than 4 MiB is refused: a configuration never
+//! Called at start only. A file larger than 4 MiB is refused: a configuration never
 //! is, and what was named by mistake is not read whole.
 
 use std::collections::BTreeMap;

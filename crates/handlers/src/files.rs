@@ -79,7 +79,7 @@ pub const KIND: HandlerKind = HandlerKind::new("files", setup::build)
     .settings::<FilesConfig>()
     .exclusive(&["root", "file"]);
 
-/// Settings of `files`. All apply on reload.
+/// Settings of `files`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "root")]
 struct FilesConfig {

@@ -43,7 +43,7 @@ pub const KIND: HandlerKind = HandlerKind::new("redirect", build)
     .example(r#"redirect = { to = "/new{path}", status = 308 }"#)
     .settings::<RedirectConfig>();
 
-/// Settings of `redirect`. All apply on reload.
+/// Settings of `redirect`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "to")]
 struct RedirectConfig {

@@ -33,7 +33,7 @@ pub const KIND: HandlerKind = HandlerKind::new("respond", build)
     .example(r#"respond = { status = 200, body = "ok\n" }"#)
     .settings::<RespondConfig>();
 
-/// Settings of `respond`. All apply on reload.
+/// Settings of `respond`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "body")]
 struct RespondConfig {

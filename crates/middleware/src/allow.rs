@@ -18,7 +18,7 @@
 //! `private` stands for `10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16` and `fc00::/7`, `loopback`
 //! for `127.0.0.0/8` and `::1`, `unix` for processes that come through a unix socket. IPv4
 //! addresses inside IPv6 ones count as IPv4. Finding a client takes time logarithmic in the number
-//! of networks. The file has at most 32 MiB and is read again on reload.
+//! of networks. The file has at most 32 MiB and is read at start.
 //!
 //! # RFC
 //! RFC 9110 §15.5.4 (403), RFC 4632 (networks).

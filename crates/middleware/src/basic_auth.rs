@@ -24,8 +24,8 @@
 //! of the process; beyond 64 that wait for each, the answer is 503 (`overloaded`). Whose password
 //! was right is remembered for 60 s under a keyed hash, at most 4,096 of them, so that the next
 //! requests cost nothing. After too many wrong passwords (`failures`) an address gets 429
-//! (`too_many_failures`). An unknown name takes as long as a known one. The file is read again on
-//! reload.
+//! (`too_many_failures`). An unknown name takes as long as a known one. The file is read at start:
+//! restart to take changes over.
 //!
 //! # RFC
 //! RFC 7617 (Basic), RFC 9110 §11 (authentication), RFC 9106 (Argon2).
@@ -59,7 +59,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("basic_auth", build)
     )
     .settings::<BasicAuthConfig>();
 
-/// Settings of `basic_auth`. All apply on reload; a reload reads the file again.
+/// Settings of `basic_auth`. All apply at start, when the file is read too.
 #[derive(Config)]
 #[config(shorthand = "file")]
 struct BasicAuthConfig {

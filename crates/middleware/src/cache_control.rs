@@ -43,7 +43,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("cache_control", build)
     )
     .settings::<CacheControlConfig>();
 
-/// Settings of `cache_control`. All apply on reload.
+/// Settings of `cache_control`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "value")]
 struct CacheControlConfig {

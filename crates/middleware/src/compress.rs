@@ -75,7 +75,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("compress", build)
     .example(r#"compress = { minimum = "1KiB", levels = { zstd = 3, br = 5, gzip = 5 } }"#)
     .settings::<CompressConfig>();
 
-/// Settings of `compress`. All apply on reload.
+/// Settings of `compress`. All apply at start.
 #[derive(Config)]
 struct CompressConfig {
     /// What may be chosen; of those that a client likes equally, the first. zstd leads because it

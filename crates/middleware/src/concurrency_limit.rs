@@ -47,7 +47,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("concurrency_limit", build)
     .example(r#"concurrency_limit = { requests = 100, queue = 50, wait = "5s" }"#)
     .settings::<ConcurrencyLimitConfig>();
 
-/// Settings of `concurrency_limit`. All apply on reload.
+/// Settings of `concurrency_limit`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "requests")]
 struct ConcurrencyLimitConfig {

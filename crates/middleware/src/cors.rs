@@ -39,7 +39,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("cors", build)
     .example(r#"cors = { origins = ["https://app.example.com"], credentials = true }"#)
     .settings::<CorsConfig>();
 
-/// Settings of `cors`. All apply on reload.
+/// Settings of `cors`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "origins")]
 struct CorsConfig {

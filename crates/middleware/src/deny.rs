@@ -16,7 +16,7 @@
 //!
 //! # Limits
 //! As for `allow`: the same words, and a file of at most 32 MiB with one network a line, which is
-//! read again on reload. Finding a client takes time logarithmic in the number of networks.
+//! read at start. Finding a client takes time logarithmic in the number of networks.
 //!
 //! # RFC
 //! RFC 9110 §15.5.4 (403), RFC 4632 (networks).

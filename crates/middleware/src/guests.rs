@@ -7,7 +7,7 @@ use stead_core::Origins;
 
 use crate::lines::{self, WrongLine};
 
-/// Settings of `allow` and `deny`. All apply on reload; a reload reads the file again.
+/// Settings of `allow` and `deny`. All apply at start, when the file is read too.
 #[derive(Config)]
 #[config(shorthand = "clients")]
 pub(crate) struct GuestsConfig {

@@ -37,7 +37,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("headers", build)
     .example(r#"headers = { response = { set = { X-Frame-Options = "DENY" } } }"#)
     .settings::<HeadersConfig>();
 
-/// Settings of `headers`. All apply on reload.
+/// Settings of `headers`. All apply at start.
 #[derive(Config)]
 struct HeadersConfig {
     /// What is further in sees.

@@ -31,7 +31,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("hsts", build)
     .example(r#"hsts = { max_age = "365d", subdomains = true }"#)
     .settings::<HstsConfig>();
 
-/// Settings of `hsts`. All apply on reload.
+/// Settings of `hsts`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "max_age")]
 struct HstsConfig {

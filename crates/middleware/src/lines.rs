@@ -1,6 +1,6 @@
 //! Files of lines that settings name: lists of networks, users with their passwords' hashes.
 //!
-//! Read once, when the component is built; a reload reads them again. Every wrong line is told with
+//! Read once, when the component is built. Every wrong line is told with
 //! its number, at the place of the configuration that names the file.
 
 use std::fs::File;

@@ -2,8 +2,8 @@
 //!
 //! # What
 //! The answer is a page or a text, with `Retry-After`; clients of `allow` go through. With
-//! `when = "maintenance.on"` the existence of that file switches it on, without a reload; otherwise
-//! it is always on.
+//! `when = "maintenance.on"` the existence of that file switches it on, without a restart;
+//! otherwise it is always on.
 //!
 //! # Why
 //! Visitors learn that it will be back, search engines and clients when to ask again.
@@ -44,7 +44,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("maintenance", build)
     .example(r#"maintenance = { body = "back at noon\n", when = "maintenance.on" }"#)
     .settings::<MaintenanceConfig>();
 
-/// Settings of `maintenance`. All apply on reload.
+/// Settings of `maintenance`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "body")]
 struct MaintenanceConfig {

@@ -25,7 +25,7 @@
 //! Exact over all workers. Up to `clients` clients are remembered, at less than 64 bytes each, and
 //! each only until its allowance is whole again; where there are more, those are forgotten whose
 //! allowance is nearest to whole. A request that waits and is given up by its client still counts.
-//! What was counted is forgotten on reload and restart.
+//! What was counted is forgotten at a restart.
 //!
 //! # RFC
 //! RFC 6585 §4 (429), RFC 9110 §10.2.3 (`Retry-After`), draft-ietf-httpapi-ratelimit-headers
@@ -49,7 +49,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("rate_limit", build)
     .example(r#"rate_limit = { rate = "100/s", burst = 50 }"#)
     .settings::<RateLimitConfig>();
 
-/// Settings of `rate_limit`. All apply on reload.
+/// Settings of `rate_limit`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "rate")]
 struct RateLimitConfig {

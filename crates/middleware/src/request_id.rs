@@ -32,7 +32,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("request_id", build)
     .example(r#"request_id = { header = "X-Request-Id", accept = "trusted" }"#)
     .settings::<RequestIdConfig>();
 
-/// Settings of `request_id`. All apply on reload.
+/// Settings of `request_id`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "header")]
 struct RequestIdConfig {

@@ -46,7 +46,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("rewrite", build)
     .example(r#"rewrite = { regex = '^/old/(?<rest>.*)$', to = "/new/{rest}" }"#)
     .settings::<RewriteConfig>();
 
-/// Settings of `rewrite`. All apply on reload.
+/// Settings of `rewrite`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "to")]
 struct RewriteConfig {

@@ -35,7 +35,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("secure_headers", build)
     .example(r#"secure_headers = { frame = "DENY", csp = "default-src 'self'" }"#)
     .settings::<SecureHeadersConfig>();
 
-/// Settings of `secure_headers`. All apply on reload.
+/// Settings of `secure_headers`. All apply at start.
 #[derive(Config)]
 struct SecureHeadersConfig {
     /// `X-Content-Type-Options: nosniff`: browsers believe `Content-Type` and guess no type.

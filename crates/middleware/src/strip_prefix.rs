@@ -33,7 +33,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("strip_prefix", build)
     .example(r#"strip_prefix = ["/api", "/api/v1"]"#)
     .settings::<StripPrefixConfig>();
 
-/// Settings of `strip_prefix`. All apply on reload.
+/// Settings of `strip_prefix`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "prefixes")]
 struct StripPrefixConfig {

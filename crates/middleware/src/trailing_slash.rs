@@ -29,7 +29,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("trailing_slash", build)
     .example(r#"trailing_slash = "remove""#)
     .settings::<TrailingSlashConfig>();
 
-/// Settings of `trailing_slash`. All apply on reload.
+/// Settings of `trailing_slash`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "mode")]
 struct TrailingSlashConfig {

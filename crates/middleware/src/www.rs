@@ -31,7 +31,7 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("www", build)
     .example(r#"www = "remove""#)
     .settings::<WwwConfig>();
 
-/// Settings of `www`. All apply on reload.
+/// Settings of `www`. All apply at start.
 #[derive(Config)]
 #[config(shorthand = "mode")]
 struct WwwConfig {
