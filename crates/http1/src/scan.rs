@@ -47,8 +47,14 @@ fn find_control(input: &[u8], from: usize) -> Option<usize> {
             return Some(from + index * 16 + at);
         }
     }
+    let from = from + pairs.len() * 16;
+    let (half, tail) = tail.as_chunks::<8>();
+    let hits = half.first().map_or(0, |half| controls(u64::from_le_bytes(*half)));
+    if hits != 0 {
+        return Some(from + first_byte(hits));
+    }
     let at = tail.iter().position(|byte| *byte < 0x20 || *byte == 0x7F)?;
-    Some(from + pairs.len() * 16 + at)
+    Some(from + half.len() * 8 + at)
 }
 
 /// The index of the first such byte. For what is mostly found within a few dozen bytes.
@@ -115,7 +121,14 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
 
 /// Whether the bytes may be a field value: HTAB, SP, visible ASCII and 0x80 to 0xFF.
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7F))
+    let mut from = 0;
+    while let Some(at) = find_control(bytes, from) {
+        if bytes.get(at) != Some(&b'\t') {
+            return false;
+        }
+        from = at + 1;
+    }
+    true
 }
 
 /// Without SP and HTAB at both ends; nothing else is ever trimmed.

@@ -10,7 +10,6 @@ use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
 use stead_serve::{Route, Scope, Streams};
 use stead_tower::{App, Facts};
 
-use crate::extend::EXTEND;
 use crate::start::KindError;
 use crate::{registry, service};
 
@@ -79,7 +78,7 @@ impl Additions {
                 .help(format!("write one of those that the program gives: {}", known.join(", ")));
             return Some(Err(error.into()));
         };
-        Some(Ok(app.handler(&Facts { keys, route, extend: EXTEND })))
+        Some(Ok(app.handler(&Facts { keys, route })))
     }
 }
 
@@ -119,7 +118,7 @@ impl CodeServer {
         };
         let mut server = match &self.serves {
             Serves::App(app) => {
-                let facts = Facts { keys, route: EVERY_PATH, extend: EXTEND };
+                let facts = Facts { keys, route: EVERY_PATH };
                 let route = Route {
                     label: EVERY_PATH.to_owned(),
                     kind: service::KIND.name,

@@ -22,9 +22,6 @@ mod check;
 mod client;
 mod compile;
 mod explain;
-#[cfg_attr(feature = "axum", path = "axum.rs")]
-#[cfg_attr(not(feature = "axum"), path = "plain.rs")]
-mod extend;
 pub mod kinds;
 mod log;
 mod off_thread;

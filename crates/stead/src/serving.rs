@@ -102,6 +102,12 @@ impl Serve {
         self
     }
 
+    /// What gives free memory back to the system, as in [`Stead::give_back`].
+    pub fn give_back(mut self, memory: fn()) -> Self {
+        self.stead = self.stead.give_back(memory);
+        self
+    }
+
     /// What one peer and all together may take.
     ///
     /// ```

@@ -45,6 +45,7 @@ pub struct Stead {
     workers: Option<usize>,
     drain: Option<Duration>,
     access_log: bool,
+    give_back: Option<fn()>,
 }
 
 /// Where a configuration is written.
@@ -242,6 +243,15 @@ impl Stead {
         self
     }
 
+    /// What a worker calls on its own thread once it has become quiet, to give free memory back to
+    /// the system: for programs whose allocator is not the C library's, such as mimalloc
+    /// (`mi_collect`) or jemalloc (`arena.N.purge`). What is never given back is part of what idle
+    /// connections cost. Else glibc's `malloc_trim`.
+    pub fn give_back(mut self, memory: fn()) -> Self {
+        self.give_back = Some(memory);
+        self
+    }
+
     /// Binds every address, then serves on threads of its own. Sets no signal handler, no logger
     /// and no panic hook.
     ///
@@ -312,7 +322,7 @@ impl Stead {
             path: self.configuration.map(|written| written.path().to_owned()).unwrap_or_default(),
             runtime: None,
             inherited: Inherited::default(),
-            collect: stead_sys::memory::trim,
+            collect: self.give_back.unwrap_or(stead_sys::memory::trim),
             is_terminal: io::stdout().is_terminal(),
             log_levels: None,
         };

@@ -4,7 +4,6 @@
 //! polled frame by frame while the connection writes, and what is still to be read of the request
 //! moves on meanwhile.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -23,44 +22,59 @@ use crate::pump::Pump;
 use crate::request::add_fields;
 use crate::turn::Turns;
 
-/// The answer to an exchange whose service gave `response`.
-pub(crate) async fn answer<B>(
+/// The answer to an exchange whose service gave `response`, and the response's emptied map.
+pub(crate) fn answer<B>(
     exchange: &Exchange,
     response: Response<B>,
-    mut pump: Pump,
-    turns: Turns,
-) -> Answer
+    pump: Pump,
+    turns: &Turns,
+    context: &mut Context<'_>,
+) -> (Answer, HeaderMap)
 where
     B: http_body::Body<Error: Into<BoxError>> + 'static,
 {
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     let mut answer = exchange.respond(parts.status);
     add_fields(&mut answer.fields, &parts.headers);
-    if *exchange.method() == Method::HEAD || parts.status == StatusCode::NOT_MODIFIED {
-        answer.body = announced(&parts.headers, body.size_hint().exact());
-        return answer;
-    }
-    // As under hyper: a stream whose length is not known to its type may be known to its handler.
-    let len = body.size_hint().exact().or_else(|| said_length(&parts.headers));
+    let len = body.size_hint().exact();
+    answer.body = if *exchange.method() == Method::HEAD || parts.status == StatusCode::NOT_MODIFIED
+    {
+        announced(&parts.headers, len)
+    } else {
+        // As under hyper: a length that the body does not know its handler may know.
+        content(body, len.or_else(|| said_length(&parts.headers)), pump, turns, context)
+    };
+    parts.headers.clear();
+    (answer, parts.headers)
+}
+
+/// The body of an answer: in one piece if it is one.
+fn content<B>(
+    body: B,
+    len: Option<u64>,
+    mut pump: Pump,
+    turns: &Turns,
+    context: &mut Context<'_>,
+) -> Body
+where
+    B: http_body::Body<Error: Into<BoxError>> + 'static,
+{
     let is_read = pump.is_read();
     if len == Some(0) && !is_read {
-        return answer;
+        return Body::Empty;
     }
     let mut body = Box::pin(body);
     let mut first = None;
     if let Some(len) = len.filter(|len| *len > 0) {
-        let polled =
-            poll_fn(|context| Poll::Ready(turns.turn(|| body.as_mut().poll_frame(context))));
-        first = match polled.await {
+        first = match turns.turn(|| body.as_mut().poll_frame(context)) {
             Poll::Ready(Some(frame)) => Some(plain(frame)),
             Poll::Ready(None) | Poll::Pending => None,
         };
         if !is_read && let Some(bytes) = whole(&mut first, len) {
-            return answer.with_body(bytes);
+            return Body::Bytes(bytes);
         }
     }
-    answer.body = Body::Stream(Box::new(Stream { body: Some(body), first, len, pump, turns }));
-    answer
+    Body::Stream(Box::new(Stream { body: Some(body), first, len, pump, turns: turns.clone() }))
 }
 
 /// The only frame of a body of `len` bytes, if this is it.

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use http::{Extensions, Request, Response};
+use http::{Request, Response};
 use stead_core::{Handler, LocalKeys};
 use tokio::runtime::Handle;
 use tower_service::Service;
 
 use crate::outside::Outside;
 use crate::service::{Make, Many, One, ServiceHandler};
-use crate::{Body, BoxError, ConnectInfo};
+use crate::{Body, BoxError};
 
 /// A service that can stand in a route, its type forgotten. Whatever takes services takes an `App`
 /// too; one is made by hand only to run a service elsewhere ([`App::on_runtime`]).
@@ -35,12 +35,7 @@ pub struct Facts<'a> {
     pub keys: &'a LocalKeys,
     /// The route's name in the log.
     pub route: &'a str,
-    /// Adds to a request's extensions what other crates' extractors look for.
-    pub extend: Extend,
 }
-
-/// Adds extensions to a request.
-pub(crate) type Extend = fn(&ConnectInfo, &mut Extensions);
 
 impl App {
     /// A service that runs on Stead's workers, beside the connections: its futures need not be

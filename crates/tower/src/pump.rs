@@ -11,6 +11,7 @@ use crate::channel::{Reader, Sender, channel};
 use crate::request::header_map;
 
 /// One request's body on its way; nothing where there is none or nobody reads it.
+#[derive(Default)]
 pub(crate) struct Pump(Option<(Sender, RequestBody)>);
 
 impl Pump {

@@ -3,87 +3,107 @@
 //! The URI is the canonical path, the one that Stead's router and log see too, with the query as it
 //! was sent; the host is in its field. Values share one buffer, so that a head is copied once.
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use stead_core::{Exchange, Fields, Name, Reason, Version};
+use stead_http1::name::Known;
 
 use crate::ConnectInfo;
-use crate::app::Extend;
 use crate::body::Body;
 use crate::pump::Pump;
 
-/// The request, and what feeds its body.
+/// The request, and what feeds its body. Its fields are put into `map`, which is empty.
 ///
 /// # Errors
 /// The target holds a byte that a URI of the `http` crate cannot.
 pub(crate) fn request(
     exchange: &mut Exchange,
-    extend: Extend,
+    mut map: HeaderMap,
 ) -> Result<(http::Request<Body>, Pump), Reason> {
-    let uri = uri(exchange)?;
+    let fields = exchange.fields();
+    let mut text = text(exchange);
+    let target = text.split_to(text.len() - value_bytes(fields));
+    let target = PathAndQuery::from_maybe_shared(target).map_err(|_| Reason::BadTarget)?;
+    fill(&mut map, fields, text);
     let (pump, body) = Pump::start(exchange);
     let mut request = http::Request::new(body);
     *request.method_mut() = exchange.method().clone();
-    *request.uri_mut() = uri;
+    *request.uri_mut() = target.into();
     *request.version_mut() = match exchange.version() {
         Version::Http10 => http::Version::HTTP_10,
         Version::Http11 => http::Version::HTTP_11,
     };
-    *request.headers_mut() = header_map(exchange.fields());
-    introduce(request.extensions_mut(), exchange, extend);
+    *request.headers_mut() = map;
+    introduce(request.extensions_mut(), exchange);
     Ok((request, pump))
 }
 
 /// Puts what is known of the connection beside a request.
-pub(crate) fn introduce(extensions: &mut http::Extensions, exchange: &Exchange, extend: Extend) {
-    let info = ConnectInfo::of(exchange);
-    extensions.insert(info);
-    extend(&info, extensions);
+pub(crate) fn introduce(extensions: &mut http::Extensions, exchange: &Exchange) {
+    extensions.insert(ConnectInfo::of(exchange));
 }
 
-fn uri(exchange: &Exchange) -> Result<Uri, Reason> {
-    let (path, query) = (exchange.path(), exchange.query());
-    let mut text = BytesMut::with_capacity(path.len() + query.map_or(0, |query| query.len() + 1));
+/// Fields as a map.
+pub(crate) fn header_map(fields: &Fields) -> HeaderMap {
+    let mut values = BytesMut::with_capacity(value_bytes(fields));
+    push_values(&mut values, fields);
+    let mut map = HeaderMap::new();
+    fill(&mut map, fields, values.freeze());
+    map
+}
+
+/// The target and the values of all fields, one after the other.
+fn text(exchange: &Exchange) -> Bytes {
+    let (path, query, fields) = (exchange.path(), exchange.query(), exchange.fields());
+    let target_len = path.len() + query.map_or(0, |query| query.len() + 1);
+    let mut text = BytesMut::with_capacity(target_len + value_bytes(fields));
     text.extend_from_slice(path.as_bytes());
     if let Some(query) = query {
         text.extend_from_slice(b"?");
         text.extend_from_slice(query);
     }
-    let target = PathAndQuery::from_maybe_shared(text.freeze()).map_err(|_| Reason::BadTarget)?;
-    Ok(Uri::from(target))
+    push_values(&mut text, fields);
+    text.freeze()
 }
 
-/// Fields as a map. What cannot be a field is left out: the engine lets nothing of the sort in.
-pub(crate) fn header_map(fields: &Fields) -> HeaderMap {
-    let bytes: usize = fields.iter().map(|(_, value)| value.len()).sum();
-    let mut values = BytesMut::with_capacity(bytes);
-    fields.iter().for_each(|(_, value)| values.extend_from_slice(value));
-    let mut values: Bytes = values.freeze();
-    let mut map = HeaderMap::with_capacity(fields.len());
+fn value_bytes(fields: &Fields) -> usize {
+    fields.iter().map(|(_, value)| value.len()).sum()
+}
+
+fn push_values(text: &mut BytesMut, fields: &Fields) {
+    fields.iter().for_each(|(_, value)| text.extend_from_slice(value));
+}
+
+/// Fills a map with fields whose values are `values`. What cannot be a field is left out: the
+/// engine lets nothing of the sort in.
+fn fill(map: &mut HeaderMap, fields: &Fields, mut values: Bytes) {
+    map.reserve(fields.len());
     for (name, value) in fields.iter() {
         let value = values.split_to(value.len());
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_maybe_shared(value))
-        {
+        let name = match name {
+            Name::Known(known) => NAMES.get(known as usize).cloned(),
+            Name::Other(name) => HeaderName::from_bytes(name).ok(),
+        };
+        if let (Some(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(value)) {
             map.append(name, value);
         }
     }
-    map
 }
 
-/// Adds a map to fields. What is no field of HTTP/1.1 is left out: the `http` crate lets nothing of
-/// the sort in.
+/// The known names as those of the `http` crate: their clones allocate nothing and count nothing.
+static NAMES: LazyLock<Vec<HeaderName>> = LazyLock::new(|| {
+    let lower = |known: &Known| &*known.as_str().to_ascii_lowercase().leak();
+    Known::ALL.iter().map(|known| HeaderName::from_static(lower(known))).collect()
+});
+
+/// Adds a map to fields. The `http` crate lets nothing in that is no field of HTTP/1.1: names are
+/// tokens, and values hold no control.
 pub(crate) fn add_fields(fields: &mut Fields, map: &HeaderMap) {
     for (name, value) in map {
-        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-        match Name::from_bytes(name) {
-            // PERF: a known name needs no look at its bytes.
-            known @ Name::Known(_) if value.iter().all(|byte| matches!(byte, b' '..=b'~')) => {
-                fields.append(known, value);
-            }
-            _ => drop(fields.try_append(name, value)),
-        }
+        fields.append(Name::from_bytes(name.as_str().as_bytes()), value.as_bytes().trim_ascii());
     }
 }
 

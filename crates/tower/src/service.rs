@@ -5,6 +5,7 @@
 //! 3. the service is called; while it works the request's body moves on;
 //! 4. its response becomes an answer.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -12,13 +13,13 @@ use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Poll, ready};
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use stead_core::{Error, Exchange, Handler, LocalKey, Reply, Response as Answer, Result};
 use stead_http1::Framing;
 use tower_service::Service;
 
 use crate::answer::answer;
-use crate::app::{Extend, Facts};
+use crate::app::Facts;
 use crate::request::request;
 use crate::switch::switch;
 use crate::turn::Turns;
@@ -80,31 +81,37 @@ pub(crate) struct ServiceHandler<M> {
     prototype: Mutex<M>,
     here: LocalKey<Here<M>>,
     route: String,
-    extend: Extend,
 }
 
 /// What a worker holds of a service: no counter that workers would share is touched per request.
 pub(crate) struct Here<M> {
     pub(crate) make: M,
     pub(crate) route: Rc<str>,
-    pub(crate) extend: Extend,
+    /// The emptied map of the last response, for the next request.
+    spare: Cell<HeaderMap>,
+}
+
+/// A map with room for more fields is not kept.
+const SPARE_FIELDS_MAX: usize = 64;
+
+impl<M> Here<M> {
+    pub(crate) fn keep(&self, map: HeaderMap) {
+        if map.capacity() <= SPARE_FIELDS_MAX {
+            self.spare.set(map);
+        }
+    }
 }
 
 impl<M: Make> ServiceHandler<M> {
     pub(crate) fn new(make: M, facts: &Facts<'_>) -> Self {
-        Self {
-            prototype: Mutex::new(make),
-            here: facts.keys.next(),
-            route: facts.route.to_owned(),
-            extend: facts.extend,
-        }
+        Self { prototype: Mutex::new(make), here: facts.keys.next(), route: facts.route.to_owned() }
     }
 
     fn here(&self, exchange: &Exchange) -> Rc<Here<M>> {
         exchange.worker().local.value(&self.here, || Here {
             make: self.prototype.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             route: Rc::from(&*self.route),
-            extend: self.extend,
+            spare: Cell::default(),
         })
     }
 }
@@ -129,23 +136,26 @@ impl<M: Make> Handler for ServiceHandler<M> {
 }
 
 async fn serve<M: Make>(here: Rc<Here<M>>, exchange: &mut Exchange) -> Result<Answer> {
-    let (request, mut pump) = match request(exchange, here.extend) {
+    let (request, mut pump) = match request(exchange, here.spare.take()) {
         Ok(parts) => parts,
         Err(reason) => return Ok(exchange.refuse(reason)),
     };
     let turns = Turns::new(exchange, &here.route);
     let mut service = ready_service(&here, exchange).await?;
     let mut called = pin!(turns.turn(|| service.call(request)));
-    let response = poll_fn(|context| {
+    let answered = poll_fn(|context| {
         loop {
             if let Poll::Ready(response) = turns.turn(|| called.as_mut().poll(context)) {
-                return Poll::Ready(response);
+                let pump = std::mem::take(&mut pump);
+                let answer = |response| answer(exchange, response, pump, &turns, context);
+                return Poll::Ready(response.map(answer).map_err(failed));
             }
             ready!(pump.poll(context));
         }
     });
-    let response = response.await.map_err(failed)?;
-    Ok(answer(exchange, response, pump, turns).await)
+    let (answer, map) = answered.await?;
+    here.keep(map);
+    Ok(answer)
 }
 
 /// A service for this request that is ready to be called.

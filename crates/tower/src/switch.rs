@@ -42,7 +42,7 @@ pub(crate) async fn switch<M: Make>(here: Rc<Here<M>>, exchange: &mut Exchange) 
     let (ours, theirs) = pair();
     ours.write(&replay(exchange));
     let mut extensions = http::Extensions::new();
-    introduce(&mut extensions, exchange, here.extend);
+    introduce(&mut extensions, exchange);
     let caught = Rc::new(RefCell::new(None));
     let inner = Replayed { service: RefCell::new(service), extensions, caught: Rc::clone(&caught) };
     let connection = Builder::new()
@@ -66,7 +66,14 @@ pub(crate) async fn switch<M: Make>(here: Rc<Here<M>>, exchange: &mut Exchange) 
     let response = response.map_err(failed)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let (pump, _) = Pump::start(exchange);
-        return Ok(answer(exchange, response, pump, turns).await);
+        let mut parts = Some((response, pump));
+        let answered = poll_fn(|context| match parts.take() {
+            Some((response, pump)) => {
+                Poll::Ready(answer(exchange, response, pump, &turns, context))
+            }
+            None => Poll::Pending,
+        });
+        return Ok(answered.await.0);
     }
     let mut answer = exchange.respond(StatusCode::SWITCHING_PROTOCOLS);
     add_fields(&mut answer.fields, response.headers());

@@ -12,6 +12,7 @@ use stead_core::{Exchange, Worker};
 const TURN_MAX: Duration = Duration::from_millis(50);
 
 /// Times the turns of one exchange.
+#[derive(Clone)]
 pub(crate) struct Turns {
     worker: Rc<Worker>,
     server: Rc<str>,

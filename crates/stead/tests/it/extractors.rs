@@ -166,13 +166,12 @@ async fn a_panic_is_a_500_and_concerns_nobody_else() {
     assert_eq!(neighbour.get("/line").status, 200);
 }
 
-/// axum's own extractor needs the make service, or the feature `axum`.
+/// As under `axum::serve`.
 #[tokio::test]
-async fn connect_info_of_axum_needs_the_feature_or_a_make_service() {
+async fn connect_info_of_axum_needs_the_make_service() {
     async fn peer(ConnectInfo(peer): ConnectInfo<std::net::SocketAddr>) -> String {
         peer.to_string()
     }
     let serving = serve(Router::new().route("/", get(peer))).await;
-    let expected = if cfg!(feature = "axum") { 200 } else { 500 };
-    assert_eq!(serving.connect().get("/").status, expected);
+    assert_eq!(serving.connect().get("/").status, 500);
 }
