@@ -19,7 +19,7 @@ use clap::Args;
 use crate::machine::{LOAD_CORE, SERVER_CORE};
 use crate::procfs::{CoreTicks, CpuMark};
 use crate::record::{Limit, Run};
-use crate::server::{Running, Scene, Server};
+use crate::server::{Extra, Running, Scene, Server};
 use crate::session::{FOREIGN_PERCENT, Row, STEAL_PERCENT, Session};
 use crate::wrk;
 
@@ -98,7 +98,7 @@ pub fn run(session: &Session, options: &CompressOptions) -> Result<()> {
 }
 
 fn measure(session: &Session, server: Server, work: &Work, span: Duration) -> Result<Run> {
-    let scene = Scene { compress: true, ..Scene::new(&session.place, server, false)? };
+    let scene = Scene { extra: Extra::Compress, ..Scene::new(&session.place, server, false)? };
     let mut running = Running::start(server, &scene)?;
     let coded = fetch(scene.address, work.coding)?;
     let field = format!("Accept-Encoding: {}", work.coding);

@@ -15,14 +15,14 @@ use crate::loader::{Loader, Plan, Reuse, Totals, check_once};
 use crate::machine::{LOAD_CORE, SERVER_CORE};
 use crate::procfs::{self, CoreTicks, CpuMark};
 use crate::record::{Limit, Record, Run};
-use crate::server::{Running, Scene, Server};
+use crate::server::{Extra, Running, Scene, Server};
 use crate::session::{FOREIGN_PERCENT, Row, STEAL_PERCENT, Session};
 use crate::wrk;
 
 #[derive(Args, Clone, Debug)]
 pub struct HttpOptions {
-    /// Rows to run, separated by commas: fixed, static-1k, static-100k, static-10m, log,
-    /// connection, pipelined [default: all]
+    /// Rows to run, separated by commas: fixed, middleware, axum, static-1k, static-100k,
+    /// static-10m, log, connection, pipelined [default: all]
     #[arg(long, value_delimiter = ',')]
     rows: Option<Vec<String>>,
     /// Seconds of load in each run, 1 to 60 [default: 4, quick: 1]
@@ -68,7 +68,8 @@ struct Work {
     title: &'static str,
     path: &'static str,
     shape: Shape,
-    /// Stead's CPU time per request over nginx's.
+    extra: Extra,
+    /// Stead's CPU time per request over that of the first peer.
     at_most: f64,
     peers: &'static [Server],
 }
@@ -82,7 +83,7 @@ enum Shape {
     Pipelined,
 }
 
-use Server::{Axum, Caddy, Go, Haproxy, Hyper, Nginx};
+use Server::{Axum, Caddy, Go, Haproxy, Hyper, Nginx, SteadPlain};
 
 const WORKS: &[Work] = &[
     Work {
@@ -90,14 +91,34 @@ const WORKS: &[Work] = &[
         title: "fixed 13-byte answer",
         path: "/",
         shape: Shape::KeepAlive,
+        extra: Extra::Nothing,
         at_most: 0.95,
         peers: &[Nginx, Haproxy, Caddy, Go, Hyper, Axum],
+    },
+    Work {
+        name: "middleware",
+        title: "fixed answer behind five middleware that have nothing to do",
+        path: "/",
+        shape: Shape::KeepAlive,
+        extra: Extra::IdleMiddleware,
+        at_most: 1.03,
+        peers: &[SteadPlain],
+    },
+    Work {
+        name: "axum",
+        title: "axum router answering 13 bytes, by `stead::serve` and by `axum::serve`",
+        path: "/",
+        shape: Shape::KeepAlive,
+        extra: Extra::AxumRouter,
+        at_most: 1.0,
+        peers: &[Axum],
     },
     Work {
         name: "static-1k",
         title: "static file, 1 KB",
         path: "/1k.txt",
         shape: Shape::KeepAlive,
+        extra: Extra::Nothing,
         at_most: 0.85,
         peers: &[Nginx, Caddy, Go],
     },
@@ -106,6 +127,7 @@ const WORKS: &[Work] = &[
         title: "static file, 100 KB",
         path: "/100k.txt",
         shape: Shape::KeepAlive,
+        extra: Extra::Nothing,
         at_most: 0.65,
         peers: &[Nginx, Caddy, Go],
     },
@@ -114,6 +136,7 @@ const WORKS: &[Work] = &[
         title: "static file, 10 MB",
         path: "/10m.txt",
         shape: Shape::KeepAlive,
+        extra: Extra::Nothing,
         at_most: 0.35,
         peers: &[Nginx, Caddy, Go],
     },
@@ -122,6 +145,7 @@ const WORKS: &[Work] = &[
         title: "fixed answer, JSON access log to a file",
         path: "/",
         shape: Shape::Log,
+        extra: Extra::Nothing,
         at_most: 0.90,
         peers: &[Nginx],
     },
@@ -130,6 +154,7 @@ const WORKS: &[Work] = &[
         title: "fixed answer, a new connection for each request",
         path: "/",
         shape: Shape::ConnectionEach,
+        extra: Extra::Nothing,
         at_most: 1.0,
         peers: &[Nginx, Haproxy, Caddy, Go, Hyper, Axum],
     },
@@ -138,6 +163,7 @@ const WORKS: &[Work] = &[
         title: "fixed answer, pipelined 16 deep",
         path: "/",
         shape: Shape::Pipelined,
+        extra: Extra::Nothing,
         at_most: 0.33,
         peers: &[Nginx, Haproxy, Caddy, Go, Hyper, Axum],
     },
@@ -146,6 +172,7 @@ const WORKS: &[Work] = &[
 impl Work {
     fn record(&self, session: &Session, options: &HttpOptions, order: u32) -> Result<Record> {
         let servers = session.servers(self.peers)?;
+        let beside = self.peers.first().map_or("", |peer| peer.name());
         let seconds = options.seconds.unwrap_or(if session.options.quick { 1 } else { 4 });
         let row = Row {
             group: "http",
@@ -153,7 +180,7 @@ impl Work {
             order,
             title: self.title,
             unit: "µs CPU per request",
-            limit: Limit::Ratio { peer: "nginx".into(), at_most: self.at_most },
+            limit: Limit::Ratio { peer: beside.into(), at_most: self.at_most },
             method: [
                 ("load".into(), format!("{seconds} s after a warm-up, fresh process per run")),
                 ("connections".into(), options.connections.to_string()),
@@ -173,6 +200,7 @@ impl Work {
         span: Duration,
     ) -> Result<Run> {
         let scene = Scene::new(&session.place, server, self.shape == Shape::Log)?;
+        let scene = Scene { extra: self.extra, ..scene };
         let body = self.body(&scene.root)?;
         let mut running = Running::start(server, &scene)?;
         check_once(scene.address, self.path, &body)?;

@@ -21,7 +21,7 @@ use crate::crowd::Crowd;
 use crate::http::FIXED;
 use crate::procfs::{self, Memory};
 use crate::record::{Limit, Record, Run, Verdict};
-use crate::server::{Running, Scene, Server};
+use crate::server::{Extra, Running, Scene, Server};
 use crate::session::{Row, Session};
 use crate::table;
 
@@ -47,9 +47,51 @@ impl Default for IdleOptions {
     }
 }
 
+/// One row: what is held, and beside whom.
+struct Work {
+    name: &'static str,
+    title: &'static str,
+    extra: Extra,
+    limit: fn(&IdleOptions) -> Limit,
+    peers: &'static [Server],
+}
+
+const CONNECTION: Work = Work {
+    name: "keep-alive",
+    title: "idle keep-alive connection after one request",
+    extra: Extra::Nothing,
+    limit: |options| Limit::Value {
+        at_most: BYTES_MAX,
+        valid_from: VALID_FROM * f64::from(options.record_bytes),
+    },
+    peers: &[
+        Server::Nginx,
+        Server::Haproxy,
+        Server::Caddy,
+        Server::Go,
+        Server::Hyper,
+        Server::Axum,
+    ],
+};
+
+const AXUM_ROUTER: Work = Work {
+    name: "axum",
+    title: "the same of an axum router, by `stead::serve` and by `axum::serve`",
+    extra: Extra::AxumRouter,
+    limit: |_| Limit::Ratio { peer: Server::Axum.name().into(), at_most: 1.0 / 50.0 },
+    peers: &[Server::Axum],
+};
+
 pub fn run(session: &Session, options: &IdleOptions) -> Result<()> {
-    let record = measure(session, options)?;
-    session.finish(&record)?;
+    for (order, work) in [CONNECTION, AXUM_ROUTER].iter().enumerate() {
+        let record = work.measure(session, options, order as u32)?;
+        session.finish(&record)?;
+        print_details(&record, options);
+    }
+    Ok(())
+}
+
+fn print_details(record: &Record, options: &IdleOptions) {
     for series in &record.series {
         let amount = |name| series.detail(name).map_or(f64::NAN, |spread| spread.median);
         println!(
@@ -63,7 +105,6 @@ pub fn run(session: &Session, options: &IdleOptions) -> Result<()> {
             amount("open_seconds"),
         );
     }
-    Ok(())
 }
 
 /// The check of continuous integration: Stead alone.
@@ -71,57 +112,77 @@ pub fn run(session: &Session, options: &IdleOptions) -> Result<()> {
 /// # Errors
 /// The slope is over its budget, or below what is possible.
 pub fn check_budget(session: &Session) -> Result<()> {
-    let record = measure(session, &IdleOptions::default())?;
+    let record = CONNECTION.measure(session, &IdleOptions::default(), 0)?;
     table::print(&record);
     ensure!(record.verdict() == Verdict::Met, "an idle connection: {}", record.verdict().word());
     Ok(())
 }
 
-fn measure(session: &Session, options: &IdleOptions) -> Result<Record> {
-    ensure!(options.many > options.few, "--many must be more than --few");
-    let needed = u64::from(options.many) + DESCRIPTORS_SPARE;
-    ensure!(
-        session.descriptors >= needed,
-        "{} connections need {needed} descriptors, the limit is {}: raise it or lower --many",
-        options.many,
-        session.descriptors
-    );
-    let servers = session.servers(PEERS)?;
-    let row = Row {
-        group: "idle",
-        name: "keep-alive",
-        order: 0,
-        title: "idle keep-alive connection after one request",
-        unit: "bytes per connection",
-        limit: Limit::Value {
-            at_most: BYTES_MAX,
-            valid_from: VALID_FROM * f64::from(options.record_bytes),
-        },
-        method: [
-            ("connections".into(), format!("{} and {}", options.few, options.many)),
-            ("wait".into(), format!("{} s after the last answer", options.wait)),
-            ("memory".into(), "slope of Pss between two fresh processes, no huge pages".into()),
-        ]
-        .into(),
-    };
-    // Servers inherit it.
-    disable_transparent_huge_pages(true)?;
-    let record = session.rounds(&row, &servers, |server| {
-        let few = hold(session, server, options.few, options.wait)?;
-        let many = hold(session, server, options.many, options.wait)?;
-        let slope = |of: fn(&Held) -> u64| {
-            (of(&many) as f64 - of(&few) as f64) / f64::from(options.many - options.few)
+impl Work {
+    fn measure(&self, session: &Session, options: &IdleOptions, order: u32) -> Result<Record> {
+        ensure!(options.many > options.few, "--many must be more than --few");
+        let needed = u64::from(options.many) + DESCRIPTORS_SPARE;
+        ensure!(
+            session.descriptors >= needed,
+            "{} connections need {needed} descriptors, the limit is {}: raise it or lower --many",
+            options.many,
+            session.descriptors
+        );
+        let servers = session.servers(self.peers)?;
+        let row = Row {
+            group: "idle",
+            name: self.name,
+            order,
+            title: self.title,
+            unit: "bytes per connection",
+            limit: (self.limit)(options),
+            method: [
+                ("connections".into(), format!("{} and {}", options.few, options.many)),
+                ("wait".into(), format!("{} s after the last answer", options.wait)),
+                ("memory".into(), "slope of Pss between two fresh processes, no huge pages".into()),
+            ]
+            .into(),
         };
-        Ok(Run::new(slope(|held| held.quiet.pss))
-            .with("peak_bytes", slope(|held| held.peak_pss))
-            .with("base_pss_bytes", many.base.pss as f64)
-            .with("pss_few_bytes", few.quiet.pss as f64)
-            .with("pss_bytes", many.quiet.pss as f64)
-            .with("resident_peak_bytes", many.quiet.resident_peak as f64)
-            .with("open_seconds", many.open_seconds))
-    });
-    disable_transparent_huge_pages(false)?;
-    record
+        // Servers inherit it.
+        disable_transparent_huge_pages(true)?;
+        let record = session.rounds(&row, &servers, |server| {
+            let few = self.hold(session, server, options.few, options.wait)?;
+            let many = self.hold(session, server, options.many, options.wait)?;
+            let slope = |of: fn(&Held) -> u64| {
+                (of(&many) as f64 - of(&few) as f64) / f64::from(options.many - options.few)
+            };
+            Ok(Run::new(slope(|held| held.quiet.pss))
+                .with("peak_bytes", slope(|held| held.peak_pss))
+                .with("base_pss_bytes", many.base.pss as f64)
+                .with("pss_few_bytes", few.quiet.pss as f64)
+                .with("pss_bytes", many.quiet.pss as f64)
+                .with("resident_peak_bytes", many.quiet.resident_peak as f64)
+                .with("open_seconds", many.open_seconds))
+        });
+        disable_transparent_huge_pages(false)?;
+        record
+    }
+
+    fn hold(&self, session: &Session, server: Server, count: u32, wait: u64) -> Result<Held> {
+        let scene = Scene { extra: self.extra, ..Scene::new(&session.place, server, false)? };
+        let running = Running::start(server, &scene)?;
+        sleep(START_SETTLE);
+        let family = procfs::family(running.pid())?;
+        let base = procfs::memory(&family)?;
+        let start = Instant::now();
+        let (crowd, peak_pss) = with_peak(&family, || {
+            Crowd::open(scene.address, count as usize, Expected::exactly(FIXED))
+        })?;
+        let open_seconds = start.elapsed().as_secs_f64();
+        let mut crowd = crowd.with_context(|| format!("open {count} connections"))?;
+        sleep(Duration::from_secs(wait));
+        crowd.ensure_quiet().context("before the measurement")?;
+        let quiet = procfs::memory(&procfs::family(running.pid())?)?;
+        ensure!(quiet.huge == 0, "the server has {} bytes in huge pages", quiet.huge);
+        let alive = crowd.ask_all().context("after the measurement")?;
+        ensure!(alive == count as usize, "{alive} of {count} connections answer");
+        Ok(Held { base, quiet, peak_pss, open_seconds })
+    }
 }
 
 /// What holding some connections took.
@@ -131,27 +192,6 @@ struct Held {
     /// Highest Pss seen while connections were opened.
     peak_pss: u64,
     open_seconds: f64,
-}
-
-fn hold(session: &Session, server: Server, count: u32, wait: u64) -> Result<Held> {
-    let scene = Scene::new(&session.place, server, false)?;
-    let running = Running::start(server, &scene)?;
-    sleep(START_SETTLE);
-    let family = procfs::family(running.pid())?;
-    let base = procfs::memory(&family)?;
-    let start = Instant::now();
-    let (crowd, peak_pss) = with_peak(&family, || {
-        Crowd::open(scene.address, count as usize, Expected::exactly(FIXED))
-    })?;
-    let open_seconds = start.elapsed().as_secs_f64();
-    let mut crowd = crowd.with_context(|| format!("open {count} connections"))?;
-    sleep(Duration::from_secs(wait));
-    crowd.ensure_quiet().context("before the measurement")?;
-    let quiet = procfs::memory(&procfs::family(running.pid())?)?;
-    ensure!(quiet.huge == 0, "the server has {} bytes in huge pages", quiet.huge);
-    let alive = crowd.ask_all().context("after the measurement")?;
-    ensure!(alive == count as usize, "{alive} of {count} connections answer");
-    Ok(Held { base, quiet, peak_pss, open_seconds })
 }
 
 /// Runs `work` while another thread looks at the family's Pss.
@@ -173,8 +213,6 @@ fn with_peak<T>(family: &[u32], work: impl FnOnce() -> T) -> Result<(T, u64)> {
     })
 }
 
-const PEERS: &[Server] =
-    &[Server::Nginx, Server::Haproxy, Server::Caddy, Server::Go, Server::Hyper, Server::Axum];
 const BYTES_MAX: f64 = 128.0;
 /// Less than this share of a record is no measurement. Not all of it: the process with few
 /// connections holds some 100 KiB of pages that are partly free, in which the other one keeps

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod clients;
 pub mod cold;
 pub mod compress;
 pub mod crowd;
@@ -19,6 +20,7 @@ pub mod outside;
 pub mod pace;
 pub mod plot;
 pub mod procfs;
+pub mod reading;
 pub mod record;
 pub mod report;
 pub mod server;

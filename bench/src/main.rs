@@ -1,20 +1,21 @@
 //! `stead-bench`: measures Stead beside its peers on this machine.
 //!
-//! Each group (`http`, `compress`, `idle`, `latency`, `route`, `allocations`) runs its servers in
-//! interleaved rounds, the server on core 0 and the load on core 1, prints a table and writes one
-//! JSON record per row; `report` makes `docs/benchmarks.md` and its plots from the records alone.
+//! Each group runs its servers in interleaved rounds, the server on core 0 and the load on core 1,
+//! prints a table and writes one JSON record per row; `report` makes `docs/benchmarks.md` and its
+//! plots from the records alone.
 //! The limits are those that Stead promises; a miss is printed as a miss.
 
 #![forbid(unsafe_code)]
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use stead_bench::clients;
 use stead_bench::compress::{self, CompressOptions};
 use stead_bench::http::{self, HttpOptions};
 use stead_bench::idle::{self, IdleOptions};
 use stead_bench::latency::{self, LatencyOptions};
 use stead_bench::session::{Options, Session};
-use stead_bench::{outside, report};
+use stead_bench::{outside, reading, report};
 
 #[derive(Parser)]
 #[command(about = "Measures Stead beside its peers", version)]
@@ -46,6 +47,8 @@ enum Group {
         #[command(flatten)]
         idle: IdleOptions,
     },
+    /// Memory of a rate limit's clients
+    Clients(Options),
     /// Small answers while the same worker serves cold files
     Latency {
         #[command(flatten)]
@@ -53,6 +56,8 @@ enum Group {
         #[command(flatten)]
         latency: LatencyOptions,
     },
+    /// Time to read and check a large configuration
+    Reading(Options),
     /// Route lookup beside the matchit crate
     Route(Options),
     /// Heap allocations per fixed answer
@@ -81,6 +86,8 @@ fn main() -> Result<()> {
         Group::Http { options, http } => http::run(&Session::open(options)?, &http),
         Group::Compress { options, compress } => compress::run(&Session::open(options)?, &compress),
         Group::Idle { options, idle } => idle::run(&Session::open(options)?, &idle),
+        Group::Clients(options) => clients::run(&Session::open(options)?),
+        Group::Reading(options) => reading::run(&Session::open(options)?),
         Group::Latency { options, latency } => latency::run(&Session::open(options)?, &latency),
         Group::Route(options) => outside::route(&Session::open(options)?),
         Group::Allocations(options) => outside::allocations(&Session::open(options)?),
@@ -91,7 +98,9 @@ fn main() -> Result<()> {
                 http::run(&session, &http),
                 compress::run(&session, &compress),
                 idle::run(&session, &idle),
+                clients::run(&session),
                 latency::run(&session, &latency),
+                reading::run(&session),
                 outside::route(&session),
                 outside::allocations(&session),
                 report::write(&session.options.out),

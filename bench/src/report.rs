@@ -103,6 +103,18 @@ const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        name: "clients",
+        title: "Memory of a rate limit",
+        method: "As many clients as the row says ask once each; the value is what the server's Pss \
+                 grew by, over their number. In the end one in ten thousand asks again and must be \
+                 refused: nobody was forgotten. CPU time per request among the first and the last \
+                 tenth of them tells whether a full table is slower.",
+        columns: &[
+            ("first_micros", "µs CPU, first tenth", 1.0),
+            ("last_micros", "µs CPU, last tenth", 1.0),
+        ],
+    },
+    Group {
         name: "latency",
         title: "Small answers beside cold files",
         method: "A client sends small requests at fixed times; latency counts from the time due, \
@@ -118,6 +130,13 @@ const GROUPS: &[Group] = &[
             ("client_late_p99_ms", "client late", 1.0),
             ("disk_bytes", "MiB from disk", MIB),
         ],
+    },
+    Group {
+        name: "reading",
+        title: "Reading a configuration",
+        method: "Time of `stead check`, and of `nginx -t` with a location for each route, from the \
+                 start of the process to its end, on one core.",
+        columns: &[],
     },
     Group {
         name: "route",
@@ -245,8 +264,8 @@ const HEAD: &str = "\
 # Benchmarks
 
 Made by `cargo xtask bench report` from the records of the last runs; do not edit. Run them with
-`cargo xtask bench http`, `compress`, `idle`, `latency`, `route` and `allocations`, on a machine
-with two free cores; hand-written remarks belong in `bench/notes.md`.
+`cargo xtask bench all`, or a group that its `help` lists, on a machine with two free cores;
+hand-written remarks belong in `bench/notes.md`.
 ";
 
 const METHOD: &str = "\

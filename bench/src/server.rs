@@ -22,6 +22,8 @@ use crate::procfs;
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
 pub enum Server {
     Stead,
+    /// Stead without what a row adds to it.
+    SteadPlain,
     Nginx,
     /// nginx with `aio threads`, its documented way not to wait for the disk.
     NginxAio,
@@ -42,17 +44,32 @@ pub struct Scene {
     pub work: PathBuf,
     /// The JSON access log, where the row wants one.
     pub access_log: Option<PathBuf>,
-    /// Whether answers are compressed on the fly.
-    pub compress: bool,
+    pub extra: Extra,
     /// Open descriptors allowed per process.
     pub descriptors: u64,
     pub binaries: Binaries,
+}
+
+/// What a row adds to the plain servers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Extra {
+    Nothing,
+    /// Every server compresses answers on the fly.
+    Compress,
+    /// Every server allows each client, named by `X-Client`, one request a day or a minute.
+    RateLimit,
+    /// Five middleware of Stead that find nothing to do.
+    IdleMiddleware,
+    /// Stead and axum are one program, a router of axum, that differs in the line that serves it.
+    AxumRouter,
 }
 
 /// Where the servers that are not Debian packages lie.
 #[derive(Clone, Debug)]
 pub struct Binaries {
     pub stead: PathBuf,
+    /// The router of axum, served by either.
+    pub hello: PathBuf,
     pub hyper: PathBuf,
     pub axum: PathBuf,
     pub go: PathBuf,
@@ -66,7 +83,7 @@ impl Scene {
             address: free_address()?,
             root: place.root(),
             access_log: access_log.then(|| work.join("access.log")),
-            compress: false,
+            extra: Extra::Nothing,
             descriptors: place.descriptors,
             binaries: place.binaries.clone(),
             work,
@@ -93,6 +110,7 @@ impl Place {
         let beside = std::env::current_exe()?.parent().map(Path::to_path_buf).unwrap_or_default();
         let binaries = Binaries {
             stead,
+            hello: beside.join("stead-bench-hello"),
             hyper: beside.join("stead-bench-hyper"),
             axum: beside.join("stead-bench-axum"),
             go: path.join("go-peer"),
@@ -146,6 +164,7 @@ impl Server {
     pub fn name(self) -> &'static str {
         match self {
             Server::Stead => "stead",
+            Server::SteadPlain => "stead-plain",
             Server::Nginx => "nginx",
             Server::NginxAio => "nginx-aio",
             Server::Haproxy => "haproxy",
@@ -156,9 +175,9 @@ impl Server {
         }
     }
 
-    fn program(self, binaries: &Binaries) -> PathBuf {
+    pub fn program(self, binaries: &Binaries) -> PathBuf {
         match self {
-            Server::Stead => binaries.stead.clone(),
+            Server::Stead | Server::SteadPlain => binaries.stead.clone(),
             Server::Nginx | Server::NginxAio => on_path("nginx"),
             Server::Haproxy => on_path("haproxy"),
             Server::Caddy => on_path("caddy"),
@@ -170,7 +189,7 @@ impl Server {
 
     fn remedy(self) -> &'static str {
         match self {
-            Server::Stead => {
+            Server::Stead | Server::SteadPlain => {
                 "build it with `cargo build --release -p stead-cli`, or name it in STEAD_BIN, \
                  or leave it out with --no-stead"
             }
@@ -188,17 +207,27 @@ impl Server {
     fn command(self, scene: &Scene) -> Result<Command> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM", "taskset", "--cpu-list"]);
-        command.arg(SERVER_CORE.to_string()).arg(self.program(&scene.binaries));
+        command.arg(SERVER_CORE.to_string());
         let port = scene.address.port().to_string();
+        if scene.extra == Extra::AxumRouter {
+            command.arg(&scene.binaries.hello).arg(self.name()).arg(port);
+            return Ok(command);
+        }
+        command.arg(self.program(&scene.binaries));
         match self {
-            Server::Stead => {
+            Server::Stead | Server::SteadPlain => {
                 let access = scene.access_log.as_deref().map_or_else(
                     || "access = \"off\"".to_owned(),
                     |log| format!("access = {{ file = \"{}\" }}\nformat = \"json\"", log.display()),
                 );
                 command.arg("run").arg("-c");
-                let compress = if scene.compress { "middleware = [\"compress\"]" } else { "" };
-                let words = [("@ACCESS_LOG@", access.as_str()), ("@COMPRESS@", compress)];
+                let middleware = match (self, scene.extra) {
+                    (Server::Stead, Extra::Compress) => "middleware = [\"compress\"]",
+                    (Server::Stead, Extra::IdleMiddleware) => IDLE_MIDDLEWARE,
+                    (Server::Stead, Extra::RateLimit) => RATE_LIMIT,
+                    _ => "",
+                };
+                let words = [("@ACCESS_LOG@", access.as_str()), ("@MIDDLEWARE@", middleware)];
                 command.arg(scene.fill("stead.toml", &words)?);
                 command.env("RUNTIME_DIRECTORY", &scene.work).env("STATE_DIRECTORY", &scene.work);
             }
@@ -208,13 +237,16 @@ impl Server {
                     |log| format!("access_log {} json buffer=64k flush=1s;", log.display()),
                 );
                 let aio = if self == Server::NginxAio { "aio threads;" } else { "" };
-                let (module, compress) =
-                    if scene.compress { (NGINX_BROTLI, NGINX_COMPRESS) } else { ("", "") };
+                let (module, extra) = match scene.extra {
+                    Extra::Compress => (NGINX_BROTLI, NGINX_COMPRESS),
+                    Extra::RateLimit => ("", NGINX_RATE_LIMIT),
+                    _ => ("", ""),
+                };
                 let words = [
                     ("@ACCESS_LOG@", access.as_str()),
                     ("@AIO@", aio),
                     ("@MODULE@", module),
-                    ("@COMPRESS@", compress),
+                    ("@EXTRA@", extra),
                 ];
                 command.arg("-c").arg(scene.fill("nginx.conf", &words)?);
                 command
@@ -228,7 +260,7 @@ impl Server {
             }
             Server::Caddy => {
                 command.args(["run", "--adapter", "caddyfile", "--config"]);
-                let compress = if scene.compress { "encode zstd" } else { "" };
+                let compress = if scene.extra == Extra::Compress { "encode zstd" } else { "" };
                 command.arg(scene.fill("Caddyfile", &[("@COMPRESS@", compress)])?);
                 command.env("GOMAXPROCS", "1").env("HOME", &scene.work);
                 command.env("XDG_DATA_HOME", &scene.work).env("XDG_CONFIG_HOME", &scene.work);
@@ -247,7 +279,7 @@ impl Server {
         let arguments: &[&str] = match self {
             Server::Nginx | Server::NginxAio | Server::Haproxy => &["-v"],
             Server::Caddy | Server::Go => &["version"],
-            Server::Stead => &["--version"],
+            Server::Stead | Server::SteadPlain => &["--version"],
             Server::Hyper | Server::Axum => return locked_version(self.name()),
         };
         let program = if self == Server::Go { on_path("go") } else { self.program(binaries) };
@@ -401,6 +433,20 @@ pub fn locked_version(package: &str) -> Result<String> {
     Ok(format!("{package} {}", rest.split('"').next().unwrap_or_default()))
 }
 
+/// Five middleware that look at every request, and that one for `/` gives nothing to do.
+const IDLE_MIDDLEWARE: &str = r#"middleware = [
+    "hsts",
+    { www = "remove" },
+    { trailing_slash = "remove" },
+    { strip_prefix = "/api" },
+    { cors = { origins = ["https://app.example"] } },
+]"#;
+const RATE_LIMIT: &str = r#"middleware = [
+    { rate_limit = { rate = "1/d", key = { header = "X-Client" }, clients = 2_000_000 } },
+]"#;
+/// nginx counts down to a minute at the slowest; its table is laid out at the start.
+const NGINX_RATE_LIMIT: &str = "limit_req_zone $http_x_client zone=clients:256m rate=1r/m; \
+                                limit_req zone=clients; limit_req_log_level info;";
 /// The module that Debian packages as libnginx-mod-http-brotli-filter.
 const NGINX_BROTLI: &str = "load_module /usr/lib/nginx/modules/ngx_http_brotli_filter_module.so;";
 /// Both codings of nginx, at the level of Stead's defaults.

@@ -183,7 +183,7 @@ const CRATES: &[Allowed] = &[
     ),
     tool("stead-examples", &["stead"]),
     tool("stead-e2e", &["stead-base", "stead-http1"]),
-    tool("stead-bench", &["stead-base", "stead-route", "stead-http1"]),
+    tool("stead-bench", &["stead", "stead-base", "stead-http1", "stead-route"]),
     tool(
         "stead-fuzz-targets",
         &["stead-base", "stead-config", "stead-handlers", "stead-http1", "stead-route"],
