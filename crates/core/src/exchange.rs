@@ -354,6 +354,7 @@ impl Exchange {
 }
 
 /// For the connection that carries the exchange, not for handlers.
+#[doc(hidden)]
 impl Exchange {
     /// Forgets the last request; keeps its storage.
     pub fn begin(&mut self) {

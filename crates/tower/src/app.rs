@@ -127,6 +127,12 @@ impl<M: Make> Prototype for Mutex<M> {
 ///
 /// let (name, app) = named("hello", tower::service_fn(hello));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing that Stead can serve",
+    label = "no service of `Request<stead::Body>` that is `Clone + Send + 'static`",
+    note = "a `Router` whose state is missing becomes a service by `.with_state(…)`",
+    note = "a function is served as `tower::service_fn(function)` or through a `Router`"
+)]
 pub trait IntoApp<Marker> {
     /// Forgets the type.
     fn into_app(self) -> App;
