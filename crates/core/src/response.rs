@@ -4,7 +4,7 @@ use crate::{Body, Fields, Reason, StatusCode};
 
 /// An answer: status, fields, body. The framing fields (`Content-Length`, `Transfer-Encoding`,
 /// `Connection`) and `Date` are written by the connection from what the body is; fields of these
-/// names set here are not sent.
+/// names set here are not sent. `Connection: close` ends the connection after the answer.
 ///
 /// Made by [`Exchange::respond`](crate::Exchange::respond), which lends the storage.
 pub struct Response {

@@ -11,7 +11,7 @@ use std::task::{Poll, ready};
 use bytes::Bytes;
 use stead_base::Reason;
 use stead_core::{
-    Body, BodyStream, Exchange, Fields, Frame, Method, OpenFile, Response, StatusCode,
+    Body, BodyStream, Exchange, Fields, Frame, Method, OpenFile, Response, StatusCode, name,
 };
 use stead_http1::Framing;
 use stead_http1::encode::{self, Promise, ResponseLine};
@@ -56,6 +56,14 @@ fn framing_of(response: &Response) -> Framing {
         Some(0) if response.status == StatusCode::NOT_MODIFIED => Framing::None,
         length => length.map_or(Framing::Chunked, Framing::Length),
     }
+}
+
+/// Whether whoever answered says `Connection: close` (RFC 9112 §9.6). The field itself is written
+/// anew.
+pub(crate) fn asks_for_close(fields: &Fields) -> bool {
+    let said = fields.iter().filter(|(name, _)| *name == name::CONNECTION);
+    let mut options = said.flat_map(|(_, value)| value.split(|byte| *byte == b','));
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 /// What `Server` says.

@@ -455,7 +455,8 @@ impl Connection {
             matches!(answer.reason, Reason::BadPath | Reason::BodyTooLarge | Reason::HandlerPanic);
         // What follows a refused CONNECT may be meant for the tunnel.
         let may_be_tunnel = self.exchange.head().form() == Form::Authority;
-        if is_refused || may_be_tunnel || receiver.must_close() {
+        let asks_for_close = answer::asks_for_close(&answer.fields);
+        if is_refused || may_be_tunnel || asks_for_close || receiver.must_close() {
             return false;
         }
         let is_kept = !matches!(answer.body, Body::Tunnel(_));

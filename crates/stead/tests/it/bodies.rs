@@ -329,3 +329,25 @@ async fn framing_fields_of_a_service_are_not_sent() {
     assert_eq!(answer.field("transfer-encoding"), None);
     assert_eq!(answer.field("set-cookie"), Some("a=1"));
 }
+
+/// It was dropped with the other fields of the connection, and the connection went on.
+#[tokio::test]
+async fn a_service_may_end_its_connection() {
+    let close = |value: &'static str| [(header::CONNECTION, value)];
+    let router = Router::new()
+        .route("/", get(move || async move { (close("close"), "bye") }))
+        .route("/listed", get(move || async move { (close("x-mine, Close"), "bye") }))
+        .route("/other", get(move || async move { (close("x-close"), "on") }));
+    let serving = serve(router).await;
+    for path in ["/", "/listed"] {
+        let mut client = serving.connect();
+        let answer = client.get(path);
+        assert_eq!((answer.field("connection"), answer.text()), (Some("close"), "bye"));
+        assert!(client.is_closed());
+    }
+    let mut client = serving.connect();
+    for _ in 0..2 {
+        let answer = client.get("/other");
+        assert_eq!((answer.field("connection"), answer.text()), (None, "on"));
+    }
+}
