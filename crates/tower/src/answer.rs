@@ -66,7 +66,7 @@ where
     let mut body = Box::pin(body);
     let mut first = None;
     if let Some(len) = len.filter(|len| *len > 0) {
-        first = match turns.turn(|| body.as_mut().poll_frame(context)) {
+        first = match turns.body_turn(|| body.as_mut().poll_frame(context)) {
             Poll::Ready(Some(frame)) => Some(plain(frame)),
             Poll::Ready(None) | Poll::Pending => None,
         };
@@ -134,7 +134,7 @@ impl<B: http_body::Body<Error: Into<BoxError>>> Stream<B> {
             return Poll::Ready(Some(first));
         }
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = ready!(self.turns.turn(|| body.as_mut().poll_frame(context)));
+        let frame = ready!(self.turns.body_turn(|| body.as_mut().poll_frame(context)));
         if frame.is_none() {
             self.body = None;
         }

@@ -142,10 +142,10 @@ async fn serve<M: Make>(here: Rc<Here<M>>, exchange: &mut Exchange) -> Result<An
     };
     let turns = Turns::new(exchange, &here.route);
     let mut service = ready_service(&here, exchange).await?;
-    let mut called = pin!(turns.turn(|| service.call(request)));
+    let mut called = pin!(turns.turn(exchange, || service.call(request)));
     let answered = poll_fn(|context| {
         loop {
-            if let Poll::Ready(response) = turns.turn(|| called.as_mut().poll(context)) {
+            if let Poll::Ready(response) = turns.turn(exchange, || called.as_mut().poll(context)) {
                 let pump = std::mem::take(&mut pump);
                 let answer = |response| answer(exchange, response, pump, &turns, context);
                 return Poll::Ready(response.map(answer).map_err(failed));

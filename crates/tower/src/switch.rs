@@ -53,7 +53,7 @@ pub(crate) async fn switch<M: Make>(here: Rc<Here<M>>, exchange: &mut Exchange) 
     let mut connection = pin!(connection);
     let mut is_over = false;
     let response = poll_fn(|context| {
-        is_over = is_over || turns.turn(|| connection.as_mut().poll(context)).is_ready();
+        is_over = is_over || turns.turn(exchange, || connection.as_mut().poll(context)).is_ready();
         match caught.borrow_mut().take() {
             Some(response) => Poll::Ready(Some(response)),
             None if is_over => Poll::Ready(None),

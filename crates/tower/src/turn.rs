@@ -28,8 +28,17 @@ impl Turns {
         }
     }
 
-    /// Runs one turn.
-    pub(crate) fn turn<T>(&self, run: impl FnOnce() -> T) -> T {
+    /// Runs one turn of the call that answers `exchange`.
+    pub(crate) fn turn<T>(&self, exchange: &Exchange, run: impl FnOnce() -> T) -> T {
+        self.timed(|| Some(exchange.routed_path()), run)
+    }
+
+    /// Runs one turn of an answer's body, whose exchange is elsewhere.
+    pub(crate) fn body_turn<T>(&self, run: impl FnOnce() -> T) -> T {
+        self.timed(|| None, run)
+    }
+
+    fn timed<'a, T>(&self, path: impl FnOnce() -> Option<&'a str>, run: impl FnOnce() -> T) -> T {
         let began = self.worker.now();
         let result = run();
         let took = self.worker.now() - began;
@@ -37,6 +46,7 @@ impl Turns {
             tracing::warn!(
                 server = &*self.server,
                 route = &*self.route,
+                path = path(),
                 "a service kept its worker busy for {} ms: hand such work to a blocking task or \
                  run the service on a runtime of its own",
                 took.as_millis()

@@ -50,7 +50,7 @@ impl Visit for Words<'_> {
 }
 
 #[tokio::test]
-async fn a_turn_over_50_ms_is_logged_with_server_and_route() {
+async fn a_turn_over_50_ms_is_logged_with_server_route_and_path() {
     let warnings = Warnings::default();
     tracing::subscriber::set_global_default(warnings.clone()).expect("the library sets none");
     let busy = || async {
@@ -77,4 +77,5 @@ async fn a_turn_over_50_ms_is_logged_with_server_and_route() {
     assert_eq!(told.len(), 1, "waiting is no work: {told:?}");
     assert!(told[0].contains("kept its worker busy for 1"), "{told:?}");
     assert!(told[0].contains("route=\"/{*rest}\""), "{told:?}");
+    assert!(told[0].contains("path=\"/busy\""), "a router is one route: {told:?}");
 }
