@@ -15,8 +15,9 @@ fn every_configuration_of_the_guide_passes_check() {
         let (path, text) = (page.path(), text_of(&page.path()));
         for block in blocks(&text) {
             let folder = Folder::new();
-            // Where sockets are.
+            // Where sockets are, and what is included.
             folder.make("run");
+            folder.make("sites");
             for root in named(block, "root") {
                 folder.make(root);
             }

@@ -79,4 +79,8 @@ impl Files for Text {
     fn glob(&self, _: &Path, _: &str) -> io::Result<Vec<PathBuf>> {
         Ok(Vec::new())
     }
+
+    fn is_directory(&self, _: &Path) -> bool {
+        false
+    }
 }

@@ -1,15 +1,16 @@
 //! The files of a configuration, read and merged into one positioned tree.
 //!
 //! A file's own tables come first, then its includes in the order in which they are written, the
-//! matches of a pattern in the order of their names. Tables merge by name, `route` arrays are
-//! appended, anything else set twice is an error that shows both places. A file is read once,
-//! however often it is named; a file that includes itself, directly or not, is an error.
+//! matches of a pattern in the order of their names; its directory must exist. Tables merge by
+//! name, `route` arrays are appended, anything else set twice is an error that shows both places.
+//! A file is read once, however often it is named; a file that includes itself, directly or not, is
+//! an error.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::files::is_glob;
+use crate::files::{directory_of, is_glob};
 use crate::value::{Content, Entry, Table};
 use crate::{Diagnostic, Diagnostics, Environment, FileId, Files, Sources, Span, Value};
 
@@ -135,6 +136,14 @@ impl Reader<'_> {
         if !is_glob(pattern) {
             return self.included(&base.join(pattern), span);
         }
+        let directory = directory_of(&base, pattern);
+        if !self.files.is_directory(&directory) {
+            let message = format!("there is no directory {}", directory.display());
+            let help = "create it, or write the pattern of files that exist; it starts from this \
+                        file";
+            return self.refuse(span, message, help, None);
+        }
+        // A directory without a match is where something may come to stand.
         match self.files.glob(&base, pattern) {
             Ok(paths) => paths.iter().for_each(|path| self.included(path, span)),
             Err(error) => {

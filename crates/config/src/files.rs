@@ -26,6 +26,9 @@ pub trait Files {
     /// A directory exists but cannot be read.
     fn glob(&self, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>>;
 
+    /// Whether there is such a directory.
+    fn is_directory(&self, path: &Path) -> bool;
+
     /// What two paths to the same file have in common.
     fn identity(&self, path: &Path) -> PathBuf {
         path.to_owned()
@@ -70,6 +73,10 @@ impl Files for Disk {
         }
         found.sort();
         Ok(found)
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        path.as_os_str().is_empty() || path.is_dir()
     }
 
     fn identity(&self, path: &Path) -> PathBuf {
@@ -118,10 +125,23 @@ impl Files for BTreeMap<PathBuf, String> {
         };
         Ok(self.keys().filter(fits).cloned().collect())
     }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        path.as_os_str().is_empty()
+            || self.keys().any(|file| file != path && file.starts_with(path))
+    }
 }
 
 fn start(base: &Path, pattern: &str) -> PathBuf {
     if pattern.starts_with('/') { PathBuf::from("/") } else { base.to_owned() }
+}
+
+/// The directory in which the matches of a pattern are looked for: what stands before its first
+/// segment with `*`, `?` or `[`.
+pub(crate) fn directory_of(base: &Path, pattern: &str) -> PathBuf {
+    let mut directory = start(base, pattern);
+    directory.extend(segments(pattern).take_while(|segment| !is_glob(segment)));
+    directory
 }
 
 fn segments(pattern: &str) -> impl Iterator<Item = &str> {
@@ -227,6 +247,12 @@ mod tests {
         {
             let disk = Disk.glob(directory.path(), pattern).unwrap();
             assert_eq!(disk, memory.glob(directory.path(), pattern).unwrap(), "{pattern}");
+        }
+        for pattern in ["c/*.toml", "*/a.toml", "none/*.toml", "c/a.toml/*", "./d/?"] {
+            let folder = directory_of(directory.path(), pattern);
+            let is_there = !pattern.starts_with("none") && !pattern.contains("a.toml/");
+            assert_eq!(Disk.is_directory(&folder), is_there, "{pattern}");
+            assert_eq!(memory.is_directory(&folder), is_there, "{pattern}");
         }
         let names = Disk.glob(directory.path(), "c/*.toml").unwrap();
         assert!(names[0].ends_with("a.toml") && names.len() == 2);

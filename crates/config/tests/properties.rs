@@ -178,7 +178,10 @@ proptest! {
 
 #[test]
 fn the_undamaged_configuration_loads() {
-    let files = BTreeMap::from([(PathBuf::from("stead.toml"), RIGHT.to_owned())]);
+    let files = BTreeMap::from([
+        (PathBuf::from("stead.toml"), RIGHT.to_owned()),
+        (PathBuf::from("conf.d/empty.toml"), String::new()),
+    ]);
     let vocabulary = kinds::vocabulary(false);
     let loaded = load(Path::new("stead.toml"), &files, &|_| None, &vocabulary);
     assert!(loaded.configuration.is_some(), "{}", loaded.diagnostics);

@@ -411,6 +411,10 @@ impl Files for InMemory<'_> {
         Disk.glob(base, pattern)
     }
 
+    fn is_directory(&self, path: &Path) -> bool {
+        Disk.is_directory(path)
+    }
+
     fn identity(&self, path: &Path) -> PathBuf {
         Disk.identity(path)
     }
