@@ -17,11 +17,12 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use stead_core::{
-    Body as AnswerBody, Error, Exchange, Response as Answer, Result, Tunnel, TunnelIo,
+    Body as AnswerBody, Error, Exchange, Reason, Response as Answer, Result, Tunnel, TunnelIo,
 };
 use stead_http1::Framing;
 use stead_http1::encode::{RequestLine, request_head};
@@ -37,10 +38,14 @@ use crate::{Body, BoxError};
 
 /// Answers a request that asks for a protocol switch.
 pub(crate) async fn switch<M: Make>(here: Rc<Here<M>>, exchange: &mut Exchange) -> Result<Answer> {
+    let head = match replay(exchange) {
+        Ok(head) => head,
+        Err(reason) => return Ok(exchange.refuse(reason)),
+    };
     let service = ready_service(&here, exchange).await?;
     let turns = Turns::new(exchange, &here.route);
     let (ours, theirs) = pair();
-    ours.write(&replay(exchange));
+    ours.write(&head);
     let mut extensions = http::Extensions::new();
     introduce(&mut extensions, exchange);
     let caught = Rc::new(RefCell::new(None));
@@ -100,12 +105,16 @@ fn tunnel(end: End, head: Head) -> AnswerBody {
 }
 
 /// The request's head as the client sent it, but with the canonical path.
-fn replay(exchange: &Exchange) -> Vec<u8> {
+///
+/// # Errors
+/// The target holds a byte that hyper would refuse, without an answer of ours.
+fn replay(exchange: &Exchange) -> Result<Vec<u8>, Reason> {
     let mut target = exchange.path().as_bytes().to_vec();
     if let Some(query) = exchange.query() {
         target.push(b'?');
         target.extend_from_slice(query);
     }
+    PathAndQuery::try_from(&*target).map_err(|_| Reason::BadTarget)?;
     let mut head = Vec::new();
     let line = RequestLine {
         method: exchange.method(),
@@ -116,7 +125,7 @@ fn replay(exchange: &Exchange) -> Vec<u8> {
         upgrade: exchange.head().upgrade(),
     };
     request_head(&mut head, &line, exchange.fields());
-    head
+    Ok(head)
 }
 
 /// The user's service, called from within hyper.

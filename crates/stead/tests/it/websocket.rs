@@ -167,6 +167,8 @@ async fn a_refused_switch_leaves_the_connection() {
     assert_eq!(client.request("GET", "/echo", &old, b"").status, 400);
     assert_eq!(client.request("GET", "/echo", "", b"").status, 400, "nobody asked for a switch");
     assert_eq!(client.request("GET", "/nothing", ASK, b"").status, 404);
+    let odd = client.request("GET", "/echo?<>`", ASK, b"");
+    assert_eq!(odd.status, 400, "once 500, and a line in the log as of a service that failed");
     let switched = client.request("GET", "/echo", ASK, b"");
     assert_eq!(switched.status, 101);
     assert_eq!(switched.field("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
