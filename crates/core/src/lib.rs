@@ -47,6 +47,6 @@ pub use shared::Shared;
 pub use slots::Slots;
 pub use stead_base::{Error, Reason, Result};
 pub use stead_http1::{Fields, Method, Name, StatusCode, Version, name};
-pub use text::{Fact, Part, Text};
+pub use text::{Fact, Part, Text, push_parameter};
 pub use tunnel::{Tunnel, TunnelIo};
 pub use worker::Worker;

@@ -170,6 +170,23 @@ impl Part {
         Fact::named(name).map_or(Self::Literal("".into()), Self::Fact)
     }
 
+    /// Appends the part, filled, for a query: SECURITY: it stays within the parameter in which it
+    /// stands, unless it is text or a query itself.
+    pub fn write_in_query(&self, exchange: &Exchange, out: &mut Vec<u8>) {
+        let ends: &[u8] = match self {
+            Self::Literal(_) | Self::Fact(Fact::Query | Fact::FirstQuery | Fact::FurtherQuery) => {
+                return self.write(exchange, out);
+            }
+            // What is escaped in its own query has to be so once the parameter is read.
+            Self::Fact(Fact::Uri) => b"&;+%",
+            Self::Capture(_) | Self::Fact(_) => PARAMETER_ENDS,
+        };
+        let mut raw = exchange.worker().buffer();
+        self.write(exchange, &mut raw);
+        push_but(ends, &raw, out);
+        exchange.worker().reclaim_buffer(raw);
+    }
+
     /// Appends the part, filled.
     pub fn write(&self, exchange: &Exchange, out: &mut Vec<u8>) {
         match self {
@@ -178,6 +195,27 @@ impl Part {
                 out.extend_from_slice(exchange.capture(*index).unwrap_or_default().as_bytes());
             }
             Self::Fact(fact) => fact.write(exchange, out),
+        }
+    }
+}
+
+/// Appends a piece of a canonical path so that it stays within the parameter of a query in which it
+/// stands.
+pub fn push_parameter(text: &[u8], out: &mut Vec<u8>) {
+    push_but(PARAMETER_ENDS, text, out);
+}
+
+/// What ends a parameter, or is read as a blank.
+const PARAMETER_ENDS: &[u8] = b"&;+";
+
+/// Appends text with these characters escaped.
+fn push_but(escaped: &[u8], text: &[u8], out: &mut Vec<u8>) {
+    for byte in text {
+        if escaped.contains(byte) {
+            // Writing into a vector cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        } else {
+            out.push(*byte);
         }
     }
 }

@@ -16,9 +16,10 @@
 //! What the route's pattern captures, still escaped, then `{host}` (without its port), `{path}`,
 //! `{query}` (without `?`), `{uri}` (path and query), `{method}`, `{scheme}`, `{client_ip}` and
 //! `{request_id}`. The query is not kept unless `to` says so: `{?query}` is `?` and the query, or
-//! nothing where there is none, and `{&query}` the same with `&`: `/new/{rest}{?query}`. Filled
-//! once: what a client sends is never looked at for further placeholders. `$1` and the names of
-//! nginx's variables are errors that say what to write; `$$1` is a literal `$1`.
+//! nothing where there is none, and `{&query}` the same with `&`: `/new/{rest}{?query}`. Behind a
+//! `?` all others stay within their parameter: `/login?next={uri}` has one. Filled once: what a
+//! client sends is never looked at for further placeholders. `$1` and the names of nginx's
+//! variables are errors that say what to write; `$$1` is a literal `$1`.
 //!
 //! # Limits
 //! Only the text of the configuration can name another host: of the placeholders `{host}` alone may
@@ -203,11 +204,12 @@ impl Location {
             if *part == Part::Fact(Fact::Host) && exchange.head().host_name().is_none() {
                 return Err(Reason::MissingHost);
             }
-            write_escaped(part, exchange, out);
+            write_escaped(part, exchange, false, out);
         }
         let start = out.len();
         for part in &self.rest {
-            write_escaped(part, exchange, out);
+            let in_query = out[start..].contains(&b'?');
+            write_escaped(part, exchange, in_query, out);
         }
         // SECURITY: two slashes would begin a host (SECURITY.md 43).
         let slashes = out[start..].iter().take_while(|byte| **byte == b'/').count();
@@ -250,9 +252,13 @@ fn is_authority_byte(byte: u8) -> bool {
 }
 
 /// Appends a part so that no byte means more than itself.
-fn write_escaped(part: &Part, exchange: &Exchange, out: &mut Vec<u8>) {
+fn write_escaped(part: &Part, exchange: &Exchange, in_query: bool, out: &mut Vec<u8>) {
     let mut raw = exchange.worker().buffer();
-    part.write(exchange, &mut raw);
+    if in_query {
+        part.write_in_query(exchange, &mut raw);
+    } else {
+        part.write(exchange, &mut raw);
+    }
     push_escaped(&raw, out);
     exchange.worker().reclaim_buffer(raw);
 }
@@ -326,6 +332,22 @@ mod tests {
         check("/{host}", "/x/{host}", "/capture", "/x/capture");
         check("/a", "/{{x}#top", "/a", "/%7Bx%7D#top");
         check("/a", "/caf\u{e9} bar", "/a", "/caf%C3%A9%20bar");
+    }
+
+    /// Once a path could bring parameters of its own, such as a second `next`.
+    #[test]
+    fn a_placeholder_stays_within_its_parameter() {
+        let login = "https://id.example/login?next={uri}&app=1";
+        let location = "https://id.example/login?next=/a?x=1%26next=//evil.example%26y=%2526&app=1";
+        check("/{*r}", login, "/a?x=1&next=//evil.example&y=%26", location);
+        check(
+            "/{*r}",
+            "/new?old={path}&{query}",
+            "/a&b=c+d;e?f&g",
+            "/new?old=/a%26b=c%2Bd%3Be&f&g",
+        );
+        check("/{*r}", "/new?old={r}", "/a&b%26", "/new?old=a%26b%26");
+        check("/{*r}", "/{r}?x", "/a&b", "/a&b?x");
     }
 
     #[test]

@@ -16,7 +16,8 @@
 //! # Placeholders
 //! Groups of `regex`, then those of `redirect`: the route's captures where the route itself lists
 //! this, and `{host}`, `{path}`, `{query}`, `{uri}`, `{method}`, `{scheme}`, `{client_ip}`,
-//! `{request_id}`. In the path, what is no part of a path already is escaped.
+//! `{request_id}`. In the path, what is no part of a path already is escaped; in the query each but
+//! a query itself stays within its parameter.
 //!
 //! # Limits
 //! The route is chosen before, and log and redirects show the path that was asked for. A `regex`
@@ -34,6 +35,7 @@ use stead_config::{
 };
 use stead_core::{
     BuildContext, Exchange, Fact, Flow, LocalKey, Middleware, MiddlewareKind, Part, Reason,
+    push_parameter,
 };
 use stead_route::{CaptureNames, Captures, PathRegex};
 
@@ -228,9 +230,9 @@ impl Rewrite {
                     match piece {
                         Piece::Group(group) => {
                             let value = groups.get(exchange.path(), *group).unwrap_or_default();
-                            query.extend_from_slice(value.as_bytes());
+                            push_parameter(value.as_bytes(), query);
                         }
-                        Piece::Part(part) => part.write(exchange, query),
+                        Piece::Part(part) => part.write_in_query(exchange, query),
                     }
                 }
             }
@@ -316,6 +318,18 @@ mod tests {
         check("'/new?{query}'", "/a?c?d", "/new?c?d");
         check("'/new?{query}'", "/a", "/new");
         check("{ regex = '^/(?<id>[0-9]+)$', to = '/item?id={id}' }", "/42?x", "/item?id=42");
+    }
+
+    /// Once a path could bring parameters of its own.
+    #[test]
+    fn a_placeholder_stays_within_its_parameter() {
+        let item = "{ regex = '^/item/(?<id>.*)$', to = '/item?id={id}&role=guest' }";
+        check(item, "/item/1&role=admin", "/item?id=1%26role=admin&role=guest");
+        check(item, "/item/a;b+c%26d", "/item?id=a%3Bb%2Bc%26d&role=guest");
+        check("'/x?p={rest}'", "/1&q=2?r=3", "/x?p=1%26q=2");
+        check("'/x?p={path}'", "/1&q=2?r=3", "/x?p=/1%26q=2");
+        check("'/x?next={uri}'", "/1?a=%26&b", "/x?next=/1?a=%2526%26b");
+        check("'/x?{query}&p={host}'", "/1?a=%26&b", "/x?a=%26&b&p=a.example");
     }
 
     #[test]
