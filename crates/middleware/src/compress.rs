@@ -36,13 +36,15 @@
 //!
 //! # Limits
 //! A stream holds a context while it is sent: about 0.3 MiB for gzip, 1 to 4 MiB for zstd and
-//! brotli. At most 128 of them on a worker, beyond which streams leave as they are. A turn
-//! compresses at most 256 KiB. Contexts are kept for reuse until the worker is quiet.
+//! brotli. At most 128 of them for each worker, in all of the process, beyond which streams leave
+//! as they are. A turn compresses at most 256 KiB. Contexts are kept for reuse until the worker is
+//! quiet.
 //!
 //! # RFC
 //! RFC 9110 §8.4, §8.8.3, §12.5.3; RFC 1952 (gzip), RFC 7932 (brotli), RFC 8878 (zstd).
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use stead_config::{ByteSize, Config, Diagnostic, Diagnostics, Settings, Spanned, module_docs};
 use stead_core::{
@@ -52,7 +54,7 @@ use stead_http1::coding::{Coding, Wish};
 use stead_sys::file;
 
 use self::adapter::{Compressed, Unsent};
-use self::pool::{Levels, Pool};
+use self::pool::{Levels, Pool, Streams};
 use self::source::Source;
 use self::types::Types;
 
@@ -133,6 +135,7 @@ struct Compress {
     types: Types,
     secrets: bool,
     pool: LocalKey<Pool>,
+    streams: Arc<Streams>,
 }
 
 /// Content up to this, if it is at hand, is compressed at once: the most that a turn may take.
@@ -164,6 +167,7 @@ fn build(
         types,
         secrets: config.secrets,
         pool: context.scratch(),
+        streams: context.process().shared.value(),
     }))
 }
 
@@ -233,7 +237,9 @@ impl Compress {
             response.body = Body::Stream(Box::new(Unsent));
             return fields::mark(&mut response.fields, coding);
         }
-        let pool = worker.local.value(&self.pool, || Pool::new(self.levels));
+        let workers = worker.process.workers();
+        let pool =
+            worker.local.value(&self.pool, || Pool::new(self.levels, &self.streams, workers));
         let body = std::mem::take(&mut response.body);
         let count = &worker.counters;
         let at_once = match &body {

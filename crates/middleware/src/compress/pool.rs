@@ -3,8 +3,10 @@
 //! Reached through a scratch place of the worker, so that a worker that has been quiet forgets
 //! them; those that are lent meanwhile come back to a pool that nobody else holds, and go with it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stead_core::Result;
 use stead_http1::coding::Coding;
@@ -19,11 +21,12 @@ pub(super) struct Levels {
     pub(super) gzip: u8,
 }
 
-/// Contexts at rest, and how many are lent.
+/// Contexts at rest.
 pub(super) struct Pool {
     levels: Levels,
     idle: RefCell<Vec<Encoder>>,
-    lent: Cell<usize>,
+    streams: Arc<Streams>,
+    streams_max: usize,
     /// What is compressed at once: the content read from a file, and what comes of it.
     plain: RefCell<Vec<u8>>,
     coded: RefCell<Vec<u8>>,
@@ -31,15 +34,37 @@ pub(super) struct Pool {
 
 /// Contexts kept at rest: a worker compresses one body at a time, and streams seldom end together.
 const IDLE_MAX: usize = 6;
-/// Streams at once; see the module's documentation for what each holds.
-const LENT_MAX: usize = 128;
+/// Streams at once, for each worker; see the module's documentation for what each holds.
+const STREAMS_PER_WORKER: usize = 128;
+
+/// Streams under way in the process. SECURITY: not counted by the pool, of which each `compress`
+/// has one on each worker, and which a quiet worker forgets while streams that it lent to go on.
+#[derive(Debug, Default)]
+pub(super) struct Streams(AtomicUsize);
+
+/// One of them, until it is dropped.
+struct Place(Arc<Streams>);
+
+impl Place {
+    fn among(streams: &Arc<Streams>, max: usize) -> Option<Self> {
+        let place = Self(Arc::clone(streams));
+        (streams.0.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Pool {
-    pub(super) fn new(levels: Levels) -> Self {
+    pub(super) fn new(levels: Levels, streams: &Arc<Streams>, workers: usize) -> Self {
         Self {
             levels,
             idle: RefCell::default(),
-            lent: Cell::new(0),
+            streams: Arc::clone(streams),
+            streams_max: workers * STREAMS_PER_WORKER,
             plain: RefCell::default(),
             coded: RefCell::default(),
         }
@@ -47,12 +72,9 @@ impl Pool {
 
     /// A context for a stream; none where too many are under way.
     pub(super) fn lend(self: &Rc<Self>, coding: Coding, length: Option<u64>) -> Option<Lent> {
-        if self.lent.get() >= LENT_MAX {
-            return None;
-        }
+        let place = Place::among(&self.streams, self.streams_max)?;
         let encoder = self.begin(coding, length).ok()?;
-        self.lent.set(self.lent.get() + 1);
-        Some(Lent { encoder: Some(encoder), pool: Rc::clone(self) })
+        Some(Lent { held: Some((encoder, place)), pool: Rc::clone(self) })
     }
 
     /// Compresses content that is at hand.
@@ -113,20 +135,19 @@ fn finish(encoder: &mut Encoder, mut plain: &[u8], coded: &mut Vec<u8>) -> Resul
 
 /// A context, until it is dropped.
 pub(super) struct Lent {
-    encoder: Option<Encoder>,
+    held: Option<(Encoder, Place)>,
     pool: Rc<Pool>,
 }
 
 impl Lent {
     /// The context; none once it was given back.
     pub(super) fn encoder(&mut self) -> Option<&mut Encoder> {
-        self.encoder.as_mut()
+        self.held.as_mut().map(|(encoder, _)| encoder)
     }
 
     /// Gives it back early.
     pub(super) fn release(&mut self) {
-        if let Some(encoder) = self.encoder.take() {
-            self.pool.lent.set(self.pool.lent.get() - 1);
+        if let Some((encoder, _place)) = self.held.take() {
             self.pool.reclaim(encoder);
         }
     }

@@ -19,7 +19,7 @@ use stead_sys::file;
 use stead_testing::Answer;
 
 use super::adapter::Compressed;
-use super::pool::{Levels, Pool};
+use super::pool::{Levels, Pool, Streams};
 use super::source::Source;
 use crate::testing::{Bench, around, refusal, text};
 
@@ -34,6 +34,11 @@ fn page(bytes: usize) -> Vec<u8> {
     }
     page.truncate(bytes);
     page
+}
+
+/// The pool of one worker that is alone.
+fn pool_of(levels: Levels) -> Pool {
+    Pool::new(levels, &Arc::<Streams>::default(), 1)
 }
 
 fn decode(coding: &str, bytes: &[u8]) -> Vec<u8> {
@@ -383,22 +388,37 @@ fn a_turn_ends_after_256_kib() {
 }
 
 #[test]
-fn beyond_128_streams_a_worker_sends_them_as_they_are() {
-    let pool = Rc::new(Pool::new(LEVELS));
+fn beyond_128_streams_they_are_sent_as_they_are() {
+    let pool = Rc::new(pool_of(LEVELS));
     let mut lent: Vec<_> = (0..128).map(|_| pool.lend(Coding::Gzip, None)).collect();
     assert!(lent.iter().all(Option::is_some) && pool.lend(Coding::Zstd, None).is_none());
     lent.truncate(127);
     assert!(pool.lend(Coding::Zstd, None).is_some(), "one was given back");
 }
 
+/// Once, a quiet worker forgot with its pool how many streams it had lent to, and each `compress`
+/// counted for itself: who stalled 128 streams could stall 128 more.
+#[test]
+fn streams_of_a_forgotten_pool_and_of_another_one_count() {
+    let streams = Arc::<Streams>::default();
+    let pool = Rc::new(Pool::new(LEVELS, &streams, 1));
+    let mut lent: Vec<_> = (0..127).map(|_| pool.lend(Coding::Gzip, None)).collect();
+    drop(pool);
+    let other = Rc::new(Pool::new(LEVELS, &streams, 1));
+    lent.push(other.lend(Coding::Gzip, None));
+    assert!(lent.iter().all(Option::is_some) && other.lend(Coding::Gzip, None).is_none());
+    drop(lent);
+    assert!(other.lend(Coding::Gzip, None).is_some());
+}
+
 #[test]
 fn a_context_forgets_what_it_did_before() {
-    let pool = Rc::new(Pool::new(LEVELS));
+    let pool = Rc::new(pool_of(LEVELS));
     for coding in Coding::ALL {
         for size in [100, 50_000, 5_000, 50_000, 0, 200_000, 100] {
             let plain = page(size);
             let reused = pool.encode(coding, &plain).expect("compressed").to_vec();
-            let fresh = Pool::new(LEVELS).encode(coding, &plain).expect("compressed").to_vec();
+            let fresh = pool_of(LEVELS).encode(coding, &plain).expect("compressed").to_vec();
             assert_eq!(decode(coding.token(), &reused), plain);
             assert!(reused == fresh, "{coding:?} {size}");
             // One that is given back in the middle of a body.
@@ -416,7 +436,7 @@ fn a_stream_holds_no_more_than_its_documents_say() {
     for (coding, length, most) in
         [(Coding::Zstd, None, 2 << 20), (Coding::Zstd, Some(8 << 20), 4 << 20)]
     {
-        let pool = Rc::new(Pool::new(LEVELS));
+        let pool = Rc::new(pool_of(LEVELS));
         let mut lent = pool.lend(coding, length).expect("a context");
         let encoder = lent.encoder().expect("not given back");
         let plain = page(600_000);
@@ -435,7 +455,7 @@ fn a_stream_holds_no_more_than_its_documents_say() {
 /// with this window and this hint: 3 MiB.
 #[test]
 fn a_long_brotli_stream_has_a_small_window() {
-    let pool = Rc::new(Pool::new(LEVELS));
+    let pool = Rc::new(pool_of(LEVELS));
     for (length, log) in [(100 << 10, 17), (300 << 10, 19), (40 << 20, 19), (u64::MAX >> 1, 19)] {
         let mut lent = pool.lend(Coding::Brotli, Some(length)).expect("a context");
         let size = lent.encoder().and_then(|encoder| encoder.brotli_size());
@@ -472,7 +492,7 @@ fn adapter(coding: Coding, body: Body, each: bool) -> Compressed {
 
 fn leveled(coding: Coding, levels: Levels, body: Body, each: bool) -> Compressed {
     let bench = around(&[], text("ok"));
-    let pool = Rc::new(Pool::new(levels));
+    let pool = Rc::new(pool_of(levels));
     let lent = pool.lend(coding, body.len()).expect("a context");
     Compressed::new(Source::new(body, &bench.worker), lent, each, Rc::clone(&bench.worker))
 }
@@ -578,7 +598,7 @@ proptest! {
         prop_assert!(decode(coding.token(), &coded) == plain, "as a stream");
         // A decoder may not mind what follows the end.
         prop_assert!(coded.len() <= plain.len() + plain.len() / 64 + 400, "{}", coded.len());
-        let at_once = Pool::new(levels).encode(coding, &plain).map(|coded| coded.to_vec());
+        let at_once = pool_of(levels).encode(coding, &plain).map(|coded| coded.to_vec());
         prop_assert!(decode(coding.token(), &at_once.expect("compressed")) == plain, "at once");
     }
 
