@@ -21,6 +21,7 @@ async fn main() -> Result<(), StartError> {
         .route("/book/{title}", get(|Path(title): Path<String>| async move { title }));
 
     let running = Stead::new()
+        .access_log()
         .server(Server::new("site").listen(address(":3400")).service(site))
         .server(Server::new("library").listen(address(":1234")).service(library))
         .start()

@@ -20,7 +20,7 @@ fn hello_greets() {
 
 #[test]
 fn two_routers_are_two_servers() {
-    let program = Program::start(env!("CARGO_BIN_EXE_two_routers"), &[FREE, FREE], 2);
+    let mut program = Program::start(env!("CARGO_BIN_EXE_two_routers"), &[FREE, FREE], 2);
     let [site, library] = program.addresses[..] else { panic!("two servers") };
     for (address, path, text) in [
         (site, "/heartbeat", "ok\n"),
@@ -32,6 +32,12 @@ fn two_routers_are_two_servers() {
         assert!(ask(address, path).ends_with(&format!("\r\n\r\n{text}")), "{path}");
     }
     assert!(ask(site, "/book").starts_with("HTTP/1.1 404 "));
+    // Each worker writes its own, so in any order.
+    let records: Vec<String> = (0..6).map(|_| program.line()).collect();
+    let is_it = |record: &&String| {
+        record.contains(r#""server":"site""#) && record.contains(r#""path":"/heartbeat""#)
+    };
+    assert_eq!(records.iter().filter(is_it).count(), 1, "{records:?}");
     program.stop();
 }
 

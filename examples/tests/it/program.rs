@@ -1,8 +1,8 @@
 //! A program under test: started, asked where it listens, ended.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// Longer than any wait of these tests.
@@ -13,6 +13,7 @@ pub(crate) struct Program {
     child: Child,
     /// Where it said that it listens.
     pub(crate) addresses: Vec<SocketAddr>,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Program {
@@ -26,14 +27,19 @@ impl Program {
             .stderr(Stdio::null())
             .spawn()
             .expect("it starts");
-        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let address = |line: std::io::Result<String>| {
             let line = line.expect("a line of text");
             let (_, address) = line.split_once("://").expect("a URL");
             address.replace("localhost", "127.0.0.1").parse().expect("an address")
         };
-        let addresses = lines.take(count).map(address).collect();
-        Self { child, addresses }
+        let addresses = lines.by_ref().take(count).map(address).collect();
+        Self { child, addresses, lines }
+    }
+
+    /// What it prints next.
+    pub(crate) fn line(&mut self) -> String {
+        self.lines.next().expect("another line").expect("a line of text")
     }
 
     /// Asks it to end, as an operator would, and waits until it has.
