@@ -56,3 +56,24 @@ fn options_reach_the_listener_and_its_connections() {
     assert_eq!(listeners[0]["inherited"], false);
     assert_eq!(listeners[1]["tcp_keepalive"], "off");
 }
+
+#[test]
+fn a_unix_socket_lets_in_whom_its_mode_names() {
+    // As the umask says it once was, 0755: a proxy of another user could not connect.
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let listen = "[{ address = \"unix:a.sock\", mode = \"0666\" }, \
+                  { address = \"unix:b.sock\", mode = \"0600\" }, \"unix:c.sock\"]";
+    let config = format!(
+        "[server.web]\nlisten = {listen}\n[[server.web.route]]\npath = \"/\"\nrespond = \"ok\"\n"
+    );
+    let stead = Stead::start(&folder, &config);
+    let mode = |name: &str| {
+        let found = folder.join(name).symlink_metadata().expect("the socket");
+        format!("{:04o}", found.permissions().mode() & 0o7777)
+    };
+    assert_eq!([mode("a.sock"), mode("b.sock")], ["0666", "0600"]);
+    let listeners = &stead.status()["servers"][0]["listeners"];
+    assert_eq!(listeners[0]["mode"], "0666");
+    assert!(listeners[2]["mode"].is_null());
+}

@@ -25,6 +25,7 @@ mod full;
 mod json_schema;
 mod kind;
 mod load;
+mod mode;
 mod model;
 mod near;
 mod network;
@@ -54,6 +55,7 @@ pub use full::full;
 pub use json_schema::schema;
 pub use kind::{Kind, KindFacts, Vocabulary};
 pub use load::{Loaded, load};
+pub use mode::Mode;
 pub use model::{
     AccessLog, Always, Configuration, Drain, ErrorPages, ErrorStatus, Escape, HandlerConfig, Level,
     Levels, Listen, Log, LogFormat, Matcher, MiddlewareConfig, MiddlewareRef, Module, Pattern,

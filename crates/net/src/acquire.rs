@@ -9,10 +9,11 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::holder::{Holder, holder_of, holder_of_unix};
@@ -270,7 +271,9 @@ impl Fresh<'_> {
         let temporary = path.with_extension(format!("{}.new", std::process::id()));
         let _ = fs::remove_file(&temporary);
         socket.bind(&SockAddr::unix(&temporary)?)?;
-        let ready = self.options.listen(&socket).and_then(|()| {
+        // Nobody can connect before it listens, so that no mode but the one asked for counts.
+        let permitted = self.options.mode.map_or(Ok(()), |mode| permit(&temporary, mode));
+        let ready = permitted.and_then(|()| self.options.listen(&socket)).and_then(|()| {
             let inode = fs::symlink_metadata(&temporary)?.ino();
             fs::rename(&temporary, path)?;
             Ok(inode)
@@ -279,6 +282,17 @@ impl Fresh<'_> {
         let listening = Listening::Unix { path: path.to_owned(), inode: Some(inode) };
         Ok(Acquired { listening, descriptors: shared(socket, self.workers)?, inherited: false })
     }
+}
+
+/// Changes the permissions of a socket's file. SECURITY: by a descriptor of what is a socket, so
+/// that whoever may write the directory cannot have the mode of another file changed.
+fn permit(path: &Path, mode: u32) -> io::Result<()> {
+    let file = open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if !FileType::from_raw_mode(fstat(&file)?.st_mode).is_socket() {
+        return Err(io::Error::other("the path is no socket any more"));
+    }
+    let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::set_permissions(by_descriptor, fs::Permissions::from_mode(mode))
 }
 
 /// The same socket for every worker.
@@ -390,6 +404,27 @@ mod tests {
         assert_eq!(adopted.descriptors.len(), 3);
         let stream = TcpStream::connect(address).expect("it accepts");
         assert!(adopt(stream.into(), 1).is_err(), "a connection is no listener");
+    }
+
+    #[test]
+    fn a_unix_socket_has_the_mode_asked_for_whatever_the_umask() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("web.sock");
+        for mode in [0o666, 0o600, 0o660] {
+            let options = ListenOptions { mode: Some(mode), ..ListenOptions::default() };
+            let bind = Bind::Unix(path.clone());
+            let acquired = acquire_with(&bind, &options, 1, &mut Inherited::default());
+            let acquired = acquired.unwrap_or_else(|error| panic!("{error}"));
+            let found = fs::symlink_metadata(&path).expect("the socket").permissions().mode();
+            assert_eq!(found & 0o7777, mode);
+            acquired.listening.release();
+        }
+        let precious = directory.path().join("precious");
+        fs::write(&precious, b"").expect("write");
+        std::os::unix::fs::symlink(&precious, &path).expect("a link");
+        let before = fs::metadata(&precious).expect("there").permissions();
+        assert!(permit(&path, 0o777).is_err() && permit(&precious, 0o777).is_err());
+        assert_eq!(fs::metadata(&precious).expect("there").permissions(), before);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub struct ListenOptions {
     /// How long what was sent may stay unacknowledged; `None` for as long as the system waits. TCP
     /// only.
     pub user_timeout: Option<Duration>,
+    /// Permissions of a unix socket's file, 0 to 0o777; `None` for what the umask leaves. One that
+    /// was inherited keeps its own.
+    pub mode: Option<u32>,
 }
 
 /// TCP keep-alive. The system counts whole seconds, 1 to 32,767.
@@ -34,7 +37,7 @@ pub struct Keepalive {
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: BACKLOG, keepalive: None, user_timeout: None }
+        Self { backlog: BACKLOG, keepalive: None, user_timeout: None, mode: None }
     }
 }
 

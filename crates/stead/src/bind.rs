@@ -191,7 +191,12 @@ fn options(listen: &Listen) -> ListenOptions {
         interval: probes.interval,
         count: probes.count,
     });
-    ListenOptions { backlog: listen.backlog, keepalive, user_timeout: listen.user_timeout.value.0 }
+    ListenOptions {
+        backlog: listen.backlog,
+        keepalive,
+        user_timeout: listen.user_timeout.value.0,
+        mode: listen.mode.as_ref().map(|mode| u32::from(mode.value.0)),
+    }
 }
 
 fn bind_one(

@@ -113,6 +113,7 @@ fn listener(address: &Address) -> Value {
         "backlog": options.backlog,
         "tcp_keepalive": or_off(keepalive),
         "user_timeout": or_off(options.user_timeout.map(format_duration)),
+        "mode": options.mode.map(|mode| format!("{mode:04o}")),
     })
 }
 

@@ -3,11 +3,11 @@
 //! Options are set on the listening socket, whose connections inherit them, so that none costs a
 //! system call for each connection (tcp(7), socket(7)).
 
-use crate::{Address, Config, Decoder, Diagnostic, Duration, Off, Span, Spanned};
+use crate::{Address, Config, Decoder, Diagnostic, Duration, Mode, Off, Span, Spanned};
 
 /// One listener: an address, alone or with options.
 #[derive(Clone, Debug, PartialEq, Config)]
-#[config(shorthand = "address", check = tcp_only)]
+#[config(shorthand = "address", check = fits_address)]
 pub struct Listen {
     /// Where: `":8080"` (IPv6 and IPv4), `"127.0.0.1:8080"`, `"[::1]:8080"`, `"localhost:8080"`,
     /// `"unix:run/web.sock"`. Port 0 lets the system choose. Applies on restart.
@@ -27,6 +27,9 @@ pub struct Listen {
     /// long probes may stay unanswered. TCP only. Applies on restart.
     #[config(default = "off", range = "1s"..="1d")]
     pub user_timeout: Spanned<Off<Duration>>,
+    /// Who may connect to a unix socket: permissions in octal. Without it as the umask says, often
+    /// `"0755"`, with which only the socket's own user may. Unix sockets only. Applies on restart.
+    pub mode: Option<Spanned<Mode>>,
 }
 
 /// Probes to a peer that is silent; a duration alone is `idle`. Whole seconds.
@@ -44,9 +47,13 @@ pub struct TcpKeepalive {
     pub count: u8,
 }
 
-/// A unix socket has no TCP beneath it.
-fn tcp_only(listen: &Listen, _: Span, decoder: &mut Decoder<'_>) {
+/// A unix socket has no TCP beneath it, and a port no permissions.
+fn fits_address(listen: &Listen, _: Span, decoder: &mut Decoder<'_>) {
     if !matches!(listen.address.value, Address::Unix(_)) {
+        if let Some(mode) = &listen.mode {
+            let message = format!("`mode` is of unix sockets, and {} is TCP", listen.address.value);
+            decoder.report(Diagnostic::error(mode.span, message).help("remove `mode`"));
+        }
         return;
     }
     let keepalive = listen.tcp_keepalive.value.0.map(|_| ("tcp_keepalive", &listen.tcp_keepalive));

@@ -132,6 +132,7 @@ fn accepted_connections_inherit_what_the_listener_was_given() {
             count: 3,
         }),
         user_timeout: Some(Duration::from_millis(31_500)),
+        mode: None,
     };
     let (socket, address) = tcp("127.0.0.1:0");
     let fresh = Bind::Address("127.0.0.1:0".parse().expect("address"));
