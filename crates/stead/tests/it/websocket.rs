@@ -12,7 +12,7 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message as ClientMessage};
 
-use crate::serve;
+use crate::{Client, serve};
 
 fn router() -> Router {
     Router::new()
@@ -223,18 +223,32 @@ async fn an_open_socket_holds_no_shutdown_up_and_leaves_its_record() {
          [server.web]\nlisten = [\"127.0.0.1:0\"]\n\
          [[server.web.route]]\npath = \"/{{*rest}}\"\nservice = \"app\"\n"
     );
-    let stead = Stead::from_text(text).service("app", router());
-    let running = stead.start().await.expect("it starts");
-    let url = format!("ws://{}/echo", running.addresses("web")[0]);
-    let (mut socket, _) = connect_async(url).await.expect("a switch");
-    socket.send(ClientMessage::text("hello")).await.expect("sent");
-    socket.next().await.expect("a message").expect("no error");
-    let began = Instant::now();
-    running.shutdown().await;
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert!(!matches!(socket.next().await, Some(Ok(_))), "cut");
-    let log = std::fs::read_to_string(log).expect("a log");
-    assert!(log.contains(r#""status":101"#) && log.contains(r#""reason":"drained""#), "{log}");
+    let never = get(|| async { std::future::pending::<&str>().await });
+    let app = router().route("/never", never);
+    // With nothing else open, and cut by the end of a drain that a request took up.
+    for (drain, asks) in [(Duration::from_secs(25), false), (Duration::from_millis(300), true)] {
+        let stead = Stead::from_text(text.as_str()).service("app", app.clone()).drain(drain);
+        let running = stead.start().await.expect("it starts");
+        let address = running.addresses("web")[0];
+        let (mut socket, _) =
+            connect_async(format!("ws://{address}/echo")).await.expect("a switch");
+        socket.send(ClientMessage::text("hello")).await.expect("sent");
+        socket.next().await.expect("a message").expect("no error");
+        let mut client = Client::connect(address);
+        if asks {
+            client.send("GET /never HTTP/1.1\r\nHost: a\r\n\r\n");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let began = Instant::now();
+        running.shutdown().await;
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(!matches!(socket.next().await, Some(Ok(_))), "cut");
+        let records = std::fs::read_to_string(&log).expect("a log");
+        let is_it = |line: &&str| {
+            line.contains(r#""status":101"#) && line.contains(r#""reason":"drained""#)
+        };
+        assert_eq!(records.lines().filter(is_it).count(), 1 + usize::from(asks), "{records}");
+    }
 }
 
 /// What an exchange still has to say to a socket arrives, also from another worker.
