@@ -4,6 +4,7 @@
 //! pattern or an expression may be in detail, and which routes conflict, is the router's to say; it
 //! reports at the places kept here.
 
+use crate::foreign;
 use crate::model::{Configuration, Matcher, MiddlewareRef, RouteConfig, ServerConfig, SiteConfig};
 use crate::near::nearest;
 use crate::schema::{alternatives, quoted};
@@ -188,9 +189,12 @@ pub(crate) fn unknown_middleware(
 ) {
     let kinds = decoder.vocabulary().middleware.iter().map(|kind| kind.name);
     let known: Vec<&str> = kinds.chain(names.iter().copied()).collect();
-    let help = match nearest(name, known.iter().copied()) {
-        Some(near) => format!("write `\"{near}\"`"),
-        None => format!("write {}", alternatives(known.iter().map(|name| format!("`\"{name}\"`")))),
+    let help = match (nearest(name, known.iter().copied()), foreign::advice(name)) {
+        (Some(near), _) => format!("write `\"{near}\"`"),
+        (None, Some(advice)) => advice.to_owned(),
+        (None, None) => {
+            format!("write {}", alternatives(known.iter().map(|name| format!("`\"{name}\"`"))))
+        }
     };
     let message = format!("unknown {what} `{}`", name.value.escape_debug());
     decoder.report(Diagnostic::error(name.span, message).help(help));

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crate::foreign;
 use crate::near::nearest;
 use crate::schema::quoted;
 use crate::value::{Content, Entry, Table};
@@ -410,13 +411,27 @@ impl Decoder<'_> {
         let exists = |field: &&Field| !field.with_middleware || middleware;
         let known = fields.iter().filter(exists).map(|field| field.name).chain(more);
         let known: Vec<&str> = known.collect();
-        let help = match nearest(&entry.key.name, known.iter().copied()) {
-            Some(name) => Some(format!("write `{name}`")),
+        let near = nearest(&entry.key.name, known.iter().copied());
+        // Where middleware may stand: at top, in servers, sites and routes.
+        let is_place = fields.iter().any(|field| field.with_middleware);
+        let elsewhere = || self.elsewhere(&entry.key.name).filter(|_| is_place);
+        let help = match near.map(|near| format!("write `{near}`")).or_else(elsewhere) {
             None if known.is_empty() => None,
             None => Some(format!("known here: {}", known.join(", "))),
+            help => help,
         };
         let message = format!("unknown key `{}`", entry.key.name.escape_debug());
         self.report(Diagnostic::error(entry.key.span, message).help_if(help));
+    }
+}
+
+impl Decoder<'_> {
+    /// What to write for the name of middleware, or for a key of another server.
+    fn elsewhere(&self, key: &str) -> Option<String> {
+        match self.vocabulary.middleware_kind(key) {
+            Some(_) => Some(format!("write it in a list: `middleware = [{{ {key} = … }}]`")),
+            None => foreign::advice(key).map(str::to_owned),
+        }
     }
 }
 

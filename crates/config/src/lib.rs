@@ -20,6 +20,7 @@ pub mod docs;
 mod document;
 mod expand;
 mod files;
+mod foreign;
 mod frequency;
 mod full;
 mod json_schema;
