@@ -9,11 +9,11 @@ use stead_route::CaptureNames;
 use crate::local::LocalKeys;
 use crate::{Fact, Handler, LocalKey, Middleware, Process};
 
-/// A registered kind of handler.
+/// A kind of handler; [`Kind`] has the methods that add texts and settings.
 pub type HandlerKind =
     Kind<fn(&Settings, &BuildContext<'_>) -> Result<Box<dyn Handler>, Diagnostics>>;
 
-/// A registered kind of middleware.
+/// A kind of middleware; [`Kind`] has the methods that add texts and settings.
 pub type MiddlewareKind =
     Kind<fn(&Settings, &BuildContext<'_>) -> Result<Box<dyn Middleware>, Diagnostics>>;
 

@@ -25,7 +25,8 @@ pub fn config(input: TokenStream) -> TokenStream {
     derive(&parse_macro_input!(input as DeriveInput), parse_quote!(::stead_config))
 }
 
-/// The same for programs on the library: exported as `stead::kinds::Config`.
+/// Derives `stead::kinds::Config`, in programs on the library; the attributes are described at the
+/// trait.
 #[proc_macro_derive(LibraryConfig, attributes(config))]
 pub fn library_config(input: TokenStream) -> TokenStream {
     derive(&parse_macro_input!(input as DeriveInput), parse_quote!(::stead::kinds::config))
