@@ -394,6 +394,10 @@ mod tests {
                 assert_eq!((answer.status, answer.field("Cache-Control")), (200, String::new()));
             }
         }
+        let stripped = "headers = { request = { remove = ['Authorization'] } }";
+        let bench = around(&[stripped, public], crate::testing::text("for alice"));
+        assert_eq!(bench.call("GET", "/", &credentials).field("Cache-Control"), "");
+        assert_eq!(bench.page("/").field("Cache-Control"), "public, max-age=3600");
     }
 
     #[test]

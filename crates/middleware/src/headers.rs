@@ -159,6 +159,10 @@ impl Values {
 impl Middleware for Headers {
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Flow<'a> {
         if !self.request.is_empty() {
+            if exchange.is_personal() {
+                // Also where `Authorization` is taken out.
+                exchange.mark_personal();
+            }
             let values = self.request.fill(exchange);
             self.request.apply(exchange.fields_mut(), &values);
             exchange.worker().reclaim_buffer(values.bytes);
