@@ -99,7 +99,8 @@ pub struct ServerConfig {
     /// What one peer and all together may take.
     #[config(default)]
     pub limits: Placed<stead_base::Limits>,
-    /// Proxies in front of the server: what they say of the client's address and scheme counts.
+    /// Proxies in front of the server: what they say of the client's address and scheme counts,
+    /// and what anybody else says of them is taken out.
     #[config(default)]
     pub trusted_proxies: TrustedProxies,
     /// Pages in place of our own error answers, by status (`404`) or class (`5xx`): read at start,

@@ -1,11 +1,11 @@
 //! Who the client behind a trusted proxy is, and how it reached that proxy.
 //!
-//! Runs once per request, before the router, and only where the server has `trusted_proxies` and
-//! the peer is one of them; what anybody else says of a client is never looked at. The list of
-//! addresses is walked from its end, where the nearest proxy wrote: each address that is itself a
-//! trusted proxy is believed about the one before it, the first that is not is the client. An entry
-//! that is no address ends the walk; the client is then the last one that was (SECURITY: whatever
-//! stands before it may come from anywhere).
+//! Runs once per request, before the router, and only where the server has `trusted_proxies`. What
+//! a peer says that is none of them is taken out, so that nothing further in can believe it. Of
+//! one that is, the list of addresses is walked from its end, where the nearest proxy wrote: each
+//! address that is itself a trusted proxy is believed about the one before it, the first that is
+//! not is the client. An entry that is no address ends the walk; the client is then the last one
+//! that was (SECURITY: whatever stands before it may come from anywhere).
 //!
 //! Sources: RFC 7239 §4 to §7 (`Forwarded`), RFC 9110 §5.3 (several lines are one list).
 //! `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Real-IP` are conventions.
@@ -43,8 +43,12 @@ impl Default for TrustedProxies {
 impl TrustedProxies {
     /// Tells the exchange who its client is, where its peer is trusted.
     pub(crate) fn introduce(&self, exchange: &mut Exchange) {
-        if self.origins.is_empty() || !self.origins.contains(exchange.client()) {
+        if self.origins.is_empty() {
             return;
+        }
+        if !self.origins.contains(exchange.client()) {
+            // SECURITY: what is further in must not take it for the proxy's (SECURITY.md 45).
+            return exchange.fields_mut().retain(|field, _| !is_of_proxies(field));
         }
         let mut walk =
             Walk { origins: &self.origins, client: exchange.client(), scheme: exchange.scheme() };
@@ -71,6 +75,15 @@ impl TrustedProxies {
         let Walk { client, scheme, .. } = walk;
         exchange.set_client(client, scheme);
     }
+}
+
+/// Whether a field is one by which proxies tell of clients.
+fn is_of_proxies(field: Name<'_>) -> bool {
+    const START: &[u8] = b"X-Forwarded-";
+    let start = field.as_bytes().get(..START.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(START))
+        || field == name::FORWARDED
+        || field == name::X_REAL_IP
 }
 
 /// Calls `each` with the lines of a field, last first, until it says to stop.

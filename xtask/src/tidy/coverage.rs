@@ -202,7 +202,7 @@ const RULES: &[(u32, &str)] = &[
     (44, "a field whose name holds an underscore is never taken for one with hyphens"),
     (
         45,
-        "`X-Forwarded-*`, `Forwarded` and `X-Real-IP` of a peer that is not in `trusted_proxies` are never believed, and of one that is only the configured one",
+        "`X-Forwarded-*`, `Forwarded` and `X-Real-IP` of a peer that is not in `trusted_proxies` are taken out where some are named, and never believed; of one that is, only the configured one is",
     ),
     (
         46,

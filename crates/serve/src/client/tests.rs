@@ -28,17 +28,23 @@ fn proxies(field: ClientField) -> TrustedProxies {
 
 /// Client, scheme and whether the peer is trusted, for a request with these lines.
 fn seen(proxies: &TrustedProxies, peer: &str, lines: &[(&str, &str)]) -> (String, Scheme, bool) {
+    let mut exchange = exchange(peer);
+    for (name, value) in lines {
+        exchange.fields_mut().append(Name::from_bytes(name.as_bytes()), value.as_bytes());
+    }
+    proxies.introduce(&mut exchange);
+    (exchange.client().to_string(), exchange.scheme(), exchange.peer_is_trusted())
+}
+
+/// A request of this peer.
+fn exchange(peer: &str) -> Exchange {
     let counters = Arc::new(Counters::default());
     let worker = Rc::new(Worker::new(0, Arc::new(Process::default()), counters, Box::new(NoPool)));
     let peer = peer.parse().map_or(Peer::Unix, |ip: std::net::IpAddr| Peer::Tcp((ip, 1).into()));
     let connection = Connection { peer, scheme: Scheme::Http, server: Rc::from("web") };
     let mut exchange = Exchange::new(worker, connection);
     exchange.begin();
-    for (name, value) in lines {
-        exchange.fields_mut().append(Name::from_bytes(name.as_bytes()), value.as_bytes());
-    }
-    proxies.introduce(&mut exchange);
-    (exchange.client().to_string(), exchange.scheme(), exchange.peer_is_trusted())
+    exchange
 }
 
 fn check(field: ClientField, lines: &[&str], expect: &str) {
@@ -205,4 +211,21 @@ fn the_scheme_is_the_one_of_the_nearest_hop_or_of_the_client_itself() {
 fn an_address_of_ipv4_in_ipv6_is_one_of_ipv4() {
     check(ClientField::Forwarded, &["for=\"[::ffff:192.0.2.7]\""], "192.0.2.7");
     assert_eq!(Client::Ip("192.0.2.7".parse().unwrap()).to_string(), "192.0.2.7");
+}
+
+/// A service that reads these fields itself took them from anybody.
+#[test]
+fn security_45_what_an_untrusted_peer_says_is_taken_out() {
+    let left = |proxies: &TrustedProxies, peer: &str| {
+        let mut exchange = exchange(peer);
+        for name in ["X-Forwarded-For", "x-forwarded-host", "Forwarded", "X-Real-IP", "X-Own"] {
+            exchange.fields_mut().append(Name::from_bytes(name.as_bytes()), b"1");
+        }
+        proxies.introduce(&mut exchange);
+        exchange.fields().len()
+    };
+    let trusting = proxies(ClientField::XForwardedFor);
+    assert_eq!(left(&trusting, "192.0.2.1"), 1, "X-Own");
+    assert_eq!(left(&trusting, "10.0.0.1"), 5);
+    assert_eq!(left(&TrustedProxies::default(), "192.0.2.1"), 5, "nobody said who is a proxy");
 }
