@@ -117,3 +117,29 @@ fn a_reload_is_answered_with_what_to_do_instead() {
         assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
     }
 }
+
+#[test]
+fn what_is_meant_is_said_at_once() {
+    // Each was once answered with something that was wrong again, or did nothing and said nothing.
+    for (lines, words) in [
+        ("redirect = { to = \"/b\", status = \"permanent\" }", "write 308 (for good)"),
+        ("respond = { status = 444 }", "`unknown_host = \"close\"`"),
+        (
+            "middleware = [{ headers = { response = { remove = [\"Server\"] } } }]\nrespond = \"x\"",
+            "`set = { Server = \"…\" }`",
+        ),
+        (
+            "middleware = [{ cache_control = { value = \"30d\" } }]\nrespond = \"x\"",
+            "write `{ max_age = \"30d\" }`",
+        ),
+        ("middleware = [{ maintenance = true }]\nrespond = \"x\"", "write `\"maintenance\"` alone"),
+        ("middleware = [{ deny = [\"all\"] }]\nrespond = \"x\"", "`allow` alone shuts everybody"),
+    ] {
+        refused(&route(&format!("path = \"/a\"\n{lines}")), &[words]);
+    }
+    let lines =
+        "path = \"/a\"\nmiddleware = [{ headers = { request = { remove = [\"Server\"] } } }]";
+    assert_eq!(check(&route(&format!("{lines}\nrespond = \"x\""))).code, Some(0));
+    let outcome = once(&Folder::new(), &["files", "--listen", "45800"]);
+    assert!(outcome.stderr.contains("write `127.0.0.1:45800`"), "{outcome:?}");
+}

@@ -49,6 +49,10 @@ fn in_words_of_the_caller(wrong: &Diagnostic, checked: &Checked, args: &FilesArg
         Some(LISTEN_LINE) => format!("--listen {}", args.listen),
         _ => args.directory.display().to_string(),
     };
+    if let (Some(LISTEN_LINE), Ok(port)) = (line, args.listen.parse::<u16>()) {
+        // The default is this machine alone, and so is what we propose.
+        return format!("{about}: {}; write `127.0.0.1:{port}`", wrong.message);
+    }
     let help = wrong.help.as_deref().map_or(String::new(), |help| format!("; {help}"));
     format!("{about}: {}{help}", wrong.message)
 }

@@ -59,6 +59,13 @@ impl Address {
                 path => Ok(Self::Unix(PathBuf::from(path))),
             };
         }
+        if let Some((address, _)) = text.trim().split_once(char::is_whitespace) {
+            // `80 default_server` and `443 ssl` are nginx's.
+            return Err(match Self::parse(address) {
+                Ok(_) => format!("write `{}`, and nothing behind it", quoted(address)),
+                Err(help) => format!("{help}, and nothing behind it"),
+            });
+        }
         let Some((host, port_text)) = text.rsplit_once(':') else {
             return Err(match text.parse::<u16>() {
                 Ok(port) => format!("write `\":{port}\"`"),

@@ -249,6 +249,9 @@ fn host_error(host: &str) -> Option<&'static str> {
     if ip.parse::<std::net::IpAddr>().is_ok() {
         return None;
     }
+    if host == "_" {
+        return Some("take the site away: hosts of no site get the server's own routes");
+    }
     if host.contains("//") || host.contains('/') {
         return Some("write the name alone, without scheme and path");
     }
@@ -308,11 +311,24 @@ fn path(value: &Value, decoder: &mut Decoder<'_>) -> bool {
     let Content::Text(text) = &value.content else { return false };
     let valid = text.value.starts_with('/');
     if !valid {
-        let help = quoted(&format!("/{}", text.written()));
         let diagnostic = Diagnostic::error(value.span, "a path starts with `/`");
-        decoder.report(diagnostic.help(format!("write `{help}`")));
+        decoder.report(diagnostic.help(path_meant(text.written())));
     }
     valid
+}
+
+/// What to write for a path without its slash, or with a modifier of nginx's `location`.
+fn path_meant(written: &str) -> String {
+    let path = |path: &str| format!("write `{}`", quoted(path));
+    if let Some(prefix) = written.strip_prefix("^~") {
+        path(&format!("{}/{{*rest}}", prefix.trim().trim_end_matches('/')))
+    } else if written.starts_with(['~', '^']) {
+        "write `regex = '…'` for an expression; it matches the path from its start".to_owned()
+    } else if let Some(exact) = written.strip_prefix('=') {
+        path(exact.trim())
+    } else {
+        path(&format!("/{written}"))
+    }
 }
 
 /// The methods of a route, each a token, none twice (RFC 9110 §9.1).

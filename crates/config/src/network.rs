@@ -67,10 +67,13 @@ impl Config for Network {
                     "" => format!("{written} is not a network"),
                     problem => format!("{written} is not a network: {problem}"),
                 };
-                let help = meant.map_or_else(
-                    || "write an IP address or a network such as `\"10.0.0.0/8\"`".to_owned(),
-                    |meant| format!("write `{}`", quoted(&meant)),
-                );
+                let all = "an `allow` alone shuts everybody else out; everybody is `\"0.0.0.0/0\"` \
+                           and `\"::/0\"`";
+                let help = match meant {
+                    None if text.value == "all" => all.to_owned(),
+                    None => "write an IP address or a network such as `\"10.0.0.0/8\"`".to_owned(),
+                    Some(meant) => format!("write `{}`", quoted(&meant)),
+                };
                 Diagnostic::error(value.span, message).help(help)
             }
         };

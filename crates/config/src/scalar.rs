@@ -266,8 +266,11 @@ fn meant_duration(text: &str) -> Option<String> {
         let of_word = |(_, words, unit): &(&str, &str, f64)| known(words).then_some(*unit);
         let units = DURATION_UNITS.iter().zip(DURATION_SECONDS);
         let mut units = units.map(|((unit, words), seconds)| (*unit, *words, *seconds));
-        let week = ("w", "w week weeks", 604_800.0);
-        seconds += number * units.find_map(|unit| of_word(&unit)).or_else(|| of_word(&week))?;
+        let mut longer =
+            [("w", "w week weeks", 604_800.0), ("y", "y yr yrs year years", 31_536_000.0)]
+                .into_iter();
+        let unit = units.find_map(|unit| of_word(&unit));
+        seconds += number * unit.or_else(|| longer.find_map(|unit| of_word(&unit)))?;
         rest = more.trim_start();
     }
     let millis = seconds * 1000.0;

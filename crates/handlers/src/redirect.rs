@@ -60,7 +60,8 @@ struct RedirectStatus(StatusCode);
 
 impl Config for RedirectStatus {
     fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
-        let number = u16::decode(value, decoder)?;
+        let is_word = value.as_str().is_some_and(|text| text.parse::<u16>().is_err());
+        let number = if is_word { 0 } else { u16::decode(value, decoder)? };
         let status = StatusCode::from_u16(number).ok().filter(|_| STATUSES.contains(&number));
         if status.is_none() {
             let message = "`status` must be one of a redirect's";

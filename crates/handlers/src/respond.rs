@@ -62,6 +62,12 @@ fn build(settings: &Settings, _: &BuildContext<'_>) -> Result<Box<dyn Handler>, 
     let config: RespondConfig = settings.decode()?;
     let mut wrong = Diagnostics::new();
     let status = StatusCode::from_u16(config.status.value).unwrap_or_default();
+    if config.status.value == 444 {
+        let message = "444 is no status: nginx closes the connection there";
+        let help = "write another status; `unknown_host = \"close\"` of the server closes \
+                    connections that ask for hosts of no site";
+        wrong.push(Diagnostic::error(config.status.span, message).help(help));
+    }
     if !config.body.is_empty() && is_without_body(status) {
         let message = format!("an answer with status {} has no body", status.as_str());
         let help = "take `body` out, or write another status";

@@ -141,6 +141,11 @@ impl Value {
             Policy::Text(text) => {
                 let mut wrong = Diagnostics::new();
                 let (mut is_private, mut is_shared) = (false, false);
+                if stead_base::parse_duration(text).is_ok() {
+                    let message = format!("`{}` is no directive", text.escape_debug());
+                    let help = format!("write `{{ max_age = \"{text}\" }}`");
+                    return Err(Diagnostic::error(policy.span, message).help(help).into());
+                }
                 for directive in text.split(',').map(str::trim) {
                     if let Err(error) = check_directive(directive, policy.span) {
                         wrong.push(error);

@@ -20,12 +20,14 @@
 //!
 //! # Limits
 //! Fields that say where a message ends (`Content-Length`, `Connection` and such) are Stead's own.
+//! `Server` of an answer can be set, not removed: Stead names itself, without a version, where
+//! nobody else does.
 //! A value that would hold a control character is left out.
 //!
 //! # RFC
 //! RFC 9110 §5 (fields), RFC 9112 §6 (framing).
 
-use stead_config::{Config, Diagnostics, Map, Settings, Spanned, Template, module_docs};
+use stead_config::{Config, Diagnostic, Diagnostics, Map, Settings, Spanned, Template, module_docs};
 use stead_core::{
     BuildContext, Exchange, Fields, Flow, Middleware, MiddlewareKind, Text, check_field_name,
 };
@@ -82,6 +84,7 @@ fn build(
     let mut wrong = Diagnostics::new();
     let request = Changes::build(&config.request, context, &mut wrong);
     let response = Changes::build(&config.response, context, &mut wrong);
+    wrong.append(not_removable(&config.response));
     if wrong.has_errors() {
         return Err(wrong);
     }
@@ -141,6 +144,17 @@ impl Changes {
         }
         values
     }
+}
+
+/// `Server` is written into an answer that has none, after all middleware (RFC 9110 §10.2.4).
+fn not_removable(config: &ChangesConfig) -> Diagnostics {
+    let mut wrong = Diagnostics::new();
+    for field in config.remove.iter().filter(|field| field.eq_ignore_ascii_case("server")) {
+        let message = format!("`{}` cannot be taken out: Stead writes its own", field.value);
+        let help = format!("write `set = {{ {} = \"…\" }}` for another value", field.value);
+        wrong.push(Diagnostic::error(field.span, message).help(help));
+    }
+    wrong
 }
 
 /// Filled values, one behind the other.

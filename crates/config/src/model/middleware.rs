@@ -90,6 +90,17 @@ fn inline(entry: &Entry, decoder: &mut Decoder<'_>) -> Option<MiddlewareRef> {
         crate::check::unknown_middleware("middleware", &name, &[], decoder);
         return None;
     };
+    if matches!(entry.value.content, Content::Boolean(_)) {
+        let message = format!("`{}` is not switched on by a boolean", name.value);
+        let help = match entry.value.content {
+            Content::Boolean(true) => format!("write `\"{}\"` alone", name.value),
+            _ => {
+                format!("take it out, or write `\"-{}\"` to take out an inherited one", name.value)
+            }
+        };
+        decoder.report(Diagnostic::error(entry.value.span, message).help(help));
+        return None;
+    }
     let settings = super::component(&name, entry.value.clone(), decoder);
     if let Err(errors) = (kind.validate)(&settings) {
         decoder.report_all(errors);
