@@ -290,6 +290,12 @@ fn explain_shows_which_line_won() {
     check("http://s1.example/x", &["body = 1KiB   stead.toml:10"]);
     check("http://strange.example/", &["404 unknown_host"]);
     check("http://z.example/z", &["middleware headers   stead.toml:13"]);
+    check("http://z.example/z", &["errors 404 = sites/../pages/own.txt   sites/z.toml:5"]);
+    check("http://z.example/z", &["errors 4xx = pages/4xx.html   stead.toml:12"]);
+    check("http://z.example/z", &["access_log off   sites/z.toml:6"]);
+    check("http://z.example/large", &["access_log on   sites/z.toml:10"]);
+    check("http://s1.example/x", &["errors 404 = pages/404.html   stead.toml:12", "access_log on"]);
+    assert!(!explain("http://z.example/z").contains("pages/404.html"), "the site has its own");
 }
 
 #[test]

@@ -153,7 +153,7 @@ pub struct SiteConfig {
     pub errors: ErrorPages,
     /// Whether requests to the site are written to the access log.
     #[config(default = "on")]
-    pub access_log: Switch,
+    pub access_log: Spanned<Switch>,
     /// The routes of the site; at least one.
     #[config(default = [], name = "route")]
     pub routes: Vec<RouteConfig>,
@@ -190,7 +190,7 @@ pub struct RouteOwn {
     /// Before the site's.
     pub errors: ErrorPages,
     /// Whether its requests are logged; as its site says unless written.
-    pub access_log: Option<Switch>,
+    pub access_log: Option<Spanned<Switch>>,
 }
 
 /// What a route's path must be.
@@ -252,7 +252,7 @@ struct RouteTable {
     #[config(default)]
     errors: ErrorPages,
     /// Whether requests to the route are written to the access log; as the site says unless given.
-    access_log: Option<Switch>,
+    access_log: Option<Spanned<Switch>>,
     #[config(rest)]
     handler: HandlerConfig,
 }

@@ -1,8 +1,8 @@
 //! What would answer a request, and why: the decision of the router, shown.
 
 use stead_config::{
-    Address, Configuration, MiddlewareRef, RouteConfig, ServerConfig, SiteConfig, Sources, Span,
-    effective_middleware,
+    Address, Configuration, ErrorStatus, MiddlewareRef, RouteConfig, ServerConfig, SiteConfig,
+    Sources, Span, Switch, effective_middleware,
 };
 use stead_core::Scheme;
 use stead_http1::{RequestDecoder, RequestHead};
@@ -196,6 +196,10 @@ fn of_server(
     levels.show(&mut lines, sources, &crate::status::limits(&scope.limits), Levels::limit);
     lines.push("  timeouts".to_owned());
     levels.show(&mut lines, sources, &crate::status::timeouts(&scope.timeouts), Levels::timeout);
+    levels.show_errors(&mut lines, sources);
+    let log = levels.access_log().map(|span| format!("   {}", place(sources, span)));
+    let switch = if scope.access_log { "on" } else { "off" };
+    lines.push(format!("  access_log {switch}{}", log.unwrap_or_default()));
     Explanation { lines }
 }
 
@@ -279,6 +283,37 @@ impl<'a> Levels<'a> {
             let of = of.map(|kind| format!(" ({kind})")).unwrap_or_default();
             lines.push(format!("  middleware {name}{of}   {}", place(sources, item.name.span)));
         }
+    }
+
+    /// The pages in place of our own error answers, those first that count first.
+    fn show_errors(&self, lines: &mut Vec<String>, sources: &Sources) {
+        let route = self.route.map(|route| &route.own.errors);
+        let site = self.site.map(|site| &site.errors);
+        let mut shown: Vec<ErrorStatus> = Vec::new();
+        for pages in [route, site, Some(&self.server.errors)].into_iter().flatten() {
+            // What an inner level has a page for is never looked up further out.
+            let is_free = |status: ErrorStatus| match status {
+                ErrorStatus::Status(status) => !shown.iter().any(|inner| inner.covers(status)),
+                class @ ErrorStatus::Class(_) => !shown.contains(&class),
+            };
+            let level: Vec<_> = pages.0.iter().filter(|(status, _)| is_free(*status)).collect();
+            for (status, page) in &level {
+                let status = match status {
+                    ErrorStatus::Status(status) => status.to_string(),
+                    ErrorStatus::Class(class) => format!("{class}xx"),
+                };
+                let at = place(sources, page.span);
+                lines.push(format!("  errors {status} = {}   {at}", page.display()));
+            }
+            shown.extend(level.iter().map(|(status, _)| *status));
+        }
+    }
+
+    /// Where it is written whether requests are logged; a site is logged by default.
+    fn access_log(&self) -> Option<Span> {
+        let route = self.route.and_then(|route| route.own.access_log.as_ref());
+        let site = || self.site.map(|site| &site.access_log).filter(|log| log.value == Switch::Off);
+        route.or_else(site).map(|log| log.span)
     }
 
     /// Where a limit is written: the innermost place wins.

@@ -42,7 +42,13 @@ pub(crate) fn of_site(
     config.limits.apply(&mut limits);
     config.timeouts.apply(&mut timeouts);
     let errors = outer.errors.inside(pages(&config.errors, diagnostics));
-    Scope { middleware, limits, timeouts, errors, access_log: config.access_log == Switch::On }
+    Scope {
+        middleware,
+        limits,
+        timeouts,
+        errors,
+        access_log: config.access_log.value == Switch::On,
+    }
 }
 
 /// What holds at a route.
@@ -57,7 +63,8 @@ pub(crate) fn of_route(
     own.limits.apply(&mut limits);
     own.timeouts.apply(&mut timeouts);
     let errors = outer.errors.inside(pages(&own.errors, diagnostics));
-    let access_log = own.access_log.map_or(outer.access_log, |log| log == Switch::On);
+    let own_log = own.access_log.as_ref();
+    let access_log = own_log.map_or(outer.access_log, |log| log.value == Switch::On);
     Scope { middleware, limits, timeouts, errors, access_log }
 }
 
