@@ -118,6 +118,15 @@ impl Tree {
         let bytes = path.as_bytes();
         captures.turns.clear();
         captures.truncate(0);
+        // PERF: a tree without forks has no pattern, or one that takes every path.
+        if let [root] = &*self.forks {
+            captures.visits += 1;
+            if root.leaf == NONE || self.ending == Ending::Segment {
+                return ControlFlow::Continue(());
+            }
+            captures.push(1, bytes.len());
+            return enter(root.leaf, captures);
+        }
         let (mut fork_index, mut start) = (0, 1);
         loop {
             captures.visits += 1;

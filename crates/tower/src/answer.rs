@@ -66,7 +66,7 @@ where
     let mut body = Box::pin(body);
     let mut first = None;
     if let Some(len) = len.filter(|len| *len > 0) {
-        first = match turns.body_turn(|| body.as_mut().poll_frame(context)) {
+        first = match body.as_mut().poll_frame(context) {
             Poll::Ready(Some(frame)) => Some(plain(frame)),
             Poll::Ready(None) | Poll::Pending => None,
         };

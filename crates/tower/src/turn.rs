@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use stead_base::Tick;
 use stead_core::{Exchange, Worker};
 
 /// A turn beyond this is logged.
@@ -39,8 +40,19 @@ impl Turns {
     }
 
     fn timed<'a, T>(&self, path: impl FnOnce() -> Option<&'a str>, run: impl FnOnce() -> T) -> T {
-        let began = self.worker.now();
+        let began = self.begin();
         let result = run();
+        self.end(began, path);
+        result
+    }
+
+    /// Begins a turn that is no closure's.
+    pub(crate) fn begin(&self) -> Tick {
+        self.worker.now()
+    }
+
+    /// Ends a turn.
+    pub(crate) fn end<'a>(&self, began: Tick, path: impl FnOnce() -> Option<&'a str>) {
         let took = self.worker.now() - began;
         if took > TURN_MAX {
             tracing::warn!(
@@ -52,6 +64,5 @@ impl Turns {
                 took.as_millis()
             );
         }
-        result
     }
 }
