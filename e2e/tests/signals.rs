@@ -360,3 +360,34 @@ fn the_admin_socket_is_for_its_own_user() {
 }
 
 const NOBODY: u32 = 65_534;
+
+#[test]
+fn what_else_runs_is_named_and_nothing_hangs_behind_it() {
+    let folder = folder();
+    let config = folder.write("stead.toml", CONFIG);
+    let (temporary, site) = (folder.make("tmp"), folder.make("site"));
+    let here = |command: &mut Command| {
+        binary::clear_environment(command);
+        command.env("TMPDIR", &temporary).env("XDG_RUNTIME_DIR", &temporary);
+    };
+    let mut command = Command::new(binary::stead());
+    here(command.args(["files", "--listen", "127.0.0.1:0"]).arg(&site));
+    let mut running = stead_e2e::Running::spawn(&mut command);
+    running.wait_for("ready in ").unwrap();
+    let mut command = Command::new(binary::stead());
+    here(command.args(["status", "-c"]).arg(&config));
+    let status = run(&mut command);
+    assert_eq!(status.code, Some(1), "{status:?}");
+    // It once ended with what the system said of the other socket, and a file that is not there.
+    let folder = site.canonicalize().unwrap();
+    let last = status.stderr.lines().last().unwrap_or_default();
+    let is_named = last.contains("runs: --socket ")
+        && last.ends_with(&format!("   stead files {}", folder.display()));
+    // As root every Stead of the machine is listed; ours is among them.
+    let is_root = rustix::process::geteuid().is_root();
+    assert!(is_root || is_named, "{status:?}");
+    assert!(!status.stderr.contains("os error"), "{status:?}");
+    assert!(status.stderr.starts_with("error: no Stead of this configuration answers on "));
+    running.signal(Signal::TERM);
+    running.wait();
+}

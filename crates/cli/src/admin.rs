@@ -1,5 +1,6 @@
 //! `stead status`, and how a running Stead is found and asked: requests on its admin socket.
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,9 +60,14 @@ fn answers(socket: &Path) -> bool {
 }
 
 pub(crate) fn call(socket: &Path, method: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
-    stead::command::admin_request(socket, method, path).with_context(|| {
+    stead::command::admin_request(socket, method, path).map_err(|error| {
         let shown = socket.display();
-        format!("no Stead of this configuration answers on {shown}{}", running(&shown.to_string()))
+        let why = match error.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => String::new(),
+            _ => format!(": {error}"),
+        };
+        let others = running(&shown.to_string());
+        anyhow::anyhow!("no Stead of this configuration answers on {shown}{why}{others}")
     })
 }
 
@@ -75,11 +81,19 @@ fn running(but: &str) -> String {
         };
         let status: Value = serde_json::from_slice(&body).unwrap_or_default();
         if shown != but {
-            let configuration = text(&status["configuration"]);
+            let configuration = of_what(&text(&status["configuration"]));
             found.extend(["\n  runs: --socket ", &shown, "   ", &configuration]);
         }
     }
     found
+}
+
+/// The configuration, or the folder that `stead files` serves under the name of a made-up one.
+fn of_what(configuration: &str) -> String {
+    match configuration.rsplit_once("/stead files ") {
+        Some((directory, _)) => format!("stead files {directory}"),
+        None => configuration.to_owned(),
+    }
 }
 
 /// Looked at where the one that is meant is not found.
@@ -99,7 +113,7 @@ fn shown(status: &Value) -> String {
         text(&status["phase"]),
         number(&status["pid"]),
         number(&status["uptime_s"]),
-        text(&status["configuration"]),
+        of_what(&text(&status["configuration"])),
     )];
     for server in status["servers"].as_array().into_iter().flatten() {
         let addresses = server["addresses"].as_array().into_iter().flatten();

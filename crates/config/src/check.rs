@@ -313,8 +313,30 @@ fn path(value: &Value, decoder: &mut Decoder<'_>) -> bool {
     if !valid {
         let diagnostic = Diagnostic::error(value.span, "a path starts with `/`");
         decoder.report(diagnostic.help(path_meant(text.written())));
+    } else if let Some((segment, meant)) = literal_meant(&text.value).filter(|_| !text.expanded) {
+        let message = format!("`{}` stands for itself in a path", segment.escape_debug());
+        decoder.report(Diagnostic::warning(value.span, message).help(format!("write {meant}")));
     }
     valid
+}
+
+/// A segment that others would read as a pattern, and how it is written here.
+fn literal_meant(path: &str) -> Option<(&str, String)> {
+    path.split('/').find_map(|segment| {
+        let named = |name: &str| {
+            let is_name = !name.is_empty()
+                && !name.starts_with(|c: char| c.is_ascii_digit())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            is_name.then(|| (segment, format!("`{{{name}}}`")))
+        };
+        let angled = segment.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+        if let Some(name) = angled.or(segment.strip_prefix(':')) {
+            return named(name);
+        }
+        let is_star = segment.starts_with('*') && !segment.contains('{');
+        let meant = "`{name}` for one segment, `{*rest}` for the rest, or a `regex`";
+        is_star.then(|| (segment, meant.to_owned()))
+    })
 }
 
 /// What to write for a path without its slash, or with a modifier of nginx's `location`.

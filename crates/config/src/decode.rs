@@ -12,8 +12,8 @@ use crate::near::nearest;
 use crate::schema::quoted;
 use crate::value::{Content, Entry, Table};
 use crate::{
-    Diagnostic, Diagnostics, Field, FieldSchema, Literal, RestSchema, Schema, Sources, Span, Value,
-    Vocabulary, Word,
+    Diagnostic, Diagnostics, Field, FieldSchema, Literal, PathPart, RestSchema, Schema, Sources,
+    Span, Value, Vocabulary, Word,
 };
 
 /// A type that a value of the configuration decodes into. Write `#[derive(Config)]`.
@@ -190,7 +190,8 @@ impl<'a> Decoder<'a> {
         let near = (!text.expanded)
             .then(|| nearest(&text.value, words.iter().map(|word| word.name)))
             .flatten();
-        let help = near.map_or_else(|| schema.describe(), |word| format!("`{}`", quoted(word)));
+        let help = near.map(|word| format!("`{}`", quoted(word)));
+        let help = help.or_else(|| in_table(text, schema)).unwrap_or_else(|| schema.describe());
         let message = format!("`{}` cannot be {}", self.key, quoted(text.written()));
         self.report(Diagnostic::error(value.span, message).help(format!("write {help}")));
     }
@@ -270,6 +271,22 @@ impl<'a> Decoder<'a> {
         let message = format!("`{}` must lie between {low} and {high}", field.name);
         self.report(Diagnostic::error(span, message).help(format!("write `{nearest}`")));
     }
+}
+
+/// What was meant by a path that stands where a table with one belongs.
+fn in_table(text: &crate::value::Text, schema: &Schema) -> Option<String> {
+    let Schema::OneOf(schemas) = schema else { return None };
+    let is_path = !text.expanded && text.value.contains(['/', '.']);
+    let takes_path = |field: &&FieldSchema| match field.schema {
+        Schema::Text(form) => form.path == PathPart::Whole,
+        _ => false,
+    };
+    let mut tables = schemas.iter().filter_map(|schema| match schema {
+        Schema::Table(table) => table.fields.first().filter(takes_path),
+        _ => None,
+    });
+    let field = tables.next().filter(|_| is_path)?;
+    Some(format!("`{{ {} = {} }}`", field.field.name, quoted(&text.value)))
 }
 
 /// A table being read: takes known keys one by one and reports the rest.

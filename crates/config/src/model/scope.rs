@@ -168,13 +168,39 @@ fn without<T>(
 }
 
 /// Whether something is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Config)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
     /// It is done.
     On,
     /// It is not.
     Off,
 }
+
+impl Config for Switch {
+    fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        match &value.content {
+            Content::Text(text) if text.value == "on" => return Some(Self::On),
+            Content::Text(text) if text.value == "off" => return Some(Self::Off),
+            Content::Table(_) => {
+                // Others have a log for each site.
+                let help = "write `\"on\"` or `\"off\"`: `[log]` says where the one log goes, and \
+                            records name their site";
+                decoder.wrong_type(value, &Self::schema(), Some(help.to_owned()));
+            }
+            _ => decoder.no_variant(value, SWITCH, &Self::schema()),
+        }
+        None
+    }
+
+    fn schema() -> Schema {
+        Schema::Words(SWITCH)
+    }
+}
+
+const SWITCH: &[crate::Word] = &[
+    crate::Word { name: "on", docs: "It is done." },
+    crate::Word { name: "off", docs: "It is not." },
+];
 
 /// What a host gets that belongs to no site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
