@@ -143,3 +143,17 @@ fn what_is_meant_is_said_at_once() {
     let outcome = once(&Folder::new(), &["files", "--listen", "45800"]);
     assert!(outcome.stderr.contains("write `127.0.0.1:45800`"), "{outcome:?}");
 }
+
+#[test]
+fn a_path_without_its_slash_hides_nothing_beside_it() {
+    // What its handler and middleware had to say once came in a second run.
+    let lines = "path = \"old/{x}\"\nredirect = \"/new/{y}\"\n\
+                 middleware = [{ rate_limit = { rate = \"1/s\", key = \"{x}{z}\" } }]";
+    let words = ["write `\"/old/{x}\"`", "unknown placeholder `{y}`", "unknown placeholder `{z}`"];
+    refused(&route(lines), &words);
+    let outcome = check(&route(lines));
+    assert!(outcome.stdout.is_empty() && outcome.stderr.contains("3 errors"), "{outcome:?}");
+    // Who meant no path is not told of what a path would be.
+    let outcome = check(&route("path = \"~ \\\\.php$\"\nredirect = \"/new/{y}\""));
+    assert!(outcome.stderr.contains("1 error"), "{outcome:?}");
+}

@@ -42,7 +42,10 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
     let log_levels = ServerLog::start(configuration.log.level);
     let warns = configuration.log.level.of(Module::Process) >= stead_config::Level::Warn;
     if warns && rustix::process::geteuid().is_root() {
-        tell("warning: running as root: every handler has root's rights");
+        tell(
+            "warning: running as root: every handler has root's rights; start it as another user, \
+             which CAP_NET_BIND_SERVICE lets bind ports below 1024",
+        );
     }
     raise_descriptor_limit();
     let routes: Vec<usize> =

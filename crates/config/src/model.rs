@@ -263,11 +263,17 @@ impl Config for RouteConfig {
         let has_pattern = crate::check::pattern(value, decoder);
         let table = decoder.within("route", |decoder| RouteTable::decode(value, decoder))?;
         let pattern = match (table.path, table.regex) {
-            (Some(path), None) => Pattern::Path(path),
+            (Some(path), None) if has_pattern => Pattern::Path(path),
+            // As it was meant, so that what stands beside it is looked at in the same run.
+            (Some(path), None) => {
+                let meant = format!("/{}", path.value);
+                let is_path = meant.bytes().all(|b| b.is_ascii_graphic() && !b"~^=".contains(&b));
+                Pattern::Path(is_path.then(|| Spanned::new(meant, path.span))?)
+            }
             (None, Some(regex)) => Pattern::Regex(regex),
             _ => return None,
         };
-        has_pattern.then_some(Self {
+        Some(Self {
             pattern,
             methods: table.methods.map(|methods| methods.0).unwrap_or_default(),
             headers: table.headers.0,

@@ -23,7 +23,8 @@
 //! The route is chosen before, and log and redirects show the path that was asked for. A `regex`
 //! sees the canonical path and matches from its start, not necessarily to its end. What becomes no
 //! canonical path, or holds a dot segment that a placeholder brought, is 400. `files` looks for all
-//! of the rewritten path beneath its root; where that names a directory, end it with a slash.
+//! of the rewritten path beneath its root; where that names a directory, end it with a slash. Its
+//! route needs a wildcard all the same: `/u/{*id}` in place of `/u/{id}` or of a `regex`.
 //!
 //! # RFC
 //! RFC 3986 §3.3 (paths), §5.2.4 (dot segments).
