@@ -7,6 +7,8 @@
 //!
 //! INVARIANT: whatever ends the task, the record in the park goes with it, unless it parks.
 
+mod account;
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -21,7 +23,7 @@ use stead_http1::{Event, Form, Framing, RequestDecoder, Step};
 use stead_net::{Socket, Token, Wait};
 use stead_sys::clock;
 
-use crate::access_log::{Record, WorkerLog};
+use crate::access_log::WorkerLog;
 use crate::answer::{self, OUTPUT_MAX};
 use crate::chain::{self, Inner, Routed};
 use crate::events;
@@ -33,6 +35,7 @@ use crate::snapshot::Server;
 use crate::state::State;
 use crate::tunnel;
 use crate::wire::Wire;
+use account::Account;
 
 /// How long a connection stays a task after its last answer. Shorter and busy connections pay for
 /// parking; longer and a burst of new ones holds more memory.
@@ -92,12 +95,6 @@ enum After {
     Linger,
     /// The peer is gone or too slow: nothing more is sent.
     Cut,
-}
-
-/// The facts of an exchange that the access log wants and nothing else keeps.
-#[derive(Clone, Copy)]
-struct Account {
-    started: Duration,
 }
 
 impl Connection {
@@ -599,63 +596,6 @@ impl Connection {
             }
         }
         self.is_active = is_active;
-    }
-
-    fn open_account(&self) -> Account {
-        let started = match self.head_began {
-            Some(began) => began,
-            None if self.state.log.is_some() => clock::precise(),
-            None => Duration::ZERO,
-        };
-        Account { started }
-    }
-
-    fn close_account(
-        &mut self,
-        wire: &Wire,
-        account: Account,
-        routed: &Routed<'_>,
-        // `None` where the peer was gone before there was one.
-        status: Option<StatusCode>,
-        reason: Reason,
-        body_bytes: u64,
-    ) {
-        let closes = self.closes.take();
-        let (consumed, produced) = wire.traffic();
-        let (bytes_in, bytes_out) = (consumed - self.traffic.0, produced - self.traffic.1);
-        self.traffic = (consumed, produced);
-        if let Some(counters) = self.state.counters(self.server) {
-            counters.requests.add(1);
-            counters.outcome(reason);
-            if let Some(closes) = closes {
-                counters.outcome(closes);
-            }
-            let route = routed.route.map_or("", |route| &route.label);
-            events::ended(&self.exchange, route, status, reason);
-            counters.bytes_in.add(bytes_in);
-            counters.bytes_out.add(bytes_out);
-        }
-        let server = self.state.server(self.server);
-        let answer = self.answer_fields.take();
-        let is_logged = server.scope(routed.place).access_log;
-        if let Some(log) = self.state.log.as_ref().filter(|_| is_logged) {
-            log.write(&Record {
-                exchange: &self.exchange,
-                site: server.site_name(routed.place.site()),
-                route: routed.route.map_or("", |route| &route.label),
-                status: status.map_or(0, |status| status.as_u16()),
-                reason,
-                closes,
-                bytes_in,
-                bytes_out,
-                bytes_body: body_bytes,
-                duration: clock::precise().saturating_sub(account.started),
-                answer: answer.as_deref(),
-            });
-        }
-        self.why = closes.or(Some(reason).filter(|reason| *reason != Reason::Ok));
-        // What middleware hold for the exchange ends here, however long the close may take.
-        self.exchange.slots().clear();
     }
 }
 
