@@ -8,6 +8,7 @@
 //! INVARIANT: whatever ends the task, the record in the park goes with it, unless it parks.
 
 mod account;
+mod head;
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -15,13 +16,12 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use stead_base::{Reason, Tick};
+use stead_base::Reason;
 use stead_core::{
     Body, Connection as Facts, Exchange, Fields, Peer, Response, Scheme, StatusCode, Tunnel,
 };
-use stead_http1::{Event, Form, Framing, RequestDecoder, Step};
+use stead_http1::{Form, Framing, RequestDecoder};
 use stead_net::{Socket, Token, Wait};
-use stead_sys::clock;
 
 use crate::access_log::WorkerLog;
 use crate::answer::{self, OUTPUT_MAX};
@@ -36,10 +36,7 @@ use crate::state::State;
 use crate::tunnel;
 use crate::wire::Wire;
 use account::Account;
-
-/// How long a connection stays a task after its last answer. Shorter and busy connections pay for
-/// parking; longer and a burst of new ones holds more memory.
-const QUIET_FOR: Duration = Duration::from_millis(300);
+use head::{Next, QUIET_FOR};
 
 /// Requests answered in one turn, where the peer always has another.
 const TURN_REQUESTS: u32 = 64;
@@ -67,16 +64,6 @@ pub(crate) struct Connection {
     is_active: bool,
     /// Whether the record stays in the park when this task ends.
     is_parked: bool,
-}
-
-/// What the wait for a head came to.
-enum Next {
-    Head,
-    Quiet,
-    Close(Option<Reason>),
-    /// The peer does not take what it asked for.
-    Cut(Reason),
-    Refuse(Reason),
 }
 
 /// What becomes of the connection when its task ends.
@@ -195,112 +182,6 @@ impl Connection {
             (Err(reason), _) => self.ends(reason),
         }
         End::Close
-    }
-
-    /// Reads until a request's head is complete.
-    async fn next_head(&mut self, wire: &mut Wire) -> Next {
-        self.exchange.begin();
-        self.head_began = None;
-        wire.begin();
-        wire.ends_with_peer = false;
-        let mut header_ends = None;
-        loop {
-            let (decoder, unread) = wire.decoder_and_unread();
-            match decoder.decode(unread, self.exchange.head_mut()) {
-                Ok(Step { consumed, event }) => {
-                    wire.consume(consumed);
-                    if matches!(event, Event::Head) {
-                        wire.decoder.finish_empty();
-                        return Next::Head;
-                    }
-                }
-                Err(reason) => return Next::Refuse(reason),
-            }
-            if let Err(reason) = wire.flush(false).await {
-                return Next::Cut(reason);
-            }
-            wire.release_output();
-            let between = wire.decoder.is_idle() && wire.unread().is_empty();
-            let filled = if between && self.state.drains(self.server) {
-                Self::fill_at_once(wire).await
-            } else if between {
-                self.fill_quiet(wire).await
-            } else {
-                if self.head_began.is_none() && self.state.log.is_some() {
-                    self.head_began = Some(clock::precise());
-                }
-                self.fill_head(wire, &mut header_ends).await
-            };
-            match filled {
-                Filled::Bytes => {}
-                Filled::End if between => return Next::Close(None),
-                Filled::End => return Next::Close(Some(Reason::ClientClosedInHead)),
-                Filled::Expired if !between && !wire.decoder.head_started() => {
-                    // Only an empty line, as some clients send after a body: nobody asked.
-                    return Next::Close(Some(Reason::HeaderTimeout));
-                }
-                Filled::Expired if !between => return Next::Refuse(Reason::HeaderTimeout),
-                Filled::Expired if self.state.drains(self.server) => {
-                    return Next::Close(Some(Reason::Drained));
-                }
-                Filled::Expired if self.idle_limit() <= Some(QUIET_FOR) => {
-                    return Next::Close(Some(Reason::IdleTimeout));
-                }
-                Filled::Expired => return Next::Quiet,
-            }
-        }
-    }
-
-    fn idle_limit(&self) -> Option<Duration> {
-        // `None` is no limit, which is longer than any.
-        self.state.server(self.server).scope.timeouts.idle.or(Some(Duration::MAX))
-    }
-
-    /// Waits a moment for the next request.
-    async fn fill_quiet(&self, wire: &mut Wire) -> Filled {
-        let limit = self.idle_limit().map_or(QUIET_FOR, |idle| idle.min(QUIET_FOR));
-        let mut armed = false;
-        poll_fn(|context| match wire.poll_fill(context) {
-            Poll::Ready(result) => Poll::Ready(result.into()),
-            Poll::Pending if !armed => {
-                armed = true;
-                wire.arm(context, Wait::Quiet, Some(limit));
-                Poll::Pending
-            }
-            Poll::Pending if wire.is_expired() || self.state.drains(self.server) => {
-                Poll::Ready(Filled::Expired)
-            }
-            Poll::Pending => Poll::Pending,
-        })
-        .await
-    }
-
-    /// Takes what has arrived already: at a drain that much came in time.
-    async fn fill_at_once(wire: &mut Wire) -> Filled {
-        poll_fn(|context| match wire.poll_fill(context) {
-            Poll::Ready(result) => Poll::Ready(result.into()),
-            Poll::Pending => Poll::Ready(Filled::Expired),
-        })
-        .await
-    }
-
-    /// Waits for more of a head that has begun; `ends` is when all of it must be there.
-    async fn fill_head(&self, wire: &mut Wire, ends: &mut Option<Tick>) -> Filled {
-        if let Some(limit) = wire.timeouts().header {
-            ends.get_or_insert(self.state.worker.now() + limit);
-        }
-        poll_fn(|context| match (wire.poll_fill(context), *ends) {
-            (Poll::Ready(result), _) => Poll::Ready(result.into()),
-            (Poll::Pending, Some(end)) if self.state.worker.now() >= end => {
-                Poll::Ready(Filled::Expired)
-            }
-            (Poll::Pending, Some(end)) => {
-                wire.arm_until(context, end);
-                Poll::Pending
-            }
-            (Poll::Pending, None) => Poll::Pending,
-        })
-        .await
     }
 
     fn park(&mut self, mut wire: Wire) {
@@ -620,22 +501,6 @@ impl Drop for Connection {
 struct Sent {
     body_bytes: u64,
     keep: bool,
-}
-
-/// What a wait for input came to.
-enum Filled {
-    Bytes,
-    End,
-    Expired,
-}
-
-impl From<std::io::Result<usize>> for Filled {
-    fn from(result: std::io::Result<usize>) -> Self {
-        match result {
-            Ok(0) | Err(_) => Self::End,
-            Ok(_) => Self::Bytes,
-        }
-    }
 }
 
 /// Whether the answer was cut because the peer is gone or did not keep up.

@@ -1,9 +1,8 @@
 //! The account of an exchange: opened when its head is there or was refused, closed once.
 //!
 //! Closing counts the outcome and the bytes, writes the access record, and ends what middleware
-//! hold for the exchange. A tunnel's account is closed with the tunnel.
-//!
-//! INVARIANT: every account that was opened is closed, but that of a refusal nobody answers.
+//! hold for the exchange. A tunnel's account is closed with the tunnel. A refusal that cannot be
+//! answered has nothing to close.
 
 use std::time::Duration;
 

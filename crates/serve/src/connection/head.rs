@@ -1,0 +1,155 @@
+//! The wait for a request's head, between two exchanges.
+//!
+//! What gathered in the output is sent before anything is waited for. A connection that is quiet
+//! for [`QUIET_FOR`] goes to rest; a head that has begun must be whole within `timeouts.header`.
+//! At a drain, what has arrived already is still served.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use stead_base::{Reason, Tick};
+use stead_http1::{Event, Step};
+use stead_net::Wait;
+use stead_sys::clock;
+
+use super::Connection;
+use crate::wire::Wire;
+
+/// What the wait for a head came to.
+pub(super) enum Next {
+    Head,
+    Quiet,
+    Close(Option<Reason>),
+    /// The peer does not take what it asked for.
+    Cut(Reason),
+    Refuse(Reason),
+}
+
+/// How long a connection stays a task after its last answer. Shorter and busy connections pay for
+/// parking; longer and a burst of new ones holds more memory.
+pub(super) const QUIET_FOR: Duration = Duration::from_millis(300);
+
+impl Connection {
+    /// Reads until a request's head is complete.
+    pub(super) async fn next_head(&mut self, wire: &mut Wire) -> Next {
+        self.exchange.begin();
+        self.head_began = None;
+        wire.begin();
+        wire.ends_with_peer = false;
+        let mut header_ends = None;
+        loop {
+            let (decoder, unread) = wire.decoder_and_unread();
+            match decoder.decode(unread, self.exchange.head_mut()) {
+                Ok(Step { consumed, event }) => {
+                    wire.consume(consumed);
+                    if matches!(event, Event::Head) {
+                        wire.decoder.finish_empty();
+                        return Next::Head;
+                    }
+                }
+                Err(reason) => return Next::Refuse(reason),
+            }
+            if let Err(reason) = wire.flush(false).await {
+                return Next::Cut(reason);
+            }
+            wire.release_output();
+            let between = wire.decoder.is_idle() && wire.unread().is_empty();
+            let filled = if between && self.state.drains(self.server) {
+                Self::fill_at_once(wire).await
+            } else if between {
+                self.fill_quiet(wire).await
+            } else {
+                if self.head_began.is_none() && self.state.log.is_some() {
+                    self.head_began = Some(clock::precise());
+                }
+                self.fill_head(wire, &mut header_ends).await
+            };
+            match filled {
+                Filled::Bytes => {}
+                Filled::End if between => return Next::Close(None),
+                Filled::End => return Next::Close(Some(Reason::ClientClosedInHead)),
+                Filled::Expired if !between && !wire.decoder.head_started() => {
+                    // Only an empty line, as some clients send after a body: nobody asked.
+                    return Next::Close(Some(Reason::HeaderTimeout));
+                }
+                Filled::Expired if !between => return Next::Refuse(Reason::HeaderTimeout),
+                Filled::Expired if self.state.drains(self.server) => {
+                    return Next::Close(Some(Reason::Drained));
+                }
+                Filled::Expired if self.idle_limit() <= Some(QUIET_FOR) => {
+                    return Next::Close(Some(Reason::IdleTimeout));
+                }
+                Filled::Expired => return Next::Quiet,
+            }
+        }
+    }
+
+    fn idle_limit(&self) -> Option<Duration> {
+        // `None` is no limit, which is longer than any.
+        self.state.server(self.server).scope.timeouts.idle.or(Some(Duration::MAX))
+    }
+
+    /// Waits a moment for the next request.
+    async fn fill_quiet(&self, wire: &mut Wire) -> Filled {
+        let limit = self.idle_limit().map_or(QUIET_FOR, |idle| idle.min(QUIET_FOR));
+        let mut armed = false;
+        poll_fn(|context| match wire.poll_fill(context) {
+            Poll::Ready(result) => Poll::Ready(result.into()),
+            Poll::Pending if !armed => {
+                armed = true;
+                wire.arm(context, Wait::Quiet, Some(limit));
+                Poll::Pending
+            }
+            Poll::Pending if wire.is_expired() || self.state.drains(self.server) => {
+                Poll::Ready(Filled::Expired)
+            }
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Takes what has arrived already: at a drain that much came in time.
+    async fn fill_at_once(wire: &mut Wire) -> Filled {
+        poll_fn(|context| match wire.poll_fill(context) {
+            Poll::Ready(result) => Poll::Ready(result.into()),
+            Poll::Pending => Poll::Ready(Filled::Expired),
+        })
+        .await
+    }
+
+    /// Waits for more of a head that has begun; `ends` is when all of it must be there.
+    async fn fill_head(&self, wire: &mut Wire, ends: &mut Option<Tick>) -> Filled {
+        if let Some(limit) = wire.timeouts().header {
+            ends.get_or_insert(self.state.worker.now() + limit);
+        }
+        poll_fn(|context| match (wire.poll_fill(context), *ends) {
+            (Poll::Ready(result), _) => Poll::Ready(result.into()),
+            (Poll::Pending, Some(end)) if self.state.worker.now() >= end => {
+                Poll::Ready(Filled::Expired)
+            }
+            (Poll::Pending, Some(end)) => {
+                wire.arm_until(context, end);
+                Poll::Pending
+            }
+            (Poll::Pending, None) => Poll::Pending,
+        })
+        .await
+    }
+}
+
+/// What a wait for input came to.
+enum Filled {
+    Bytes,
+    End,
+    Expired,
+}
+
+impl From<std::io::Result<usize>> for Filled {
+    fn from(result: std::io::Result<usize>) -> Self {
+        match result {
+            Ok(0) | Err(_) => Self::End,
+            Ok(_) => Self::Bytes,
+        }
+    }
+}
