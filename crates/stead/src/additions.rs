@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stead_base::{Limits, Timeouts};
-use stead_config::{Diagnostic, Diagnostics, Settings, Vocabulary};
+use stead_config::{Diagnostic, Diagnostics, Settings, TrustedProxies, Vocabulary};
 use stead_core::{Handler, HandlerKind, LocalKeys, MiddlewareKind, Peer};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
 use stead_serve::{Route, Scope, Streams};
 use stead_tower::{App, Facts};
 
+use crate::compile::trusted_proxies;
 use crate::start::KindError;
 use crate::{registry, service};
 
@@ -95,6 +96,7 @@ pub(crate) struct CodeServer {
     pub(crate) name: String,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) serves: Serves,
     pub(crate) access_log: bool,
 }
@@ -134,6 +136,7 @@ impl CodeServer {
             }
         };
         server.scope = scope();
+        server.trusted_proxies = trusted_proxies(&self.trusted_proxies);
         server
     }
 }

@@ -274,7 +274,7 @@ fn matcher_text(matchers: &Map<Matcher>, index: usize) -> Option<&Spanned<String
     })
 }
 
-fn trusted_proxies(config: &stead_config::TrustedProxies) -> TrustedProxies {
+pub(crate) fn trusted_proxies(config: &stead_config::TrustedProxies) -> TrustedProxies {
     TrustedProxies {
         origins: config.networks.iter().copied().collect(),
         field: match config.header {

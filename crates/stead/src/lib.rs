@@ -40,6 +40,7 @@ mod status;
 #[allow(clippy::module_inception, reason = "a file is named after its main type")]
 mod stead;
 mod tcp;
+mod trusted_proxies;
 
 pub use call::CallError;
 pub use running::Running;
@@ -49,12 +50,15 @@ pub use start::{Address, KindError, ServerError, StartError};
 #[doc(inline)]
 pub use stead_base::{ByteSize, Error, Limits, Rate, Reason, Timeouts};
 #[doc(inline)]
+pub use stead_config::ProxyHeader;
+#[doc(inline)]
 pub use stead_core::{Client, Peer, Scheme};
 #[doc(inline)]
 pub use stead_net::AcquireError;
 #[doc(inline)]
 pub use stead_tower::{App, Body, BoxError, ConnectInfo, IntoApp};
 pub use tcp::Ending;
+pub use trusted_proxies::TrustedProxies;
 
 pub use crate::bind::BindError;
 pub use crate::stead::Stead;

@@ -15,6 +15,7 @@ use crate::bind::{Claim, Wanted};
 use crate::ranges;
 use crate::start::ServerError;
 use crate::tcp::{Async, Ending};
+use crate::trusted_proxies::TrustedProxies;
 
 /// A named set of listeners with one service, or one function for raw connections, behind them.
 ///
@@ -30,6 +31,7 @@ pub struct Server {
     listen: Vec<Listen>,
     limits: Limits,
     timeouts: Timeouts,
+    trusted_proxies: TrustedProxies,
     serves: Option<Serves>,
 }
 
@@ -46,6 +48,7 @@ impl Server {
             listen: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            trusted_proxies: TrustedProxies::default(),
             serves: None,
         }
     }
@@ -132,6 +135,20 @@ impl Server {
         self
     }
 
+    /// Proxies in front of the server: what they say in `X-Forwarded-For` and `X-Forwarded-Proto`
+    /// of the client's address and scheme counts, for limits, logs and
+    /// [`ConnectInfo::client`](crate::ConnectInfo::client); what anybody else says of them is taken
+    /// out. [`TrustedProxies`] takes another field. What is no network is an error at the start.
+    ///
+    /// ```
+    /// # use stead::Server;
+    /// let server = Server::new("web").trusted_proxies(["10.0.0.0/8", "loopback"]);
+    /// ```
+    pub fn trusted_proxies(mut self, proxies: impl Into<TrustedProxies>) -> Self {
+        self.trusted_proxies = proxies.into();
+        self
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -160,6 +177,13 @@ impl Server {
         for message in ranges::wrong(&self.limits, &self.timeouts) {
             wrong(&message);
         }
+        if !self.trusted_proxies.is_empty() && matches!(self.serves, Some(Serves::Streams(_))) {
+            wrong("`tcp` reads no fields of proxies: take `.trusted_proxies(…)` out");
+        }
+        let (trusted_proxies, unknown) = self.trusted_proxies.into_parts();
+        for message in unknown {
+            wrong(&message);
+        }
         let mut claims = Vec::new();
         for listen in self.listen {
             match listen.0 {
@@ -181,6 +205,7 @@ impl Server {
             name: self.name.clone(),
             limits: self.limits,
             timeouts: self.timeouts,
+            trusted_proxies,
             serves,
             access_log,
         };

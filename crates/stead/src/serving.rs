@@ -11,6 +11,7 @@ use stead_tower::IntoApp;
 
 use crate::server::{Listen, Server};
 use crate::stead::Stead;
+use crate::trusted_proxies::TrustedProxies;
 
 /// Serves a service on a bound listener: the one line that changes in a program of axum.
 ///
@@ -129,6 +130,17 @@ impl Serve {
     /// ```
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.server = self.server.timeouts(timeouts);
+        self
+    }
+
+    /// Proxies in front, whose word counts about the client, as in [`Server::trusted_proxies`].
+    ///
+    /// ```
+    /// # use axum::Router;
+    /// let serve = stead::serve(":3000", Router::<()>::new()).trusted_proxies(["10.0.0.0/8"]);
+    /// ```
+    pub fn trusted_proxies(mut self, proxies: impl Into<TrustedProxies>) -> Self {
+        self.server = self.server.trusted_proxies(proxies);
         self
     }
 

@@ -8,6 +8,7 @@ mod extractors;
 mod harness;
 mod hello;
 mod layers;
+mod proxies;
 mod runtimes;
 mod several;
 mod streams;
