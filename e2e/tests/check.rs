@@ -377,3 +377,57 @@ fn a_reader_that_leaves_early_makes_no_noise() {
         assert!(!outcome.stderr.contains("panicked"), "{words}: {}", outcome.stderr);
     }
 }
+
+/// Each of these hung the check, and the start, until somebody wrote into the pipe.
+#[test]
+fn files_that_would_have_to_be_waited_for_are_refused_with_their_places() {
+    let folder = Folder::new();
+    assert_eq!(run(Command::new("mkfifo").arg(folder.join("pipe"))).code, Some(0));
+    folder.write(
+        "stead.toml",
+        r#"include = ["pipe", "/dev/zero"]
+[server.web]
+listen = [":0"]
+middleware = [{ deny = { file = "pipe" } }, { basic_auth = "pipe" }]
+errors = { 404 = "pipe" }
+[[server.web.route]]
+path = "/"
+respond = "ok"
+middleware = [{ basic_auth = { users = { alice = { file = "/dev/zero" } } } }]
+"#,
+    );
+    let pipe = "it is a pipe and no regular file";
+    let device = "it is a device and no regular file";
+    for command in ["check", "run"] {
+        let outcome = once(&folder, &[command]);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        for (line, what) in [
+            ("1:12", pipe),
+            ("1:20", device),
+            ("4:33", pipe),
+            ("4:60", pipe),
+            ("5:18", pipe),
+            ("9:42", device),
+        ] {
+            let place = format!("stead.toml:{line}\n");
+            let at = outcome.stderr.find(&place);
+            let before = at.and_then(|at| outcome.stderr.get(..at)).unwrap_or_default();
+            let error = before.lines().rev().find(|line| line.starts_with("error")).unwrap_or("");
+            assert!(error.contains(what), "{place} {}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
+fn the_first_file_may_come_through_a_pipe() {
+    let folder = Folder::new();
+    let config = "[server.web]\nlisten = [\":0\"]\n[[server.web.route]]\npath = \"/\"\n";
+    folder.write("first.toml", format!("{config}respond = \"ok\"\n"));
+    let program = binary::stead().display();
+    let piped = format!("(sleep 0.2; cat first.toml) | {program} check -c /dev/stdin");
+    let mut shell = Command::new("sh");
+    binary::clear_environment(&mut shell);
+    let outcome = run(shell.args(["-c", &piped]).current_dir(folder.path()));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.contains("1 server, 1 route, no errors"), "{outcome:?}");
+}

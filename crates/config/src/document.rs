@@ -63,7 +63,7 @@ impl Document {
             broken: Vec::new(),
             gaps: false,
         };
-        match files.read(path) {
+        match files.read_first(path) {
             Ok(text) => reader.file(path, text, files.identity(path), None),
             Err(error) => {
                 let message = format!("cannot read {}: {}", path.display(), reason(&error));
@@ -181,6 +181,7 @@ impl Reader<'_> {
                     }
                     std::io::ErrorKind::IsADirectory => "write `/*.toml` behind it for its files",
                     std::io::ErrorKind::PermissionDenied => "see to its permissions",
+                    std::io::ErrorKind::InvalidInput => "write the path of a regular file",
                     _ => "",
                 };
                 self.refuse(span, message, help, None);

@@ -1,10 +1,14 @@
 //! Where the text of a configuration comes from: the disk, or a map in tests.
 //!
 //! Called at start only. A file larger than 4 MiB is refused: a configuration never
-//! is, and what was named by mistake is not read whole.
+//! is, and what was named by mistake is not read whole. Only the first file may be a pipe, as in
+//! `stead check -c /dev/stdin`: whoever writes its path waits for it; one that a configuration
+//! names would hang the start.
 
 use std::collections::BTreeMap;
+use std::fs::{File, FileType};
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 
 /// The largest file that is read as configuration, in bytes.
@@ -12,11 +16,19 @@ pub const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// What can be read.
 pub trait Files {
-    /// The text of a file.
+    /// The text of a regular file.
     ///
     /// # Errors
-    /// What the system said; `InvalidData` where the file is too large or no UTF-8.
+    /// What the system said; `InvalidData` where the file is no UTF-8, else as [`read_regular`].
     fn read(&self, path: &Path) -> io::Result<String>;
+
+    /// The text of the first file, which may be a pipe.
+    ///
+    /// # Errors
+    /// As [`Files::read`].
+    fn read_first(&self, path: &Path) -> io::Result<String> {
+        self.read(path)
+    }
 
     /// The files that match `pattern`, which starts from `base` unless it is absolute, in the order
     /// of their names. `*`, `?` and `[…]` match within one segment, and no leading dot unless it is
@@ -41,18 +53,11 @@ pub struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<String> {
-        let file = std::fs::File::open(path)?;
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than 4 MiB"));
-        }
-        String::from_utf8(bytes).map_err(|error| {
-            let known = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let (line, column) = end_of(&String::from_utf8_lossy(known));
-            let message = format!("not UTF-8 text, at line {line}, column {column}");
-            io::Error::new(io::ErrorKind::InvalidData, message)
-        })
+        text(read_regular(path, FILE_BYTES_MAX)?)
+    }
+
+    fn read_first(&self, path: &Path) -> io::Result<String> {
+        text(read_bounded(path, FILE_BYTES_MAX)?)
     }
 
     fn glob(&self, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
@@ -82,6 +87,56 @@ impl Files for Disk {
     fn identity(&self, path: &Path) -> PathBuf {
         path.canonicalize().unwrap_or_else(|_| path.to_owned())
     }
+}
+
+/// The bytes of a regular file of at most `bytes_max`. Never waits for anything but the disk.
+///
+/// # Errors
+/// `IsADirectory`; `InvalidInput` where it is a pipe, a device or a socket; `FileTooLarge`; else
+/// what the system said.
+pub fn read_regular(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    // Before it is opened: that alone waits for a pipe's other end, and does things to a device.
+    let kind = std::fs::metadata(path)?.file_type();
+    if kind.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+    }
+    if !kind.is_file() {
+        let message = format!("it is {} and no regular file", word(kind));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    read_bounded(path, bytes_max)
+}
+
+fn word(kind: FileType) -> &'static str {
+    if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        let message = match bytes_max {
+            max if max >= 1 << 20 => format!("it is larger than {} MiB", max >> 20),
+            max => format!("it is larger than {} KiB", max >> 10),
+        };
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let known = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let (line, column) = end_of(&String::from_utf8_lossy(known));
+        let message = format!("not UTF-8 text, at line {line}, column {column}");
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })
 }
 
 /// The line and column behind a text, counted from 1, the column in characters.
@@ -264,9 +319,32 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("large.toml");
         std::fs::write(&path, vec![b'#'; FILE_BYTES_MAX as usize + 1]).unwrap();
-        assert_eq!(Disk.read(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        for read in [Disk.read(&path), Disk.read_first(&path)] {
+            let error = read.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+            assert_eq!(error.to_string(), "it is larger than 4 MiB");
+        }
         std::fs::write(&path, b"a = 1\n\xc3\xb6 = \xff").unwrap();
         let error = Disk.read(&path).unwrap_err().to_string();
         assert_eq!(error, "not UTF-8 text, at line 2, column 5");
+    }
+
+    #[test]
+    fn what_would_have_to_be_waited_for_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused = |path: &Path| read_regular(path, 9).unwrap_err().to_string();
+        assert_eq!(refused(directory.path()), "it is a directory");
+        assert_eq!(refused(Path::new("/dev/zero")), "it is a device and no regular file");
+        let socket = directory.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert_eq!(refused(&socket), "it is a socket and no regular file");
+        let pipe = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        for path in [pipe, link] {
+            assert_eq!(refused(&path), "it is a pipe and no regular file");
+        }
     }
 }

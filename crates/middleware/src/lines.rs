@@ -3,11 +3,10 @@
 //! Read once, when the component is built. Every wrong line is told with
 //! its number, at the place of the configuration that names the file.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use stead_config::{Diagnostic, Diagnostics, Spanned};
+use stead_config::{Diagnostic, Diagnostics, Spanned, read_regular};
 
 /// Bytes of such a file: about two million networks.
 const BYTES_MAX: u64 = 32 << 20;
@@ -52,20 +51,21 @@ pub(crate) fn parse<T>(
 }
 
 fn read(path: &Spanned<PathBuf>) -> Result<String, Diagnostic> {
-    let mut bytes = Vec::new();
-    let read =
-        File::open(&path.value).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
+    let bytes = read_regular(path, BYTES_MAX).map_err(|error| {
         let message = format!("{} cannot be read: {error}", path.display());
-        return Err(Diagnostic::error(path.span, message)
-            .help("name a file that exists and that this user may read"));
-    }
-    if bytes.len() as u64 > BYTES_MAX {
-        let message = format!("{} has more than {} MiB", path.display(), BYTES_MAX >> 20);
-        return Err(Diagnostic::error(path.span, message).help("name a smaller file"));
-    }
+        Diagnostic::error(path.span, message).help(what_to_name(error.kind()))
+    })?;
     String::from_utf8(bytes).map_err(|_| {
         let message = format!("{} is no text in UTF-8", path.display());
         Diagnostic::error(path.span, message).help("name a text file")
     })
+}
+
+/// What to write where a file cannot be read.
+pub(crate) fn what_to_name(error: ErrorKind) -> &'static str {
+    match error {
+        ErrorKind::FileTooLarge => "name a smaller file",
+        ErrorKind::InvalidInput | ErrorKind::IsADirectory => "name a regular file",
+        _ => "name a file that exists and that this user may read",
+    }
 }

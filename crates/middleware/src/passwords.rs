@@ -6,10 +6,9 @@
 //! with a key of this process, never a password.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::Read;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use argon2::{Argon2, PasswordHash, PasswordVerifier};
 use blake2::Blake2sMac256;
 use blake2::digest::{FixedOutput, KeyInit, Update};
 use stead_base::Tick;
-use stead_config::{Diagnostic, Diagnostics, Map, Secret, Spanned};
+use stead_config::{Diagnostic, Diagnostics, Map, Secret, Spanned, read_regular};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::lines::{self, WrongLine};
@@ -87,7 +86,7 @@ impl Users {
         for (name, hash) in inline {
             let added = hash.reveal(read).map_err(|error| WrongLine {
                 message: format!("the hash cannot be read: {error}"),
-                help: "name a file that exists and that this user may read".to_owned(),
+                help: lines::what_to_name(error.kind()).to_owned(),
             });
             if let Err(line) = added.and_then(|hash| users.add(name, &hash)) {
                 wrong.push(Diagnostic::error(name.span, line.message).help(line.help));
@@ -234,10 +233,9 @@ fn is_bearable(hash: &PasswordHash<'_>) -> bool {
         && parameters.p_cost() <= ARGON2_LANES_MAX
 }
 
-fn read(path: &std::path::Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(HASH_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
+fn read(path: &Path) -> io::Result<String> {
+    let bytes = read_regular(path, HASH_BYTES_MAX)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text in UTF-8"))
 }
 
 /// More than any hash has.

@@ -1,14 +1,10 @@
 //! What server, site and route say, resolved: each level overrides the one outside it, key by key.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use stead_config::{
     Diagnostic, Diagnostics, ErrorPages as PagesConfig, ErrorStatus, RouteConfig, ServerConfig,
-    SiteConfig, Switch,
+    SiteConfig, Switch, read_regular,
 };
 use stead_handlers::files::media_type;
 use stead_serve::{ErrorPage, ErrorPages, Scope, Stack};
@@ -76,10 +72,10 @@ fn pages(config: &PagesConfig, diagnostics: &mut Diagnostics) -> Arc<[ErrorPage]
             ErrorStatus::Status(status) => status..=status,
             ErrorStatus::Class(class) => class * 100..=class * 100 + 99,
         };
-        match read(path) {
+        match read_regular(path, PAGE_BYTES_MAX) {
             Ok(body) => {
                 let content_type = media_type(path.as_os_str().as_encoded_bytes());
-                pages.push(ErrorPage { statuses, content_type, body });
+                pages.push(ErrorPage { statuses, content_type, body: body.into() });
             }
             Err(error) => {
                 let message = format!("cannot read {}: {error}", path.display());
@@ -90,16 +86,4 @@ fn pages(config: &PagesConfig, diagnostics: &mut Diagnostics) -> Arc<[ErrorPage]
     }
     pages.sort_by_key(|page| page.statuses.clone().count());
     pages.into()
-}
-
-fn read(path: &Path) -> io::Result<Bytes> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    let mut body = Vec::new();
-    File::open(path)?.take(PAGE_BYTES_MAX + 1).read_to_end(&mut body)?;
-    if body.len() as u64 > PAGE_BYTES_MAX {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    Ok(body.into())
 }
