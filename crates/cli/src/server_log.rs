@@ -55,12 +55,16 @@ impl LogLevels for ServerLog {
         *self.levels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, levels: Levels) {
+    fn change(&self, module: Option<Module>, level: Level) -> Levels {
+        // Held from the reading to the writing: whoever changes another module waits for it.
         let mut known = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut levels = *known;
+        levels.set(module, level);
         // What holds the filter lives as long as the process.
         if self.filter.modify(|filter| *filter = ByModule(levels)).is_ok() {
             *known = levels;
         }
+        *known
     }
 }
 
@@ -174,6 +178,29 @@ mod tests {
         assert_eq!(module("stead::admin"), Ok(Module::Admin));
         assert_eq!(module("stead::run"), Ok(Module::Process));
         assert_eq!(module("other::thing"), Err("other"));
+    }
+
+    #[test]
+    fn of_two_changes_at_once_none_is_lost() {
+        let levels =
+            Levels { default: Level::Info, process: None, serve: None, log: None, admin: None };
+        // The filter lives here and filters nothing: other tests have their own subscribers.
+        let (_filter, handle) = reload::Layer::new(ByModule(levels));
+        let held = ServerLog { levels: Mutex::new(levels), filter: handle };
+        let (held, together) = (&held, &std::sync::Barrier::new(Module::ALL.len()));
+        for level in [Level::Trace, Level::Error].into_iter().cycle().take(100) {
+            std::thread::scope(|threads| {
+                for module in Module::ALL {
+                    threads.spawn(move || {
+                        together.wait();
+                        assert_eq!(held.change(Some(module), level).of(module), level);
+                    });
+                }
+            });
+            for module in Module::ALL {
+                assert_eq!(held.levels().of(module), level, "{module:?}");
+            }
+        }
     }
 
     #[test]

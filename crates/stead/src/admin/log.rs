@@ -15,8 +15,9 @@ pub trait LogLevels: Send + Sync + fmt::Debug {
     /// The levels now.
     fn levels(&self) -> Levels;
 
-    /// Changes them.
-    fn set(&self, levels: Levels);
+    /// Changes the level of a module, without one of all of them, and gives the levels that count
+    /// then. One step: of two changes at once none is lost.
+    fn change(&self, module: Option<Module>, level: Level) -> Levels;
 }
 
 /// `GET /log/level`; `POST /log/level?MODULE=LEVEL`, `default` for all modules.
@@ -28,19 +29,18 @@ impl Handler for LevelHandler {
             let said = "the program that Stead runs in holds its log\n";
             return Reply::Ready(answer(exchange, StatusCode::CONFLICT, said));
         };
-        if *exchange.method() == Method::POST {
-            let asked = exchange.query().and_then(asked);
-            let Some((module, level)) = asked else {
+        let levels = if *exchange.method() == Method::POST {
+            let Some((module, level)) = exchange.query().and_then(asked) else {
                 let said = "write ?MODULE=LEVEL\n";
                 return Reply::Ready(answer(exchange, StatusCode::BAD_REQUEST, said));
             };
-            let mut levels = held.levels();
-            levels.set(module, level);
-            held.set(levels);
+            let levels = held.change(module, level);
             let of = module.map_or("everything", Module::as_str);
             tracing::info!("the log level of {of} is {} now", level.as_str());
-        }
-        let levels = held.levels();
+            levels
+        } else {
+            held.levels()
+        };
         let mut shown = Map::new();
         shown.insert("default".to_owned(), json!(levels.default.as_str()));
         for module in Module::ALL {
