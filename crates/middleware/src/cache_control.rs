@@ -34,6 +34,8 @@ use stead_core::{
     BuildContext, Exchange, Flow, Method, Middleware, MiddlewareKind, Response, StatusCode, name,
 };
 
+use crate::media_range::{MediaRange, essence};
+
 /// The kind `cache_control`.
 pub const KIND: MiddlewareKind = MiddlewareKind::new("cache_control", build)
     .summary("say how long answers may be kept, and by whom")
@@ -49,7 +51,8 @@ pub const KIND: MiddlewareKind = MiddlewareKind::new("cache_control", build)
 struct CacheControlConfig {
     /// For all that the tables below do not name.
     value: Option<Spanned<Policy>>,
-    /// By media type without parameters: `"text/html"`, or `"image/*"` for all of an area.
+    /// By media type without parameters: `"text/html"`, `"image/*"` for all of an area, `"*+json"`
+    /// for all of a suffix. The first that fits counts.
     #[config(default)]
     types: Map<Spanned<Policy>>,
     /// By ending of the path, without its dot: `css`.
@@ -79,7 +82,7 @@ enum Policy {
 struct CacheControl {
     /// Lower case, without a dot.
     extensions: Box<[(Box<str>, Value)]>,
-    types: Box<[(MediaType, Value)]>,
+    types: Box<[(MediaRange, Value)]>,
     otherwise: Option<Value>,
 }
 
@@ -91,9 +94,6 @@ struct Value {
     /// Shared caches may keep also what a request with `Authorization` asked for.
     is_shared: bool,
 }
-
-/// `text/html`, or `text/` for all of an area; lower case.
-struct MediaType(Box<str>);
 
 fn build(settings: &Settings, _: &BuildContext<'_>) -> Result<Box<dyn Middleware>, Diagnostics> {
     let config: CacheControlConfig = settings.decode()?;
@@ -114,8 +114,8 @@ fn build(settings: &Settings, _: &BuildContext<'_>) -> Result<Box<dyn Middleware
     let extensions: Vec<_> =
         config.extensions.iter().map(|(name, policy)| (name, value(policy))).collect();
     let types = types.into_iter().filter_map(|(name, value)| {
-        let media_type = MediaType::parse(name).map_err(|error| wrong.push(error)).ok()?;
-        Some((media_type, value?))
+        let range = MediaRange::parse(name).map_err(|error| wrong.push(error)).ok()?;
+        Some((range, value?))
     });
     let types = types.collect();
     let extensions = extensions.into_iter().filter_map(|(name, value)| {
@@ -213,34 +213,6 @@ fn extension(name: &Spanned<String>) -> Result<Box<str>, Diagnostic> {
     Ok(name.to_ascii_lowercase().into())
 }
 
-impl MediaType {
-    fn parse(name: &Spanned<String>) -> Result<Self, Diagnostic> {
-        let is_token = |text: &str| {
-            let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
-            !text.is_empty() && text.bytes().all(is_byte)
-        };
-        match name.split_once('/') {
-            Some((area, "*")) if is_token(area) => {
-                Ok(Self(format!("{}/", area.to_ascii_lowercase()).into()))
-            }
-            Some((area, kind)) if is_token(area) && is_token(kind) => {
-                Ok(Self(name.to_ascii_lowercase().into()))
-            }
-            _ => Err(Diagnostic::error(name.span, "this is no media type")
-                .help("write `\"text/html\"`, or `\"image/*\"` for all of an area")),
-        }
-    }
-
-    fn takes(&self, content_type: &[u8]) -> bool {
-        let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-        let (essence, own) = (essence.trim_ascii(), self.0.as_bytes());
-        if own.ends_with(b"/") {
-            return essence.get(..own.len()).is_some_and(|area| area.eq_ignore_ascii_case(own));
-        }
-        essence.eq_ignore_ascii_case(own)
-    }
-}
-
 impl CacheControl {
     /// What an answer without the field is given.
     fn value(&self, exchange: &Exchange, response: &Response) -> Option<&Value> {
@@ -254,8 +226,9 @@ impl CacheControl {
         if !self.types.is_empty() {
             match response.fields.get(name::CONTENT_TYPE) {
                 Some(own) => {
-                    if let Some((_, value)) = self.types.iter().find(|(known, _)| known.takes(own))
-                    {
+                    let own = essence(own);
+                    let found = self.types.iter().find(|(range, _)| range.takes(own));
+                    if let Some((_, value)) = found {
                         return Some(value);
                     }
                 }
@@ -304,7 +277,8 @@ mod tests {
     use stead_core::{Name, Response, StatusCode};
 
     const BY_KIND: &str = "cache_control = { value = 'max-age=1', \
-        types = { 'text/html' = 'no-cache', 'image/*' = { max_age = '1h', public = true } }, \
+        types = { 'text/html' = 'no-cache', 'image/*' = { max_age = '1h', public = true }, \
+        '*+json' = 'no-store' }, \
         extensions = { JS = { max_age = '365d', immutable = true } } }";
 
     /// Answers with a status and a media type, and these fields.
@@ -338,6 +312,7 @@ mod tests {
         check("/js", 200, "Text/HTML; charset=utf-8", "no-cache");
         check("/a.html", 200, "text/html", "no-cache");
         check("/", 200, "image/png", "public, max-age=3600");
+        check("/", 200, "application/problem+json", "no-store");
         check("/", 200, "images/png", "max-age=1");
         check("/", 200, "text/htmlx", "max-age=1");
         check("/", 200, "", "max-age=1");

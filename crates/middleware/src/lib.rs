@@ -19,6 +19,7 @@ mod gcra;
 mod guests;
 mod keys;
 mod lines;
+mod media_range;
 mod passwords;
 mod vary;
 

@@ -1,20 +1,16 @@
 //! Which media types are worth compressing.
 //!
-//! Asked once an answer, before anything else of it is looked at. Source: RFC 9110 §8.3; the
-//! suffixes are those of RFC 6838 §4.2.8.
+//! Asked once an answer, before anything else of it is looked at. What is compressed by nature is
+//! not compressed again, unless the list has its own name. Source: RFC 9110 §8.3.
 
-use stead_config::{Diagnostic, Diagnostics, Spanned};
+use stead_config::{Diagnostics, Spanned};
 use stead_core::{Fields, name};
+
+use crate::media_range::{MediaRange, essence, starts_with};
 
 /// A list of media types.
 pub(super) struct Types {
-    /// `type/subtype`
-    exact: Box<[Box<[u8]>]>,
-    /// `type/`, of `type/*`
-    groups: Box<[Box<[u8]>]>,
-    /// `+suffix`, of `*+suffix`
-    suffixes: Box<[Box<[u8]>]>,
-    any: bool,
+    ranges: Box<[MediaRange]>,
     event_stream: bool,
 }
 
@@ -93,41 +89,18 @@ const PACKED: &[&[u8]] = &[
 impl Types {
     /// The built-in list.
     pub(super) fn usual(event_stream: bool) -> Self {
-        Self::sort(USUAL.iter().copied(), event_stream)
+        let ranges = USUAL.iter().filter_map(|text| MediaRange::of(text)).collect();
+        Self { ranges, event_stream }
     }
 
-    /// A list of patterns; what is no pattern is told.
+    /// The list of a configuration; what is no media type is told.
     pub(super) fn build(
-        patterns: &[Spanned<String>],
+        list: &[Spanned<String>],
         event_stream: bool,
         wrong: &mut Diagnostics,
     ) -> Self {
-        for pattern in patterns {
-            if !is_pattern(pattern) {
-                let message = format!("`{}` is no media type", pattern.value);
-                let help = "write `text/html`, `text/*`, `*+json` or `*/*`";
-                wrong.push(Diagnostic::error(pattern.span, message).help(help));
-            }
-        }
-        Self::sort(patterns.iter().map(|pattern| pattern.as_str()), event_stream)
-    }
-
-    fn sort<'a>(patterns: impl Iterator<Item = &'a str>, event_stream: bool) -> Self {
-        let (mut exact, mut groups, mut suffixes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut any = false;
-        for pattern in patterns {
-            if pattern == "*/*" {
-                any = true;
-            } else if let Some(group) = pattern.strip_suffix('*') {
-                groups.push(group.as_bytes().into());
-            } else if let Some(suffix) = pattern.strip_prefix('*') {
-                suffixes.push(suffix.as_bytes().into());
-            } else {
-                exact.push(pattern.as_bytes().into());
-            }
-        }
-        let (exact, groups, suffixes) = (exact.into(), groups.into(), suffixes.into());
-        Self { exact, groups, suffixes, any, event_stream }
+        let parse = |text| MediaRange::parse(text).map_err(|error| wrong.push(error)).ok();
+        Self { ranges: list.iter().filter_map(parse).collect(), event_stream }
     }
 
     /// Whether the list takes in a `Content-Type`.
@@ -136,19 +109,13 @@ impl Types {
         if essence.eq_ignore_ascii_case(EVENT_STREAM) {
             return self.event_stream;
         }
-        let is_group = |group: &[u8]| starts_with(essence, group);
-        let is_suffix = |suffix: &[u8]| {
-            let start = essence.len().checked_sub(suffix.len());
-            start
-                .and_then(|start| essence.get(start..))
-                .is_some_and(|s| s.eq_ignore_ascii_case(suffix))
-        };
-        let is_exact = |exact: &[u8]| exact.eq_ignore_ascii_case(essence);
-        let by_pattern = self.any
-            || self.groups.iter().any(|group| is_group(group))
-            || self.suffixes.iter().any(|suffix| is_suffix(suffix));
-        (by_pattern && !PACKED.iter().any(|packed| starts_with(essence, packed)))
-            || self.exact.iter().any(|exact| is_exact(exact))
+        let takes = |range: &&MediaRange| range.takes(essence);
+        match self.ranges.iter().find(takes) {
+            None => false,
+            Some(range) if range.is_exact() => true,
+            Some(_) if !PACKED.iter().any(|packed| starts_with(essence, packed)) => true,
+            Some(_) => self.ranges.iter().any(|range| range.is_exact() && range.takes(essence)),
+        }
     }
 }
 
@@ -159,30 +126,6 @@ pub(super) fn is_event_stream(fields: &Fields) -> bool {
 }
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";
-
-/// The type without its parameters.
-fn essence(content_type: &[u8]) -> &[u8] {
-    let end = content_type.iter().position(|byte| *byte == b';');
-    content_type.get(..end.unwrap_or(content_type.len())).unwrap_or_default().trim_ascii()
-}
-
-fn starts_with(essence: &[u8], start: &[u8]) -> bool {
-    essence.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
-}
-
-fn is_pattern(pattern: &str) -> bool {
-    let is_word = |word: &str| {
-        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
-        !word.is_empty() && word.bytes().all(is_fine)
-    };
-    match (pattern.strip_prefix("*+"), pattern.split_once('/')) {
-        (Some(suffix), None) => is_word(suffix),
-        (None, Some((kind, subtype))) => {
-            (is_word(kind) && (is_word(subtype) || subtype == "*")) || pattern == "*/*"
-        }
-        _ => false,
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -222,8 +165,14 @@ mod tests {
     }
 
     #[test]
+    fn every_one_of_the_usual_list_is_read() {
+        assert_eq!(Types::usual(false).ranges.len(), USUAL.len());
+    }
+
+    #[test]
     fn patterns_do_not_take_in_what_is_packed_but_names_do() {
-        let any = Types::sort(["*/*", "image/PNG"].into_iter(), false);
+        let ranges = ["*/*", "image/PNG"].into_iter().filter_map(MediaRange::of);
+        let any = Types { ranges: ranges.collect(), event_stream: false };
         assert!(any.take(b"application/octet-stream") && any.take(b"image/png"));
         assert!(!any.take(b"image/jpeg") && !any.take(b"video/webm"));
     }
