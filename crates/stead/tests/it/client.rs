@@ -76,7 +76,7 @@ impl Client {
         self.answer_to("GET")
     }
 
-    fn answer_to(&mut self, method: &str) -> Answer {
+    pub(crate) fn answer_to(&mut self, method: &str) -> Answer {
         let head = self.head();
         let status: u16 = head[9..12].parse().expect("a status");
         let mut answer = Answer { status, head, body: Vec::new(), trailers: String::new() };

@@ -8,6 +8,7 @@ mod extractors;
 mod harness;
 mod hello;
 mod layers;
+mod pairs;
 mod proxies;
 mod runtimes;
 mod several;
