@@ -217,12 +217,22 @@ pub(crate) fn start_compiled(
     let inherited = std::mem::take(&mut options.inherited);
     let claims = bind::claims(configuration).chain(claims);
     let bound = bind_all(claims, workers, inherited).map_err(StartError::Bind)?;
-    let mut guard = Release(bound.iter().map(|b| b.acquired.listening.clone()).collect());
+    let listening = Release(bound.iter().map(|b| b.acquired.listening.clone()).collect());
     let log = compiled.log.open(options.is_terminal);
     let log = log.map_err(|(doing, error)| StartError::System(doing, error))?;
-    let started = serve(compiled, configuration, bound, options, workers, log, &mut guard)?;
-    guard.0.clear();
-    Ok(started)
+    let Compiled { snapshot, process, log: _ } = compiled;
+    allot(&process, workers);
+    let mut launch = Launch {
+        addresses: addresses(&snapshot, &bound),
+        listeners: bound.into_iter().map(listener).collect(),
+        listening,
+        snapshot,
+        process,
+        workers,
+        log,
+    };
+    let admin = launch.open_admin(&options)?;
+    launch.serve(admin, options, &configuration.process.drain)
 }
 
 impl Started {
@@ -301,8 +311,34 @@ impl Started {
 /// How often somebody who waits to drain looks whether there is time for it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Everything that is had before anything serves. Dropped, it leaves nothing bound.
+struct Launch {
+    snapshot: Snapshot,
+    process: Arc<Process>,
+    workers: usize,
+    addresses: Vec<Address>,
+    listeners: Vec<Listener>,
+    listening: Release,
+    log: Option<Arc<AccessLog>>,
+}
+
+/// What the admin socket and whoever runs Stead have in common.
+struct Admin {
+    /// What `status` shows; empty until the workers run.
+    board: Arc<OnceLock<Board>>,
+    control: Receiver<Control>,
+    lock: Option<Lock>,
+}
+
 /// Releases unix paths of a start that failed.
 struct Release(Vec<Listening>);
+
+impl Release {
+    /// The start did not fail.
+    fn keep(mut self) -> Vec<Listening> {
+        std::mem::take(&mut self.0)
+    }
+}
 
 impl Drop for Release {
     fn drop(&mut self) {
@@ -310,84 +346,89 @@ impl Drop for Release {
     }
 }
 
-fn serve(
-    compiled: Compiled,
-    configuration: &Configuration,
-    bound: Vec<Bound>,
-    options: StartOptions,
-    workers: usize,
-    log: Option<Arc<AccessLog>>,
-    guard: &mut Release,
-) -> Result<Started, StartError> {
-    let Compiled { mut snapshot, process, log: _ } = compiled;
+impl Launch {
+    /// Takes the runtime directory, if there is one, and adds the admin server.
+    fn open_admin(&mut self, options: &StartOptions) -> Result<Admin, StartError> {
+        let board = Arc::default();
+        let (sender, control) = channel();
+        let Some(runtime) = &options.runtime else {
+            return Ok(Admin { board, control, lock: None });
+        };
+        let lock = runtime.take(&options.path).map_err(StartError::Runtime)?;
+        let admin = AdminOptions {
+            board: Arc::clone(&board),
+            control: sender,
+            log: self.log.as_ref().map(Arc::downgrade).unwrap_or_default(),
+            log_levels: options.log_levels.clone(),
+        };
+        let (listener, listening) = add_admin(runtime, &mut self.snapshot, admin, self.workers)?;
+        self.listening.0.push(listening);
+        self.listeners.push(listener);
+        Ok(Admin { board, control, lock: Some(lock) })
+    }
+
+    /// Starts the workers, and tells the admin socket what runs.
+    fn serve(
+        self,
+        admin: Admin,
+        options: StartOptions,
+        drain: &Drain,
+    ) -> Result<Started, StartError> {
+        let Self { snapshot, process, workers, addresses, listeners, listening, log } = self;
+        let snapshot = Arc::new(snapshot);
+        let public = snapshot.servers.iter().filter(|server| !server.private);
+        let servers = public.map(|server| server.name.clone()).collect();
+        let fleet = Fleet::start(FleetOptions {
+            snapshot: Arc::clone(&snapshot),
+            process: Arc::clone(&process),
+            workers,
+            log: log.clone(),
+            collect: options.collect,
+            listeners,
+        });
+        let fleet = fleet.map_err(|error| StartError::System("start the workers".into(), error))?;
+        process.enter(Phase::Ready);
+        // INVARIANT: set once, here.
+        let _ = admin.board.set(Board {
+            configuration: options.path,
+            process: Arc::clone(&process),
+            snapshot,
+            counters: fleet.counters().to_vec(),
+            records_lost: log.as_ref().map(|log| Arc::clone(log.lost())),
+            addresses: addresses.clone(),
+            descriptors_max: descriptors_max(),
+            drain: drain.before + drain.request,
+            started: stead_sys::clock::now(),
+        });
+        Ok(Started {
+            fleet,
+            process,
+            addresses,
+            servers,
+            workers,
+            listening: listening.keep(),
+            log,
+            drain: drain.clone(),
+            control: Some(admin.control),
+            lock: admin.lock,
+        })
+    }
+}
+
+/// What the process may hold, by the number of its workers and of its descriptors.
+fn allot(process: &Process, workers: usize) {
     process.set_workers(workers);
     let share = Descriptors::share(descriptors_max());
     process.connections.set_limit(share.connections);
     process.open_files.set_limit(share.open_files);
-    let addresses = addresses(&snapshot, &bound);
-    let listener = |bound: Bound| Listener {
+}
+
+fn listener(bound: Bound) -> Listener {
+    Listener {
         server: bound.server as u16,
         descriptors: bound.acquired.descriptors,
         inherited: bound.acquired.inherited,
-    };
-    let mut listeners: Vec<Listener> = bound.into_iter().map(listener).collect();
-    let board: Arc<OnceLock<Board>> = Arc::default();
-    let (sender, control) = channel();
-    let mut lock = None;
-    if let Some(runtime) = &options.runtime {
-        lock = Some(runtime.take(&options.path).map_err(StartError::Runtime)?);
-        let (listener, listening) = add_admin(
-            runtime,
-            &mut snapshot,
-            AdminOptions {
-                board: Arc::clone(&board),
-                control: sender,
-                log: log.as_ref().map(Arc::downgrade).unwrap_or_default(),
-                log_levels: options.log_levels,
-            },
-            workers,
-        )?;
-        guard.0.push(listening);
-        listeners.push(listener);
     }
-    let snapshot = Arc::new(snapshot);
-    let public = snapshot.servers.iter().filter(|server| !server.private);
-    let servers = public.map(|server| server.name.clone()).collect();
-    let fleet = Fleet::start(FleetOptions {
-        snapshot: Arc::clone(&snapshot),
-        process: Arc::clone(&process),
-        workers,
-        log: log.clone(),
-        collect: options.collect,
-        listeners,
-    });
-    let fleet = fleet.map_err(|error| StartError::System("start the workers".into(), error))?;
-    process.enter(Phase::Ready);
-    let known = Board {
-        configuration: options.path,
-        process: Arc::clone(&process),
-        snapshot,
-        counters: fleet.counters().to_vec(),
-        records_lost: log.as_ref().map(|log| Arc::clone(log.lost())),
-        addresses: addresses.clone(),
-        descriptors_max: descriptors_max(),
-        drain: configuration.process.drain.before + configuration.process.drain.request,
-        started: stead_sys::clock::now(),
-    };
-    // INVARIANT: set once, here.
-    let _ = board.set(known);
-    Ok(Started {
-        fleet,
-        process,
-        addresses,
-        servers,
-        workers,
-        listening: guard.0.clone(),
-        log,
-        drain: configuration.process.drain.clone(),
-        control: Some(control),
-        lock,
-    })
 }
 
 fn add_admin(
