@@ -107,6 +107,7 @@ impl Guest {
     /// Answers an exchange whose head is complete: route, middleware, handler.
     pub async fn answer(&self, server: u16, exchange: &mut Exchange) -> Response {
         let owner = self.0.server(server);
+        owner.trusted_proxies.introduce(exchange);
         let routed = chain::route(owner, self.0.router(server), exchange);
         if let Some(reason) = routed.closes {
             return exchange.refuse(reason);

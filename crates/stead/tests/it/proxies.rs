@@ -2,7 +2,7 @@
 
 use axum::routing::get;
 use axum::{Extension, Router};
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use stead::{ConnectInfo, ProxyHeader, Server, StartError, Stead, TrustedProxies};
 
 use crate::Client;
@@ -42,6 +42,22 @@ async fn security_45_the_word_of_others_does_not_count_and_is_taken_out() {
     assert_eq!(ask(["10.0.0.0/8", "unix"]).await, "127.0.0.1 Http 0");
     // Who names no proxies reads the fields as they came, and is told of none.
     assert_eq!(ask([] as [&str; 0]).await, "127.0.0.1 Http 4");
+}
+
+/// A call believed nobody, and passed on what strangers say.
+#[tokio::test]
+async fn a_call_comes_from_loopback() {
+    for (proxies, expect) in
+        [("127.0.0.1", "192.0.2.7 Https 2"), ("10.0.0.0/8", "127.0.0.1 Http 0")]
+    {
+        let serving = serving(Server::new("web").trusted_proxies([proxies]).service(who())).await;
+        let request = Request::get("/")
+            .header("x-forwarded-for", "192.0.2.7")
+            .header("x-forwarded-proto", "https");
+        let request = request.body(()).expect("a request");
+        let answer = serving.running.call("web", request).await.expect("an answer");
+        assert_eq!(answer.into_body().read_to_end(100).await.expect("a body"), expect);
+    }
 }
 
 #[tokio::test]
