@@ -148,6 +148,8 @@ async fn until_stopped(mut stead: Started) -> anyhow::Result<ExitCode> {
             },
         }
     }
+    // First, so that what is told is so already.
+    stead.fail_readiness();
     match stead.drain_before() {
         Duration::ZERO => tell("draining; once more to end at once"),
         before => tell(format_args!(

@@ -288,6 +288,11 @@ impl Started {
         self.fleet.cutter()
     }
 
+    /// Readiness fails from here on, for whoever tells of a drain before it begins.
+    pub fn fail_readiness(&self) {
+        self.process.enter(Phase::Drain);
+    }
+
     /// Ends as the configuration says: readiness fails at once, listeners close after
     /// `process.drain.before`, and requests have `process.drain.request` to finish.
     pub fn stop(self) {
