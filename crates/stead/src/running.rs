@@ -86,9 +86,9 @@ impl Running {
 
     /// Answers a request without a socket, as that server would: through its router, its middleware
     /// and its handler. For tests, and for programs that ask themselves. A `Host` that is missing
-    /// is `localhost`, the peer is `127.0.0.1`: the client too, unless that is a trusted proxy. What
-    /// guards against peers does not count: limits of bodies and connections, and timeouts; and
-    /// nothing is written to the access log.
+    /// is `localhost`, the peer is `127.0.0.1`; the client too, unless that is a trusted proxy.
+    /// What guards against peers does not count: limits of bodies and connections, and timeouts;
+    /// and nothing is written to the access log.
     ///
     /// ```
     /// # use axum::{Router, routing::get};
