@@ -8,15 +8,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::body::Body as AxumBody;
 use axum::routing::{get, post};
 use futures_util::stream;
-use stead::Stead;
+use http::{HeaderValue, Request};
+use stead::{Running, Stead};
+use tokio::runtime::Handle;
 
 use crate::Client;
 use crate::client::Answer;
@@ -90,6 +95,22 @@ fn configuration(all: &[Around], folder: &Path) -> String {
                 ] {
                     let _ = write!(text, "[[{name}.route]]\npath = '{path}'\n{route}{handler}\n");
                 }
+                for method in ["GET", "PUT"] {
+                    let _ = write!(
+                        text,
+                        "[[{name}.route]]\npath = '/split'\nmethods = ['{method}']\n{route}\
+                         respond = '{PAGE}'\n"
+                    );
+                }
+                let mut inherited = BTreeSet::from([outer.name]);
+                inherited.extend((place == "s").then_some(inner.name));
+                let without: Vec<String> =
+                    inherited.iter().map(|name| format!("'-{name}'")).collect();
+                let _ = write!(
+                    text,
+                    "[[{name}.route]]\npath = '/bare'\nmiddleware = [{}]\nrespond = '{PAGE}'\n",
+                    without.join(", ")
+                );
             }
         }
     }
@@ -98,6 +119,7 @@ fn configuration(all: &[Around], folder: &Path) -> String {
 
 const PATHS: &[&str] = &[
     "/page",
+    "/split",
     "/varied",
     "/files/page.txt",
     "/files/none",
@@ -126,7 +148,9 @@ const PREFLIGHT: &str = "Origin: https://app.example.com\r\nAccess-Control-Reque
 type Problems = BTreeMap<String, (Vec<String>, String)>;
 
 /// Every pair whose outer kind is the `i`th.
-fn around(all: &[Around], i: usize, address: SocketAddr) -> Problems {
+fn around(all: &[Around], i: usize, running: &Running, runtime: &Handle) -> Problems {
+    let server = format!("o{i}");
+    let address = running.addresses(&server)[0];
     let mut wrong = Problems::new();
     for (place, by) in [("s", "site"), ("r", "route")] {
         for (j, inner) in all.iter().enumerate() {
@@ -138,6 +162,9 @@ fn around(all: &[Around], i: usize, address: SocketAddr) -> Problems {
                 host: format!("{place}{j}.example"),
                 address,
                 client: Client::connect(address),
+                server: server.clone(),
+                running,
+                runtime,
                 wrong: &mut wrong,
             };
             pair.check();
@@ -179,6 +206,9 @@ struct Pair<'a> {
     host: String,
     address: SocketAddr,
     client: Client,
+    server: String,
+    running: &'a Running,
+    runtime: &'a Handle,
     wrong: &'a mut Problems,
 }
 
@@ -199,13 +229,59 @@ impl Pair<'_> {
         self.check_redirects();
         let part = "Range: bytes=0-9\r\n";
         self.ask(&Question { method: "GET", path: "/files/page.txt", fields: part });
+        self.ask(&Question { method: "DELETE", path: "/split", fields: "" });
+        self.check_bare();
+        for path in ["/page", "/files/page.txt", "/app/own", "/app/stream", "/none"] {
+            self.check_call(path);
+        }
+    }
+
+    /// What is taken out of the lists does nothing.
+    fn check_bare(&mut self) {
+        self.credentials = "";
+        for fields in ["", CODINGS, ORIGIN] {
+            let answer = self.ask_both("/bare", fields);
+            let names: Vec<String> = lasting(&answer).1.into_iter().map(|field| field.0).collect();
+            let is_bare = answer.status == 200 && names == ["content-type", "server"];
+            if !is_bare {
+                self.report("what is taken out still stands there", &answer.head);
+            }
+        }
+        self.credentials = CREDENTIALS;
+    }
+
+    /// A call without a socket is answered as over a connection.
+    fn check_call(&mut self, path: &str) {
+        for method in ["GET", "HEAD"] {
+            let over = self.ask(&Question { method, path, fields: ORIGIN });
+            let mut request =
+                Request::builder().method(method).uri(path).header("host", &self.host);
+            let fields = format!("{}{ORIGIN}", self.constant_fields());
+            for (name, value) in fields.lines().filter_map(|line| line.split_once(": ")) {
+                request = request.header(name, value);
+            }
+            let request = request.body(()).expect("a request");
+            let answer = self.runtime.block_on(self.running.call(&self.server, request));
+            let (head, body) = answer.expect("an answer").into_parts();
+            let body = self.runtime.block_on(body.read_to_end(1 << 20)).expect("a body");
+            let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
+            let called = head.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+            let called: Vec<_> = called.filter(|(name, _)| is_lasting(name)).collect();
+            let called = BTreeSet::from_iter(called);
+            let mut on_wire = BTreeSet::from_iter(lasting(&over).1);
+            on_wire.retain(|(name, _)| name != "server");
+            if (head.status.as_u16(), &called, &body[..]) != (over.status, &on_wire, &over.body) {
+                let answers = format!("{}{called:?}", over.head);
+                self.report(&format!("{method} {path} is another by a call"), &answers);
+            }
+        }
     }
 
     fn check_posts(&mut self) {
         for (path, good) in
             [("/page", &[200][..]), ("/files/page.txt", &[405]), ("/app/post", &[200])]
         {
-            for fields in ["", ORIGIN, CODINGS] {
+            for fields in ["", ORIGIN, CODINGS, "Expect: 100-continue\r\n"] {
                 let fields = format!("{fields}Content-Length: {}\r\n", PAGE.len());
                 let answer = self.send(&Question { method: "POST", path, fields: &fields }, PAGE);
                 if !self.refuses(path) && !self.has("trailing_slash") {
@@ -331,14 +407,16 @@ impl Pair<'_> {
 
     fn send(&mut self, question: &Question<'_>, body: &str) -> Answer {
         let Question { method, path, fields } = question;
-        let credentials = if self.has("basic_auth") { self.credentials } else { "" };
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nX-Forwarded-Proto: https\r\n{credentials}\
-             {fields}\r\n{body}",
-            self.host
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{}{fields}\r\n{body}",
+            self.host,
+            self.constant_fields()
         );
         self.client.send(head);
-        let answer = self.client.answer_to(method);
+        let mut answer = self.client.answer_to(method);
+        while answer.status == 100 {
+            answer = self.client.answer_to(method);
+        }
         if answer.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             self.client = Client::connect(self.address);
         }
@@ -351,6 +429,11 @@ impl Pair<'_> {
         let is_shared = control.iter().any(|word| shared.iter().any(|it| word.starts_with(it)));
         self.expect(!(is_shared && self.has("basic_auth")), "what is behind a password is public");
         answer
+    }
+
+    fn constant_fields(&self) -> String {
+        let credentials = if self.has("basic_auth") { self.credentials } else { "" };
+        format!("X-Forwarded-Proto: https\r\n{credentials}")
     }
 
     fn has(&self, name: &str) -> bool {
@@ -443,11 +526,13 @@ fn names(answer: &Answer, field: &str) -> Vec<String> {
 
 /// Status and fields, without what is new in each answer or tells of its length.
 fn lasting(answer: &Answer) -> (u16, Vec<(String, String)>) {
-    let new = ["date", "x-request-id", "ratelimit", "content-length", "transfer-encoding"];
-    let mut lasting: Vec<_> =
-        fields(answer).filter(|(name, _)| !new.contains(&name.as_str())).collect();
+    let mut lasting: Vec<_> = fields(answer).filter(|(name, _)| is_lasting(name)).collect();
     lasting.sort();
     (answer.status, lasting)
+}
+
+fn is_lasting(name: &str) -> bool {
+    !["date", "x-request-id", "ratelimit", "content-length", "transfer-encoding"].contains(&name)
 }
 
 /// How many requests `rate_limit` says are left.
@@ -495,17 +580,21 @@ async fn every_pair_of_middleware_answers_as_http_says() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("more")).expect("a folder");
     for name in ["page.txt", "404.html", "more/index.html"] {
-        std::fs::write(folder.path().join(name), PAGE).expect("written");
+        let mut file = File::create(folder.path().join(name)).expect("created");
+        file.write_all(PAGE.as_bytes()).expect("written");
+        // What was just written has another tag soon.
+        file.set_modified(SystemTime::UNIX_EPOCH).expect("another time");
     }
     let all = all_kinds();
     let text = configuration(&all, folder.path());
     let running =
         Stead::from_text(text).service("app", app()).workers(2).start().await.expect("it starts");
-    let all = Arc::new(all);
+    let (all, running) = (Arc::new(all), Arc::new(running));
     let mut checks = Vec::new();
     for i in 0..all.len() {
-        let (all, address) = (Arc::clone(&all), running.addresses(&format!("o{i}"))[0]);
-        checks.push(tokio::task::spawn_blocking(move || around(&all, i, address)));
+        let (all, running) = (Arc::clone(&all), Arc::clone(&running));
+        let runtime = Handle::current();
+        checks.push(tokio::task::spawn_blocking(move || around(&all, i, &running, &runtime)));
     }
     let mut wrong = Problems::new();
     for check in checks {
