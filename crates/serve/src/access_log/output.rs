@@ -8,9 +8,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 
 use super::Destination;
 
@@ -41,7 +44,7 @@ impl Output {
             Destination::Stderr => return Ok(Self { sink: Sink::Stderr, is_torn: false }),
             Destination::File(path) => path,
         };
-        let file = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path)?;
+        let file = open_file(path)?;
         let is_torn = regular_size(&file).is_some_and(|size| ends_torn(path, size));
         Ok(Self { sink: Sink::File(file), is_torn })
     }
@@ -85,9 +88,9 @@ impl Output {
             match self.descriptor(|descriptor| rustix::io::write(descriptor, rest)) {
                 Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => written += count,
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 // Whoever shares the terminal or pipe with us made it so.
-                Err(rustix::io::Errno::AGAIN) => std::thread::sleep(FULL_FOR),
+                Err(Errno::AGAIN) => std::thread::sleep(FULL_FOR),
                 Err(error) => return (written, Err(error.into())),
             }
         }
@@ -122,6 +125,23 @@ impl Output {
 const FILE_MODE: u32 = 0o640;
 /// How long a destination that takes nothing is left alone.
 const FULL_FOR: Duration = Duration::from_millis(5);
+
+/// Opens a log to be written at its end. Waits for nobody: a pipe without a reader is an error.
+fn open_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(FILE_MODE);
+    let file =
+        options.custom_flags(OFlags::NONBLOCK.bits() as i32).open(path).map_err(|error| {
+            let is_pipe = || path.metadata().is_ok_and(|facts| facts.file_type().is_fifo());
+            if Errno::from_io_error(&error) == Some(Errno::NXIO) && is_pipe() {
+                return io::Error::new(error.kind(), "it is a pipe that nobody reads");
+            }
+            error
+        })?;
+    // Writing waits for a reader that is there.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
 
 fn lines(text: &[u8]) -> u64 {
     text.split(|byte| *byte == b'\n').count() as u64 - 1
@@ -158,6 +178,23 @@ mod tests {
     fn a_device_that_is_full_loses_every_record() {
         let lost = open(Path::new("/dev/full")).write(b"a\nb\nc\n").expect_err("full");
         assert_eq!(lost.records, 3);
+    }
+
+    /// Once the start hung until somebody read.
+    #[test]
+    fn a_pipe_is_written_to_only_where_somebody_reads() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("runs");
+        assert!(made.success());
+        let refused = Output::open(&Destination::File(path.clone())).err().expect("no reader");
+        assert_eq!(refused.to_string(), "it is a pipe that nobody reads");
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
+        let _reader = options.open(&path).expect("opens");
+        let output = open(&path);
+        let flags = output.descriptor(|descriptor| fcntl_getfl(descriptor)).expect("flags");
+        assert!(!flags.contains(OFlags::NONBLOCK) && flags.contains(OFlags::APPEND));
     }
 
     /// Once a record cut in half by a crash was glued to the first one of the next start.
