@@ -96,6 +96,7 @@ impl Compiler<'_> {
     /// What sends whoever came in the clear to TLS.
     fn redirect(&self, outer: &Scope, diagnostics: &mut Diagnostics) -> Option<Route> {
         self.config.redirect.as_ref()?;
+        self.warn_of_passwords(diagnostics);
         let kind = registry::handler("redirect")?;
         let captures = CaptureNames::default();
         let context = BuildContext::new(&captures, self.process, self.keys);
@@ -112,6 +113,17 @@ impl Compiler<'_> {
             Err(errors) => {
                 diagnostics.append(errors);
                 None
+            }
+        }
+    }
+
+    /// SECURITY: what stands around the redirect asks in the clear.
+    fn warn_of_passwords(&self, diagnostics: &mut Diagnostics) {
+        for item in &self.config.middleware {
+            if self.stacks.kind_of(item) == Some("basic_auth") {
+                let message = "this password is asked for in the clear, before the redirect";
+                let help = "list it at the sites or routes: they stand behind the redirect";
+                diagnostics.push(Diagnostic::warning(item.name.span, message).help(help));
             }
         }
     }

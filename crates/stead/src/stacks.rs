@@ -78,6 +78,11 @@ impl<'a> Stacks<'a> {
         stack.into()
     }
 
+    /// The kind of one that a list mentions.
+    pub(crate) fn kind_of<'b>(&'b self, item: &'b MiddlewareRef) -> Option<&'b str> {
+        if item.is_inline { Some(item.name.as_str()) } else { self.kind(&item.name) }
+    }
+
     fn kind(&self, name: &str) -> Option<&str> {
         let of_code = || self.additions.middleware(name).map(|kind| kind.name);
         middleware_kind(self.configuration, name).or_else(of_code)
@@ -102,8 +107,7 @@ impl<'a> Stacks<'a> {
         if let Some(known) = shared().filter(|known| known.is_none() || !hides_fact) {
             return known;
         }
-        let kind = if item.is_inline { name.as_str() } else { self.kind(name)? };
-        let kind = self.additions.middleware(kind)?;
+        let kind = self.additions.middleware(self.kind_of(item)?)?;
         let settings = named.map_or(&item.settings, |(_, config)| &config.settings.0);
         let context = BuildContext::new(captures, self.process, self.keys);
         let built = match settings.build(|settings| (kind.build)(settings, &context)) {

@@ -241,3 +241,28 @@ async fn right_passwords_at_once_are_no_failures() {
     assert!((2..=4).contains(&tried), "two, and one more a worker: {statuses:?}");
     assert_eq!(ask(wrong).await, 429);
 }
+
+/// A server's own `basic_auth` stands around its redirect, and asked in the clear unsaid.
+#[test]
+fn a_password_before_the_redirect_to_tls_is_warned_of() {
+    let users =
+        "users = { alice = '$2y$04$MhRZKUpC/5Wdk.Qw59xQCeM/97u4S9I8yKHMVduVxosSx02GOzfu2' }";
+    let check = |of_server: &str, of_route: &str, redirect: &str| {
+        let text = format!(
+            "[middleware.office]\nkind = 'basic_auth'\n{users}\n[server.web]\nlisten = [':1']\n\
+             trusted_proxies = ['loopback']\n{redirect}\nmiddleware = [{of_server}]\n\
+             [[server.web.route]]\npath = '/'\nmiddleware = [{of_route}]\nrespond = 'x'\n"
+        );
+        let files = std::collections::BTreeMap::from([("stead.toml".into(), text)]);
+        let checked = stead::command::check_files("stead.toml".as_ref(), &files, &|_| None);
+        assert!(checked.is_ok(), "it is no error");
+        let messages = checked.diagnostics.iter().map(|wrong| wrong.message.clone());
+        messages.collect::<Vec<_>>()
+    };
+    let warning = "this password is asked for in the clear, before the redirect";
+    let inline = format!("{{ basic_auth = {{ {users} }} }}");
+    assert_eq!(check("'office'", "", "redirect = 'https'"), [warning]);
+    assert_eq!(check(&inline, "", "redirect = 'https'"), [warning]);
+    assert!(check("", "'office'", "redirect = 'https'").is_empty());
+    assert!(check("'office'", "", "").is_empty());
+}
