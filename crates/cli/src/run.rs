@@ -67,6 +67,8 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
     banner(&stead, title, &routes);
     let took = began.elapsed().as_millis();
     tell(format_args!("ready in {took} ms, admin socket {}", socket.display()));
+    // What the reading and checking of the configuration took on this thread goes back.
+    stead_sys::memory::collect_mimalloc();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(until_stopped(stead))
 }
