@@ -139,7 +139,10 @@ impl Work {
             method: [
                 ("connections".into(), format!("{} and {}", options.few, options.many)),
                 ("wait".into(), format!("{} s after the last answer", options.wait)),
-                ("memory".into(), "slope of Pss between two fresh processes, no huge pages".into()),
+                (
+                    "memory".into(),
+                    "slope of Pss without files, two processes, no huge pages".into(),
+                ),
             ]
             .into(),
         };

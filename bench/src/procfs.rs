@@ -90,7 +90,8 @@ impl CpuMark {
 /// Memory of a process family, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory {
-    /// Proportional set size: shared pages are divided among those who share them.
+    /// Proportional set size without pages of files: shared pages are divided among those who share
+    /// them. Which pages of a program's own file are mapped is chance, and costs nothing.
     pub pss: u64,
     /// Sum of the highest resident sizes so far (`VmHWM`).
     pub resident_peak: u64,
@@ -102,7 +103,10 @@ pub fn memory(family: &[u32]) -> Result<Memory> {
     let mut sum = Memory::default();
     for pid in family {
         let rollup = read(format!("/proc/{pid}/smaps_rollup"))?;
-        sum.pss += kilobytes(&rollup, "Pss:").context("no Pss in smaps_rollup")?;
+        let kind = |label| {
+            kilobytes(&rollup, label).with_context(|| format!("no {label} in smaps_rollup"))
+        };
+        sum.pss += kind("Pss:")? - kind("Pss_File:")?;
         sum.huge += kilobytes(&rollup, "AnonHugePages:").unwrap_or(0);
         let status = read(format!("/proc/{pid}/status"))?;
         sum.resident_peak += kilobytes(&status, "VmHWM:").context("no VmHWM in status")?;

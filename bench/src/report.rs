@@ -88,7 +88,7 @@ const GROUPS: &[Group] = &[
         name: "idle",
         title: "Memory of an idle connection",
         method: "Two fresh processes, few and many connections, opened as fast as one core can, \
-                 one request on each. After the wait: the difference of Pss \
+                 one request on each. After the wait: the difference of Pss without pages of files \
                  (`/proc/PID/smaps_rollup`, all processes of the server) over the difference in \
                  connections. The peak is the same slope of the highest Pss seen while they were \
                  opened. Transparent huge pages are off for all servers: one of 2 MiB holds \

@@ -27,7 +27,9 @@
 //! # RFC
 //! RFC 9110 §5 (fields), RFC 9112 §6 (framing).
 
-use stead_config::{Config, Diagnostic, Diagnostics, Map, Settings, Spanned, Template, module_docs};
+use stead_config::{
+    Config, Diagnostic, Diagnostics, Map, Settings, Spanned, Template, module_docs,
+};
 use stead_core::{
     BuildContext, Exchange, Fields, Flow, Middleware, MiddlewareKind, Text, check_field_name,
 };
