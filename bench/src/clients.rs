@@ -49,13 +49,13 @@ fn measure(session: &Session, server: Server, count: u32) -> Result<Run> {
     let mut load = Load::open(scene.address)?;
     // What the first requests take once is not the clients'.
     load.ask(count..count + 100)?;
-    sleep(SETTLE);
+    sleep(QUIET);
     let base = procfs::memory(&family)?;
     let tenth = count / 10;
     let first = micros(running.pid(), tenth, || load.ask(0..tenth))?;
     load.ask(tenth..count - tenth)?;
     let last = micros(running.pid(), tenth, || load.ask(count - tenth..count))?;
-    sleep(SETTLE);
+    sleep(QUIET);
     let full = procfs::memory(&family)?;
     for known in (0..count).step_by(count as usize / 100) {
         ensure!(is_refused(scene.address, known)?, "client {known} was forgotten");
@@ -140,5 +140,6 @@ const BYTES_MAX: f64 = 64.0;
 const BYTES_MIN: f64 = 8.0;
 /// A time long ago.
 const AN_AGE: Duration = Duration::from_hours(24 * 365 * 40);
-const SETTLE: Duration = Duration::from_millis(200);
+/// A quiet server gives back what growing tables left behind.
+const QUIET: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -442,7 +442,7 @@ const IDLE_MIDDLEWARE: &str = r#"middleware = [
     { cors = { origins = ["https://app.example"] } },
 ]"#;
 const RATE_LIMIT: &str = r#"middleware = [
-    { rate_limit = { rate = "1/d", key = { header = "X-Client" }, clients = 2_000_000 } },
+    { rate_limit = { rate = "1/d", key = { header = "X-Client" }, clients = 1_100_000 } },
 ]"#;
 /// nginx counts down to a minute at the slowest; its table is laid out at the start.
 const NGINX_RATE_LIMIT: &str = "limit_req_zone $http_x_client zone=clients:256m rate=1r/m; \
