@@ -134,7 +134,7 @@ impl<B: http_body::Body<Error: Into<BoxError>>> Stream<B> {
             return Poll::Ready(Some(first));
         }
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = ready!(self.turns.body_turn(|| body.as_mut().poll_frame(context)));
+        let frame = ready!(self.turns.turn(None, || body.as_mut().poll_frame(context)));
         if frame.is_none() {
             self.body = None;
         }

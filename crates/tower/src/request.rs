@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use stead_core::{Exchange, Fields, Name, Reason, Version};
@@ -23,11 +23,9 @@ pub(crate) fn request(
     exchange: &mut Exchange,
     mut map: HeaderMap,
 ) -> Result<(http::Request<Body>, Pump), Reason> {
-    let fields = exchange.fields();
-    let mut text = text(exchange);
-    let target = text.split_to(text.len() - value_bytes(fields));
+    let (target, values) = target_and_values(exchange);
     let target = PathAndQuery::from_maybe_shared(target).map_err(|_| Reason::BadTarget)?;
-    fill(&mut map, fields, text);
+    fill(&mut map, exchange.fields(), values);
     let (pump, body) = Pump::start(exchange);
     let mut request = http::Request::new(body);
     *request.method_mut() = exchange.method().clone();
@@ -55,18 +53,24 @@ pub(crate) fn header_map(fields: &Fields) -> HeaderMap {
     map
 }
 
-/// The target and the values of all fields, one after the other.
-fn text(exchange: &Exchange) -> Bytes {
-    let (path, query, fields) = (exchange.path(), exchange.query(), exchange.fields());
-    let target_len = path.len() + query.map_or(0, |query| query.len() + 1);
+/// The target, and the values of all fields one after the other: two parts of one buffer.
+fn target_and_values(exchange: &Exchange) -> (Bytes, Bytes) {
+    let fields = exchange.fields();
+    let target_len = exchange.path().len() + exchange.query().map_or(0, |query| query.len() + 1);
     let mut text = BytesMut::with_capacity(target_len + value_bytes(fields));
-    text.extend_from_slice(path.as_bytes());
-    if let Some(query) = query {
-        text.extend_from_slice(b"?");
-        text.extend_from_slice(query);
-    }
+    put_target(&mut text, exchange);
     push_values(&mut text, fields);
-    text.freeze()
+    let mut values = text.freeze();
+    (values.split_to(target_len), values)
+}
+
+/// Writes the path as rewritten, with the query.
+pub(crate) fn put_target(text: &mut impl BufMut, exchange: &Exchange) {
+    text.put_slice(exchange.path().as_bytes());
+    if let Some(query) = exchange.query() {
+        text.put_slice(b"?");
+        text.put_slice(query);
+    }
 }
 
 fn value_bytes(fields: &Fields) -> usize {

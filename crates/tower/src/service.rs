@@ -157,7 +157,7 @@ async fn serve<M: Make>(here: Rc<Here<M>>, exchange: &mut Exchange) -> Result<An
                 break Poll::Pending;
             }
         };
-        turns.end(turn, || Some(exchange.routed_path()));
+        turns.end(turn, Some(exchange.routed_path()));
         polled
     });
     let (answer, map) = answered.await?;

@@ -31,7 +31,7 @@ use tower_service::Service;
 use crate::answer::answer;
 use crate::pair::{End, pair};
 use crate::pump::Pump;
-use crate::request::{add_fields, introduce};
+use crate::request::{add_fields, introduce, put_target};
 use crate::service::{Here, Make, failed, ready_service};
 use crate::turn::Turns;
 use crate::{Body, BoxError};
@@ -58,7 +58,8 @@ pub(crate) async fn switch<M: Make>(here: Rc<Here<M>>, exchange: &mut Exchange) 
     let mut connection = pin!(connection);
     let mut is_over = false;
     let response = poll_fn(|context| {
-        is_over = is_over || turns.turn(exchange, || connection.as_mut().poll(context)).is_ready();
+        let path = Some(exchange.routed_path());
+        is_over = is_over || turns.turn(path, || connection.as_mut().poll(context)).is_ready();
         match caught.borrow_mut().take() {
             Some(response) => Poll::Ready(Some(response)),
             None if is_over => Poll::Ready(None),
@@ -109,11 +110,8 @@ fn tunnel(end: End, head: Head) -> AnswerBody {
 /// # Errors
 /// The target holds a byte that hyper would refuse, without an answer of ours.
 fn replay(exchange: &Exchange) -> Result<Vec<u8>, Reason> {
-    let mut target = exchange.path().as_bytes().to_vec();
-    if let Some(query) = exchange.query() {
-        target.push(b'?');
-        target.extend_from_slice(query);
-    }
+    let mut target = Vec::new();
+    put_target(&mut target, exchange);
     PathAndQuery::try_from(&*target).map_err(|_| Reason::BadTarget)?;
     let mut head = Vec::new();
     let line = RequestLine {

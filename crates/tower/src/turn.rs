@@ -29,17 +29,8 @@ impl Turns {
         }
     }
 
-    /// Runs one turn of the call that answers `exchange`.
-    pub(crate) fn turn<T>(&self, exchange: &Exchange, run: impl FnOnce() -> T) -> T {
-        self.timed(|| Some(exchange.routed_path()), run)
-    }
-
-    /// Runs one turn of an answer's body, whose exchange is elsewhere.
-    pub(crate) fn body_turn<T>(&self, run: impl FnOnce() -> T) -> T {
-        self.timed(|| None, run)
-    }
-
-    fn timed<'a, T>(&self, path: impl FnOnce() -> Option<&'a str>, run: impl FnOnce() -> T) -> T {
+    /// Runs one turn, of the request for `path` where that is known: an answer's body is elsewhere.
+    pub(crate) fn turn<T>(&self, path: Option<&str>, run: impl FnOnce() -> T) -> T {
         let began = self.begin();
         let result = run();
         self.end(began, path);
@@ -52,13 +43,13 @@ impl Turns {
     }
 
     /// Ends a turn.
-    pub(crate) fn end<'a>(&self, began: Tick, path: impl FnOnce() -> Option<&'a str>) {
+    pub(crate) fn end(&self, began: Tick, path: Option<&str>) {
         let took = self.worker.now() - began;
         if took > TURN_MAX {
             tracing::warn!(
                 server = &*self.server,
                 route = &*self.route,
-                path = path(),
+                path,
                 "a service kept its worker busy for {} ms: hand such work to a blocking task or \
                  run the service on a runtime of its own",
                 took.as_millis()

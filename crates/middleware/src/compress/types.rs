@@ -109,13 +109,9 @@ impl Types {
         if essence.eq_ignore_ascii_case(EVENT_STREAM) {
             return self.event_stream;
         }
-        let takes = |range: &&MediaRange| range.takes(essence);
-        match self.ranges.iter().find(takes) {
-            None => false,
-            Some(range) if range.is_exact() => true,
-            Some(_) if !PACKED.iter().any(|packed| starts_with(essence, packed)) => true,
-            Some(_) => self.ranges.iter().any(|range| range.is_exact() && range.takes(essence)),
-        }
+        let is_packed = || PACKED.iter().any(|packed| starts_with(essence, packed));
+        let takes = |range: &MediaRange| range.takes(essence) && (range.is_exact() || !is_packed());
+        self.ranges.iter().any(takes)
     }
 }
 
