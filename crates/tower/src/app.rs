@@ -10,6 +10,7 @@ use tower_service::Service;
 
 use crate::outside::Outside;
 use crate::service::{Make, Many, One, ServiceHandler};
+use crate::shared::lock;
 use crate::{Body, BoxError};
 
 /// A service that can stand in a route, its type forgotten. Whatever takes services takes an `App`
@@ -97,7 +98,7 @@ trait Prototype: Send + Sync {
 /// A service need not be `Sync`: the lock is taken once a worker.
 impl<M: Make> Prototype for Mutex<M> {
     fn handler(&self, facts: &Facts<'_>) -> Box<dyn Handler> {
-        let make = self.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let make = lock(self).clone();
         Box::new(ServiceHandler::new(make, facts))
     }
 }

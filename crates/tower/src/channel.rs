@@ -5,12 +5,14 @@
 //! so that what nobody reads is never taken from its source.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use stead_base::{Error, Kind, Reason};
+
+use crate::shared::{lock, remember, wake};
 
 /// A channel for a body of `len` bytes, where that is known.
 pub(crate) fn channel(len: Option<u64>) -> (Sender, Receiver) {
@@ -153,25 +155,6 @@ impl Drop for Receiver {
         slot.frame = None;
         wake(slot.writer.take(), slot);
     }
-}
-
-fn remember(waker: &mut Option<Waker>, context: &Context<'_>) {
-    match waker {
-        Some(waker) => waker.clone_from(context.waker()),
-        None => *waker = Some(context.waker().clone()),
-    }
-}
-
-/// Wakes with the lock released: the woken task may run at once on another thread.
-fn wake(waker: Option<Waker>, slot: MutexGuard<'_, Slot>) {
-    drop(slot);
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
-fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod pair;
 mod pump;
 mod request;
 mod service;
+mod shared;
 mod switch;
 mod turn;
 

@@ -5,10 +5,12 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+
+use crate::shared::{lock, remember, wake};
 
 /// Bytes that lie in one way before its writer has to wait.
 const WAY_BYTES_MAX: usize = 16 << 10;
@@ -53,12 +55,12 @@ impl End {
         }
         match WAY_BYTES_MAX.saturating_sub(way.bytes.len() - way.start) {
             0 => {
-                way.writer = Some(context.waker().clone());
+                remember(&mut way.writer, context);
                 Poll::Pending
             }
             room => {
                 // It is told too when nobody reads any more.
-                way.writer = Some(context.waker().clone());
+                remember(&mut way.writer, context);
                 Poll::Ready(Some(room))
             }
         }
@@ -97,7 +99,7 @@ impl End {
             if way.is_ended {
                 return Poll::Ready(None);
             }
-            way.reader = Some(context.waker().clone());
+            remember(&mut way.reader, context);
             return Poll::Pending;
         }
         let (count, result) = take(&way.bytes[way.start..]);
@@ -184,18 +186,6 @@ impl Drop for End {
         way.start = 0;
         wake(way.writer.take(), way);
     }
-}
-
-/// Wakes with the lock released: the woken task may run at once on another thread.
-fn wake(waker: Option<Waker>, way: MutexGuard<'_, Way>) {
-    drop(way);
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
-fn lock(way: &Mutex<Way>) -> MutexGuard<'_, Way> {
-    way.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

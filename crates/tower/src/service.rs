@@ -10,7 +10,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::task::Poll;
 
 use http::{HeaderMap, Request, Response};
@@ -21,6 +21,7 @@ use tower_service::Service;
 use crate::answer::answer;
 use crate::app::Facts;
 use crate::request::request;
+use crate::shared::lock;
 use crate::switch::switch;
 use crate::turn::Turns;
 use crate::{Body, BoxError, ConnectInfo};
@@ -109,7 +110,7 @@ impl<M: Make> ServiceHandler<M> {
 
     fn here(&self, exchange: &Exchange) -> Rc<Here<M>> {
         exchange.worker().local.value(&self.here, || Here {
-            make: self.prototype.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            make: lock(&self.prototype).clone(),
             route: Rc::from(&*self.route),
             spare: Cell::default(),
         })
