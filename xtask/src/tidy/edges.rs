@@ -81,6 +81,8 @@ const CRATES: &[Allowed] = &[
     ]),
     pure("stead-route", &["stead-base"], &["memchr", "regex", "regex-automata", "regex-syntax"])
         .in_tests(&["matchit"]),
+    pure("stead-preamble", &["stead-base"], &[]),
+    pure("stead-http2", &["stead-base"], &[]),
     // Tier 0 too, but it is the one that speaks to the system. Its feature calls the allocator of
     // the binary, which must not be linked into the library.
     Allowed {
@@ -100,10 +102,26 @@ const CRATES: &[Allowed] = &[
         &["stead-base", "stead-core", "stead-sys"],
         &["rustix", "socket2", "tokio"],
     ),
+    // The only crate that knows rustls.
+    shipped(
+        "stead-tls",
+        &["stead-base", "stead-core", "stead-preamble", "stead-sys"],
+        &["arc-swap", "aws-lc-rs", "rcgen", "rustix", "rustls", "tracing", "x509-parser"],
+    ),
     shipped(
         "stead-serve",
-        &["stead-base", "stead-core", "stead-http1", "stead-net", "stead-route", "stead-sys"],
-        &["bytes", "http", "itoa", "jiff", "rustix", "tokio", "tracing"],
+        &[
+            "stead-base",
+            "stead-core",
+            "stead-http1",
+            "stead-http2",
+            "stead-net",
+            "stead-preamble",
+            "stead-route",
+            "stead-sys",
+            "stead-tls",
+        ],
+        &["bytes", "h2", "http", "itoa", "jiff", "rustix", "tokio", "tracing"],
     )
     .in_tests(&["serde_json", "stead-config", "stead-handlers"]),
     // Tier 3: features know no listener.
@@ -128,12 +146,27 @@ const CRATES: &[Allowed] = &[
         &["bytes", "http", "http-body", "hyper", "tokio", "tower-service", "tracing"],
     )
     .in_tests(&["http-body-util", "tower"]),
+    shipped(
+        "stead-acme",
+        &["stead-base", "stead-core", "stead-sys", "stead-tls"],
+        &[
+            "instant-acme",
+            "rcgen",
+            "rustix",
+            "rustls",
+            "serde_json",
+            "tokio",
+            "tracing",
+            "x509-parser",
+        ],
+    ),
     // Tier 4: what joins them.
     Allowed {
         features: true,
         ..shipped(
             "stead",
             &[
+                "stead-acme",
                 "stead-base",
                 "stead-config",
                 "stead-core",
@@ -144,6 +177,7 @@ const CRATES: &[Allowed] = &[
                 "stead-route",
                 "stead-serve",
                 "stead-sys",
+                "stead-tls",
                 "stead-tower",
             ],
             &["axum", "bytes", "http", "rustix", "serde_json", "thiserror", "tokio", "tracing"],
@@ -186,7 +220,15 @@ const CRATES: &[Allowed] = &[
     tool("stead-bench", &["stead", "stead-base", "stead-http1", "stead-route"]),
     tool(
         "stead-fuzz-targets",
-        &["stead-base", "stead-config", "stead-handlers", "stead-http1", "stead-route"],
+        &[
+            "stead-base",
+            "stead-config",
+            "stead-handlers",
+            "stead-http1",
+            "stead-http2",
+            "stead-preamble",
+            "stead-route",
+        ],
     ),
 ];
 
