@@ -35,7 +35,7 @@ pub trait Wake {
     fn wake(&self, token: Token, descriptor: OwnedFd);
 
     /// The park closed the connection by itself.
-    fn closed(&self, why: Closed, server: u16, peer: Peer);
+    fn closed(&self, why: Closed, listener: u16, peer: Peer);
 }
 
 /// Why the park closed a connection.
@@ -123,9 +123,9 @@ impl Park {
     }
 
     /// A new connection, active; kept for `age` at most, 10 % more or less.
-    pub fn admit(&self, peer: Peer, server: u16, age: Option<Duration>) -> Token {
+    pub fn admit(&self, peer: Peer, listener: u16, age: Option<Duration>) -> Token {
         let mut inner = self.inner.borrow_mut();
-        let token = inner.slab.insert(peer, server);
+        let token = inner.slab.insert(peer, listener);
         inner.note_active();
         if let Some(age) = age {
             let end = clock::now() + spread(age, token, self.worker.index);
@@ -139,10 +139,10 @@ impl Park {
         self.inner.borrow_mut().slab.find(token).and_then(|record| record.age_ends())
     }
 
-    /// The other end, the server and the requests so far of an open connection.
+    /// The other end, the listener and the requests so far of an open connection.
     pub fn facts(&self, token: Token) -> Option<(Peer, u16, u32)> {
         let mut inner = self.inner.borrow_mut();
-        inner.slab.find(token).map(|record| (record.peer(), record.server, record.requests))
+        inner.slab.find(token).map(|record| (record.peer(), record.listener, record.requests))
     }
 
     /// Adds to an open connection's requests.
@@ -247,20 +247,20 @@ impl Park {
                 continue;
             }
             record.descriptor = Some(descriptor);
-            let (server, peer) = (record.server, record.peer());
+            let (listener, peer) = (record.listener, record.peer());
             self.close_parked(&mut inner, token);
             drop(inner);
-            wake.closed(Closed::Drain, server, peer);
+            wake.closed(Closed::Drain, listener, peer);
         }
     }
 
-    /// Forgets every connection, parked or active; `each` is told of its server and peer.
+    /// Forgets every connection, parked or active; `each` is told of its listener and peer.
     pub fn clear(&self, mut each: impl FnMut(u16, Peer)) {
         let mut inner = self.inner.borrow_mut();
         for token in inner.slab.tokens() {
             inner.unlink(token.index);
             let Some(record) = inner.slab.find(token) else { continue };
-            each(record.server, record.peer());
+            each(record.listener, record.peer());
             if record.descriptor.is_some() {
                 inner.parked -= 1;
                 self.worker.counters.connections_parked.subtract(1);
@@ -328,12 +328,13 @@ impl Park {
             let mut inner = self.inner.borrow_mut();
             let Some(record) = inner.slab.find(token) else { continue };
             let Some(descriptor) = record.descriptor.take() else { continue };
-            let (server, peer, closed) = (record.server, record.peer(), flags.intersects(HANG_UP));
+            let (listener, peer) = (record.listener, record.peer());
+            let closed = flags.intersects(HANG_UP);
             if closed && !has_input(&descriptor) {
                 record.descriptor = Some(descriptor);
                 self.close_parked(&mut inner, token);
                 drop(inner);
-                wake.closed(Closed::Peer, server, peer);
+                wake.closed(Closed::Peer, listener, peer);
                 continue;
             }
             self.unpark(&mut inner, token);
@@ -369,11 +370,11 @@ impl Park {
                     earliest = Some(earlier(earliest, next));
                     continue;
                 }
-                let (server, peer) = (record.server, record.peer());
+                let (listener, peer) = (record.listener, record.peer());
                 let closed =
                     if record.ages() { Closed::Age } else { Closed::Deadline(record.wait) };
                 self.close_parked(&mut inner, token);
-                wake.closed(closed, server, peer);
+                wake.closed(closed, listener, peer);
             }
         }
         let trim_at = self.trim_when_quiet(&mut inner, now);

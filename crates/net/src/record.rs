@@ -59,7 +59,8 @@ pub(crate) struct Record {
     pub(crate) waker: Option<Waker>,
     address: [u8; 16],
     port: u16,
-    pub(crate) server: u16,
+    /// The listener it came by, as the owner of the park counts them.
+    pub(crate) listener: u16,
     pub(crate) requests: u32,
     /// When the connection is kept no longer, in tenths of a second since the machine started;
     /// `NONE` for never.
@@ -89,7 +90,7 @@ impl Record {
             waker: None,
             address: [0; 16],
             port: 0,
-            server: 0,
+            listener: 0,
             requests: 0,
             age_ends: NONE,
             list: NO_LIST,
@@ -190,7 +191,7 @@ impl Slab {
         self.used
     }
 
-    pub(crate) fn insert(&mut self, peer: Peer, server: u16) -> Token {
+    pub(crate) fn insert(&mut self, peer: Peer, listener: u16) -> Token {
         if self.free == NONE {
             self.grow();
         }
@@ -200,7 +201,7 @@ impl Slab {
         let (next, generation) = (record.next, record.generation.wrapping_add(1));
         *record = Record::vacant(NONE);
         record.generation = generation;
-        record.server = server;
+        record.listener = listener;
         record.flags = IN_USE;
         record.set_peer(peer);
         self.free = next;
@@ -305,7 +306,7 @@ mod tests {
         assert!(slab.find(first).is_none());
         let record = slab.find(second).expect("the second");
         assert_eq!(record.peer().to_string(), "127.0.0.1");
-        assert_eq!(record.server, 7);
+        assert_eq!(record.listener, 7);
         slab.remove(first);
         assert_eq!(slab.len(), 1);
     }

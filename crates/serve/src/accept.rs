@@ -21,14 +21,14 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// How long a listener rests when there is no descriptor left.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Accepts for one server on one listener until the listener breaks.
+/// Accepts on one listener until the listener breaks.
 ///
 /// # Errors
 /// The listener is broken; the others go on.
 pub(crate) async fn accept(
     state: Rc<State>,
     acceptor: Rc<Acceptor>,
-    server: u16,
+    listener: u16,
 ) -> io::Result<()> {
     let mut spare = spare_descriptor();
     let mut is_short = false;
@@ -37,12 +37,12 @@ pub(crate) async fn accept(
             match poll_fn(|context| acceptor.poll_accept(context)).await? {
                 Accepted::Connection(descriptor, peer) => {
                     is_short = false;
-                    admit(&state, descriptor, peer, server);
+                    admit(&state, descriptor, peer, listener);
                 }
                 Accepted::NoDescriptor => {
                     // One line for each time that it begins.
                     if !std::mem::replace(&mut is_short, true) {
-                        events::lacks_descriptors(&state.server(server).name);
+                        events::lacks_descriptors(&state.owner(listener).name);
                     }
                     state.worker.counters.accepts_without_descriptor.add(1);
                     drop(spare.take());
@@ -58,12 +58,12 @@ pub(crate) async fn accept(
 
 /// Takes the connections that wait on a listener which is about to close: they came in time. No
 /// more than a queue holds.
-pub(crate) fn accept_waiting(state: &State, acceptor: &Acceptor, server: u16) {
+pub(crate) fn accept_waiting(state: &State, acceptor: &Acceptor, listener: u16) {
     for _ in 0..=u16::MAX {
         let Ok(Some(Accepted::Connection(descriptor, peer))) = acceptor.try_accept() else {
             return;
         };
-        admit(state, descriptor, peer, server);
+        admit(state, descriptor, peer, listener);
     }
 }
 
@@ -92,7 +92,8 @@ fn refuse(state: &State, descriptor: &OwnedFd) {
 const NO_DESCRIPTOR: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\
     Retry-After: 1\r\nConnection: close\r\n\r\n";
 
-fn admit(state: &State, descriptor: OwnedFd, peer: Peer, server: u16) {
+fn admit(state: &State, descriptor: OwnedFd, peer: Peer, listener: u16) {
+    let server = state.source(listener).server;
     let owner = state.server(server);
     if owner.private && !is_own_user(&descriptor) {
         return;
@@ -116,7 +117,7 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, server: u16) {
     if owner.streams.is_some() {
         return streams::spawn(state, descriptor, peer, server);
     }
-    let token = state.park.admit(peer, server, owner.scope.timeouts.connection_age_max);
+    let token = state.park.admit(peer, listener, owner.scope.timeouts.connection_age_max);
     let mut socket = Socket::new(descriptor);
     let mut input = state.worker.buffer();
     input.reserve(4 << 10);

@@ -92,7 +92,8 @@ impl Connection {
         socket: Socket,
         input: Vec<u8>,
     ) -> impl Future<Output = ()> {
-        let (peer, server, _) = state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
+        let (peer, listener, _) = state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
+        let server = state.source(listener).server;
         let facts = Facts {
             peer,
             scheme: Scheme::Http,

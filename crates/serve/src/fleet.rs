@@ -14,27 +14,10 @@ use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
 use crate::errand::{Errands, Messenger};
+use crate::listener::{Listener, Source};
 use crate::snapshot::Snapshot;
 use crate::tunnel::TUNNELS_WITHIN;
 use crate::worker::{self, Plan};
-
-/// One address of one server, for every worker.
-pub struct Listener {
-    /// The server's position in the snapshot.
-    pub server: u16,
-    /// A descriptor for each worker.
-    pub descriptors: Vec<OwnedFd>,
-    /// Whether whoever passed the socket on holds it too: what waits in its queue when the drain
-    /// begins is left to the next process that is given it.
-    pub inherited: bool,
-}
-
-/// One worker's part of a listener.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Source {
-    pub(crate) server: u16,
-    pub(crate) inherited: bool,
-}
 
 /// What a fleet is started with.
 pub struct FleetOptions {
@@ -69,14 +52,15 @@ impl Fleet {
         let signals = Arc::new(Signals::new(options.workers));
         let counters: Vec<Arc<Counters>> = (0..options.workers).map(|_| Arc::default()).collect();
         let errands: Arc<[Arc<Errands>]> = (0..options.workers).map(|_| Arc::default()).collect();
-        let mut listeners: Vec<Vec<(OwnedFd, Source)>> =
-            (0..options.workers).map(|_| Vec::new()).collect();
-        for listener in options.listeners {
-            let source = Source { server: listener.server, inherited: listener.inherited };
-            for (worker, descriptor) in listeners.iter_mut().zip(listener.descriptors) {
-                worker.push((descriptor, source));
+        let mut listeners: Vec<Vec<OwnedFd>> = (0..options.workers).map(|_| Vec::new()).collect();
+        let mut sources = Vec::with_capacity(options.listeners.len());
+        for Listener { server, descriptors, inherited, opening } in options.listeners {
+            sources.push(Source { server, inherited, opening });
+            for (worker, descriptor) in listeners.iter_mut().zip(descriptors) {
+                worker.push(descriptor);
             }
         }
+        let sources: Arc<[Source]> = sources.into();
         let mut threads = Vec::with_capacity(options.workers);
         for (index, listeners) in listeners.into_iter().enumerate() {
             let plan = Plan {
@@ -88,6 +72,7 @@ impl Fleet {
                 signals: Arc::clone(&signals),
                 errands: Arc::clone(&errands[index]),
                 collect: options.collect,
+                sources: Arc::clone(&sources),
                 listeners: listeners.into(),
                 was_ready: false.into(),
             };

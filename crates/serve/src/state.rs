@@ -13,6 +13,7 @@ use stead_route::Router;
 use crate::access_log::WorkerLog;
 use crate::connection::Connection;
 use crate::events;
+use crate::listener::Source;
 use crate::snapshot::{Server, Snapshot};
 
 /// One worker's park, snapshot and log.
@@ -20,6 +21,8 @@ pub(crate) struct State {
     pub(crate) worker: Rc<Worker>,
     pub(crate) park: Park,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// The listeners, as records and tasks name them.
+    pub(crate) listeners: Arc<[Source]>,
     /// The servers' routers: tables shared, search memory this worker's own.
     pub(crate) routers: Vec<Router>,
     /// The servers' names, for exchanges to hold without touching a shared counter.
@@ -44,6 +47,16 @@ impl State {
 
     pub(crate) fn server(&self, index: u16) -> &Server {
         &self.snapshot.servers[usize::from(index)]
+    }
+
+    /// What is known of a listener.
+    pub(crate) fn source(&self, listener: u16) -> &Source {
+        &self.listeners[usize::from(listener)]
+    }
+
+    /// Whose listener it is.
+    pub(crate) fn owner(&self, listener: u16) -> &Server {
+        self.server(self.source(listener).server)
     }
 
     /// Whether connections of a server must end. Private ones stay: who watches a drain asks them.
@@ -101,8 +114,8 @@ impl Drop for State {
     /// Connections that rest when a worker panics or is cut end with it; their server must not go
     /// on counting them.
     fn drop(&mut self) {
-        self.park.clear(|server, peer| {
-            let owner = &self.snapshot.servers[usize::from(server)];
+        self.park.clear(|listener, peer| {
+            let owner = self.owner(listener);
             owner.connections.release(&owner.scope.limits, peer);
             if !owner.private {
                 self.worker.counters.connections_open.subtract(1);
@@ -117,7 +130,8 @@ impl Wake for State {
         self.spawn(token, Socket::new(descriptor), self.worker.buffer());
     }
 
-    fn closed(&self, why: Closed, server: u16, peer: Peer) {
+    fn closed(&self, why: Closed, listener: u16, peer: Peer) {
+        let server = self.source(listener).server;
         self.forget(server, peer);
         let reason = match why {
             Closed::Peer => None,

@@ -320,8 +320,8 @@ impl Wire {
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
-        let server = self.state.park.facts(self.token).map_or(0, |(_, server, _)| server);
-        &self.state.server(server).scope(self.scope).timeouts
+        let listener = self.state.park.facts(self.token).map_or(0, |(_, listener, _)| listener);
+        &self.state.owner(listener).scope(self.scope).timeouts
     }
 
     pub(crate) fn into_parts(mut self) -> (Rc<State>, Token, Socket, Vec<u8>) {

@@ -20,8 +20,9 @@ use crate::accept::{accept, accept_waiting};
 use crate::access_log::{AccessLog, WorkerLog};
 use crate::errand::Errands;
 use crate::events;
-use crate::fleet::{Signals, Source};
+use crate::fleet::Signals;
 use crate::guard::{Panicked, poll_guarded};
+use crate::listener::Source;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
@@ -43,8 +44,10 @@ pub(crate) struct Plan {
     pub(crate) signals: Arc<Signals>,
     pub(crate) errands: Arc<Errands>,
     pub(crate) collect: Collect,
-    /// Each listener; gone once the worker drains.
-    pub(crate) listeners: RefCell<Vec<(OwnedFd, Source)>>,
+    /// What is known of each listener, by position.
+    pub(crate) sources: Arc<[Source]>,
+    /// This worker's socket of each; gone once the worker drains.
+    pub(crate) listeners: RefCell<Vec<OwnedFd>>,
     /// Whether it has accepted before.
     pub(crate) was_ready: Cell<bool>,
 }
@@ -76,6 +79,7 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         worker,
         park,
         snapshot: Arc::clone(&plan.snapshot),
+        listeners: Arc::clone(&plan.sources),
         draining: Cell::new(false),
         cut: Cell::new(false),
         open_public: Cell::new(0),
@@ -84,10 +88,10 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         this: this.clone(),
     });
     let mut accepting = Vec::new();
-    for (listener, source) in &*plan.listeners.borrow() {
-        let acceptor = Rc::new(Acceptor::new(listener.try_clone()?)?);
-        let listening = listen(Rc::clone(&state), Rc::clone(&acceptor), source.server);
-        accepting.push((tokio::task::spawn_local(listening), acceptor, *source));
+    for (listener, socket) in (0_u16..).zip(&*plan.listeners.borrow()) {
+        let acceptor = Rc::new(Acceptor::new(socket.try_clone()?)?);
+        let listening = listen(Rc::clone(&state), Rc::clone(&acceptor), listener);
+        accepting.push((tokio::task::spawn_local(listening), acceptor, listener));
     }
     if !plan.was_ready.replace(true) {
         plan.signals.worker_is_ready();
@@ -101,12 +105,12 @@ async fn serve(plan: &Plan) -> io::Result<()> {
         () = plan.signals.drain() => {}
     }
     state.draining.set(true);
-    let is_private = |(_, _, source): &(_, _, Source)| state.server(source.server).private;
+    let is_private = |(_, _, listener): &(_, _, u16)| state.owner(*listener).private;
     let (private, public): (Vec<_>, Vec<_>) = accepting.into_iter().partition(is_private);
-    for (task, acceptor, source) in public {
+    for (task, acceptor, listener) in public {
         task.abort();
-        if !source.inherited {
-            accept_waiting(&state, &acceptor, source.server);
+        if !state.source(listener).inherited {
+            accept_waiting(&state, &acceptor, listener);
         }
     }
     // From here on the kernel refuses new connections, but for sockets that others hold too.
@@ -128,11 +132,11 @@ async fn serve(plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-async fn listen(state: Rc<State>, acceptor: Rc<Acceptor>, server: u16) {
-    let name = &state.server(server).name;
+async fn listen(state: Rc<State>, acceptor: Rc<Acceptor>, listener: u16) {
+    let name = &state.owner(listener).name;
     events::listens(name, state.worker.index);
     loop {
-        let mut accepting = pin!(accept(Rc::clone(&state), Rc::clone(&acceptor), server));
+        let mut accepting = pin!(accept(Rc::clone(&state), Rc::clone(&acceptor), listener));
         let ended = poll_fn(|context| match poll_guarded(accepting.as_mut(), context) {
             Ok(polled) => polled.map(Ok),
             Err(panicked) => Poll::Ready(Err(panicked)),

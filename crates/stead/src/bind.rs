@@ -10,12 +10,14 @@ use stead_net::{
     AcquireError, Acquired, Bind, Inherited, Keepalive, ListenOptions, Listening, UnusedSocket,
     acquire_with, adopt, backlog_max,
 };
+use stead_serve::Opening;
 
 /// One address that was bound, for every worker.
 pub(crate) struct Bound {
     pub(crate) server: usize,
     pub(crate) acquired: Acquired,
     pub(crate) options: ListenOptions,
+    pub(crate) opening: Opening,
     /// Whether every address that `localhost` stands for is bound.
     pub(crate) is_localhost: bool,
 }
@@ -83,6 +85,7 @@ pub(crate) struct Claim {
     pub(crate) name: String,
     pub(crate) wanted: Wanted,
     pub(crate) options: ListenOptions,
+    pub(crate) opening: Opening,
 }
 
 /// An address to bind, or a socket that is bound.
@@ -110,6 +113,7 @@ pub(crate) fn claims(configuration: &Configuration) -> impl Iterator<Item = Clai
             name: name.value.clone(),
             wanted: Wanted::Address(listen.address.value.clone()),
             options: options(listen),
+            opening: Opening::default(),
         })
     })
 }
@@ -121,7 +125,7 @@ pub(crate) fn bind_all(
     mut inherited: Inherited,
 ) -> Result<Vec<Bound>, Vec<BindError>> {
     let (mut bound, mut errors) = (Vec::new(), Vec::new());
-    for Claim { server, name, wanted, options } in claims {
+    for Claim { server, name, wanted, options, opening } in claims {
         let (acquired, is_localhost) = match wanted {
             Wanted::Address(address) => {
                 let acquired = bind_one(&address, &options, workers, &mut inherited);
@@ -135,7 +139,10 @@ pub(crate) fn bind_all(
         };
         match acquired {
             Ok(acquired) => {
-                let of_server = |acquired| Bound { server, acquired, options, is_localhost };
+                let of_server = |acquired| {
+                    let opening = opening.clone();
+                    Bound { server, acquired, options, opening, is_localhost }
+                };
                 bound.extend(acquired.into_iter().map(of_server));
             }
             Err(source) => errors.push(BindError::Address { server: name, source }),

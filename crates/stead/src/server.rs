@@ -7,6 +7,7 @@ use std::sync::Arc;
 use stead_base::{Limits, Timeouts};
 use stead_config::Address;
 use stead_net::ListenOptions;
+use stead_serve::Opening;
 use stead_tower::IntoApp;
 use tokio::net::TcpStream;
 
@@ -192,7 +193,9 @@ impl Server {
                         wrong("`tcp` takes no unix socket: write a port");
                     }
                     let options = ListenOptions::default();
-                    claims.push(Claim { server: index, name: self.name.clone(), wanted, options });
+                    let opening = Opening::default();
+                    let name = self.name.clone();
+                    claims.push(Claim { server: index, name, wanted, options, opening });
                 }
                 Err(message) => wrong(&message),
             }

@@ -13,7 +13,7 @@ use stead_config::{Color, Configuration, Drain, Workers};
 use stead_core::{Phase, Process};
 use stead_net::{Bind, Collect, Inherited, ListenOptions, Listening, acquire};
 use stead_serve::access_log::AccessLog;
-use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Messenger, Snapshot};
+use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Messenger, Opening, Snapshot};
 
 use crate::admin::{self, AdminOptions, Control, LogLevels};
 use crate::bind::{self, BindError, Bound, Claim, bind_all};
@@ -433,6 +433,7 @@ fn listener(bound: Bound) -> Listener {
         server: bound.server as u16,
         descriptors: bound.acquired.descriptors,
         inherited: bound.acquired.inherited,
+        opening: bound.opening,
     }
 }
 
@@ -452,7 +453,12 @@ fn add_admin(
         .ok_or_else(|| system("the admin server".into())(io::ErrorKind::Other.into()))?;
     let index = snapshot.servers.len() as u16;
     snapshot.servers.push(server);
-    let listener = Listener { server: index, descriptors: acquired.descriptors, inherited: false };
+    let listener = Listener {
+        server: index,
+        descriptors: acquired.descriptors,
+        inherited: false,
+        opening: Opening::default(),
+    };
     Ok((listener, acquired.listening))
 }
 

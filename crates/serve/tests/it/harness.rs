@@ -13,7 +13,9 @@ use stead_core::{Counter, Counters, Handler, Middleware, Process};
 use stead_net::{Bind, Collect, Listening, acquire};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
 use stead_serve::access_log::AccessLog;
-use stead_serve::{ErrorPage, Fleet, FleetOptions, Listener, Route, Scope, Server, Snapshot};
+use stead_serve::{
+    ErrorPage, Fleet, FleetOptions, Listener, Opening, Route, Scope, Server, Snapshot,
+};
 
 use crate::client::Client;
 
@@ -162,7 +164,9 @@ impl Kitchen {
                 None => bind(self.workers),
             };
             addresses.push(address);
-            listeners.push(Listener { server: index as u16, descriptors, inherited: false });
+            let opening = Opening::default();
+            let server = index as u16;
+            listeners.push(Listener { server, descriptors, inherited: false, opening });
             servers.push(recipe.into_server(format!("server{index}")));
         }
         let fleet = Fleet::start(FleetOptions {

@@ -1,0 +1,29 @@
+//! Listeners as their connections know them: whose they are, and how a connection begins.
+
+use std::os::fd::OwnedFd;
+
+/// One address of one server, for every worker.
+pub struct Listener {
+    /// The server's position in the snapshot.
+    pub server: u16,
+    /// A descriptor for each worker.
+    pub descriptors: Vec<OwnedFd>,
+    /// Whether whoever passed the socket on holds it too: what waits in its queue when the drain
+    /// begins is left to the next process that is given it.
+    pub inherited: bool,
+    /// How its connections begin.
+    pub opening: Opening,
+}
+
+/// What comes before the first request of a connection, and in which protocol it may be.
+#[derive(Clone, Debug, Default)]
+pub struct Opening {}
+
+/// What workers know of a listener.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) server: u16,
+    pub(crate) inherited: bool,
+    #[allow(dead_code, reason = "the first way to begin differently brings its reader")]
+    pub(crate) opening: Opening,
+}
