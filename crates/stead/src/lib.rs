@@ -16,6 +16,7 @@
 
 mod additions;
 mod admin;
+mod background;
 mod bind;
 mod call;
 mod check;

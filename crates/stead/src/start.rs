@@ -16,6 +16,7 @@ use stead_serve::access_log::AccessLog;
 use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Messenger, Opening, Snapshot};
 
 use crate::admin::{self, AdminOptions, Control, LogLevels};
+use crate::background::{Background, Task};
 use crate::bind::{self, BindError, Bound, Claim, bind_all};
 use crate::check::Checked;
 use crate::compile::Compiled;
@@ -190,6 +191,8 @@ pub struct Started {
     log: Option<Arc<AccessLog>>,
     drain: Drain,
     control: Option<Receiver<Control>>,
+    /// Ends after the workers.
+    background: Background,
     /// Held as long as this runs.
     lock: Option<Lock>,
 }
@@ -230,6 +233,7 @@ pub(crate) fn start_compiled(
         process,
         workers,
         log,
+        tasks: Vec::new(),
     };
     let admin = launch.open_admin(&options)?;
     launch.serve(admin, options, &configuration.process.drain)
@@ -309,6 +313,7 @@ impl Started {
     pub fn drain(self, limit: Duration) {
         self.process.enter(Phase::Drain);
         self.fleet.drain(limit);
+        drop(self.background);
         self.listening.iter().for_each(Listening::release);
     }
 }
@@ -325,6 +330,8 @@ struct Launch {
     listeners: Vec<Listener>,
     listening: Release,
     log: Option<Arc<AccessLog>>,
+    /// What runs beside the workers.
+    tasks: Vec<Task>,
 }
 
 /// What the admin socket and whoever runs Stead have in common.
@@ -379,10 +386,12 @@ impl Launch {
         options: StartOptions,
         drain: &Drain,
     ) -> Result<Started, StartError> {
-        let Self { snapshot, process, workers, addresses, listeners, listening, log } = self;
+        let Self { snapshot, process, workers, addresses, listeners, listening, log, tasks } = self;
         let snapshot = Arc::new(snapshot);
         let public = snapshot.servers.iter().filter(|server| !server.private);
         let servers = public.map(|server| server.name.clone()).collect();
+        let background = Background::start(tasks)
+            .map_err(|error| StartError::System("start the background".into(), error))?;
         let fleet = Fleet::start(FleetOptions {
             snapshot: Arc::clone(&snapshot),
             process: Arc::clone(&process),
@@ -415,6 +424,7 @@ impl Launch {
             log,
             drain: drain.clone(),
             control: Some(admin.control),
+            background,
             lock: admin.lock,
         })
     }

@@ -1,0 +1,123 @@
+//! What runs beside the workers: one thread with an event loop of its own, for work that no
+//! request waits for, such as reading certificates again.
+//!
+//! A task that panics is reported and ends alone. Tasks open only sockets of their own and share
+//! none with the workers; they end where they wait when the process stops.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+/// Work of the background, with its name in the log.
+pub(crate) struct Task {
+    name: &'static str,
+    work: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Task {
+    #[allow(dead_code, reason = "the first task is about to come")]
+    pub(crate) fn new(name: &'static str, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { name, work: Box::pin(work) }
+    }
+}
+
+/// The thread; it ends when this is dropped.
+#[derive(Default)]
+pub(crate) struct Background {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Threads for what blocks in the background, such as reading files and resolving names.
+const BLOCKING_THREADS: usize = 2;
+/// How long blocking work may hold the end of the process up.
+const ENDS_WITHIN: Duration = Duration::from_millis(100);
+
+impl Background {
+    /// Starts the tasks; without any there is no thread.
+    ///
+    /// # Errors
+    /// The event loop or the thread could not be made.
+    pub(crate) fn start(tasks: Vec<Task>) -> io::Result<Self> {
+        if tasks.is_empty() {
+            return Ok(Self::default());
+        }
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("background".into());
+        let thread = thread.spawn(move || run(runtime, tasks, stopped))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // Each task's panic was reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(runtime: Runtime, tasks: Vec<Task>, stopped: oneshot::Receiver<()>) {
+    for task in tasks {
+        drop(runtime.spawn(guarded(task)));
+    }
+    // Nothing is ever sent: what is waited for is the sender's end.
+    let _ = runtime.block_on(stopped);
+    runtime.shutdown_timeout(ENDS_WITHIN);
+}
+
+async fn guarded(task: Task) {
+    let Task { name, mut work } = task;
+    let ended =
+        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => Poll::Ready(true),
+            Err(_) => Poll::Ready(false),
+        });
+    if !ended.await {
+        tracing::error!("{name} panicked and does not run any longer");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_panic_ends_its_own_task_and_a_drop_ends_all() {
+        let (sender, arrived) = channel();
+        let kept = sender.clone();
+        let background = Background::start(vec![
+            Task::new("the first", async { panic!("on purpose") }),
+            Task::new("the second", async move {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                kept.send("on").expect("somebody listens");
+                std::future::pending::<()>().await;
+            }),
+        ]);
+        drop(sender);
+        assert_eq!(arrived.recv(), Ok("on"));
+        drop(background.expect("a thread"));
+        assert!(arrived.recv().is_err(), "the second task's sender is gone");
+    }
+
+    #[test]
+    fn without_tasks_there_is_no_thread() {
+        assert!(Background::start(Vec::new()).expect("nothing to fail").thread.is_none());
+    }
+}
