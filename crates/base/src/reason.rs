@@ -104,6 +104,13 @@ reasons! {
     RequestTimeout "request_timeout" 503 Us "the exchange took longer than timeouts.request";
     ClientClosed "client_closed" 0 Client "the peer closed or reset before the answer was sent whole";
     ClientClosedInHead "client_closed_in_head" 0 Client "the peer closed inside a request's head";
+    Http2Protocol "http2_protocol" 0 Client "an HTTP/2 peer broke the protocol, so its connection was closed";
+    Http2FrameTooLarge "http2_frame_too_large" 0 Client "an HTTP/2 frame was larger than 16 KiB";
+    Http2HeaderBlock "http2_header_block" 0 Client "an HTTP/2 header block had more than 8 CONTINUATION frames or 64 KiB";
+    Http2Resets "http2_resets" 0 Client "an HTTP/2 peer reset too many requests before they were answered";
+    Http2Errors "http2_errors" 0 Client "an HTTP/2 peer made us reset too many of its streams";
+    Http2Flood "http2_flood" 0 Client "an HTTP/2 peer sent too many frames that ask for nothing";
+    Http2SettingsTimeout "http2_settings_timeout" 0 Client "an HTTP/2 peer did not acknowledge our settings within 10 s";
     BodyTruncated "body_truncated" 400 Client "the peer closed inside a request's body";
     NoRoute "no_route" 404 Client "no route matches";
     UnknownHost "unknown_host" 404 Client "the host belongs to no site, and unknown_host refuses it";
@@ -170,7 +177,8 @@ mod tests {
             let facts = reason.facts();
             assert_eq!(*reason as usize, index);
             assert!(seen.insert(facts.code), "{} stands twice", facts.code);
-            assert!(facts.code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+            let is_right = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+            assert!(facts.code.bytes().all(is_right));
             assert!(facts.status == 0 || (400..600).contains(&facts.status));
             assert!(!facts.meaning.ends_with('.'), "{}", facts.meaning);
         }

@@ -19,4 +19,4 @@ macro_rules! targets {
 
 mod transcript;
 
-targets! { chunked, client_hello, config, path, range, request, response, route, }
+targets! { chunked, client_hello, config, http2, path, range, request, response, route, }

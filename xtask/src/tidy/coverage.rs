@@ -169,6 +169,18 @@ const RULES: &[(u32, &str)] = &[
     ),
     (19, "at most 8 interim responses; `Expect: 100-continue` is answered exactly once"),
     (
+        24,
+        "an HTTP/2 header block has at most 8 CONTINUATION frames and 64 KiB: GOAWAY ENHANCE_YOUR_CALM",
+    ),
+    (
+        25,
+        "more than 20 requests reset before their answer in a second, or 100 without an answered one between them; more than 100 streams that we must reset: GOAWAY ENHANCE_YOUR_CALM",
+    ),
+    (
+        27,
+        "more than 50 PING, SETTINGS, PRIORITY, empty DATA, WINDOW_UPDATE or unknown frames in a second without useful work: GOAWAY ENHANCE_YOUR_CALM; SETTINGS not acknowledged within 10 s: closed",
+    ),
+    (
         33,
         "a head that is not complete `timeouts.header` after its first byte: 408; bodies slower than `body_idle`, `body_rate`, `write_idle` or `write_rate` are ended in both directions",
     ),

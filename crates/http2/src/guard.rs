@@ -1,0 +1,296 @@
+//! The guard of one connection.
+//!
+//! Lines of SECURITY.md: 24 (header blocks), 25 (resets), 27 (floods, SETTINGS without answer).
+//! What it counts in a second starts anew a second after the first of its kind. Work excuses
+//! chatter: a request that was answered, or a kilobyte of bodies either way, and every count of
+//! frames starts anew. `WINDOW_UPDATE` is held against what was sent, because a client that reads
+//! says so.
+//!
+//! INVARIANT: what it finds does not depend on how the bytes were cut; after a violation it finds
+//! the same one for ever.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use stead_base::Tick;
+
+use crate::FRAME_BYTES_MAX;
+use crate::frames::{self, Found, Frames, Head};
+use crate::violation::{Kind, Violation};
+
+/// Counts what a peer does to one connection.
+///
+/// ```
+/// use stead_base::Tick;
+/// use stead_http2::{Guard, PREFACE, Violation};
+///
+/// let mut guard = Guard::new(Tick::from_millis(0));
+/// assert_eq!(guard.read(PREFACE, Tick::from_millis(1)), Ok(()));
+/// let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+/// assert_eq!(guard.read(&ping, Tick::from_millis(1)), Err(Violation::NoSettings));
+/// ```
+#[derive(Debug)]
+pub struct Guard {
+    frames: Frames,
+    /// The first frame was seen, and it was SETTINGS.
+    has_begun: bool,
+    /// CONTINUATION frames and encoded bytes of the header block under way.
+    block: Option<(u8, u32)>,
+    last_stream: u32,
+    /// Requests whose answer has not begun, oldest first.
+    unanswered: VecDeque<u32>,
+    /// Resets of such requests, in this second and since the last answer.
+    resets: PerSecond,
+    resets_in_a_row: u8,
+    /// Streams that we reset because the peer broke a rule.
+    errors: u8,
+    floods: [PerSecond; Kind::COUNT],
+    /// Bytes of bodies since counts started anew.
+    moved: u32,
+    /// `WINDOW_UPDATE`s that are accounted for.
+    updates_due: u32,
+    /// When our SETTINGS must be acknowledged.
+    settings_due: Option<Tick>,
+    violation: Option<Violation>,
+}
+
+/// CONTINUATION frames of one header block.
+const CONTINUATIONS_MAX: u8 = 8;
+/// Encoded bytes of one header block.
+const BLOCK_BYTES_MAX: u32 = 64 << 10;
+/// Requests reset before their answer began, in a second.
+const RESETS_PER_SECOND: u16 = 20;
+/// The same without an answered request between them.
+const RESETS_IN_A_ROW: u8 = 100;
+/// Streams that we reset because the peer broke a rule.
+const ERRORS_MAX: u8 = 100;
+/// Frames of one kind in a second without work.
+const FRAMES_PER_SECOND: u16 = 50;
+/// Bytes of bodies that count as work.
+const WORK_BYTES: u32 = 1 << 10;
+/// Bytes sent that account for one `WINDOW_UPDATE`: clients send two for each frame of DATA, for
+/// stream and connection, and some read by small pieces.
+const BYTES_PER_UPDATE: u32 = 256;
+/// `WINDOW_UPDATE`s that one answered request accounts for, however small its body.
+const UPDATES_PER_REQUEST: u32 = 4;
+/// `WINDOW_UPDATE`s that may be outstanding: those for 16 MiB in flight.
+const UPDATES_DUE_MAX: u32 = 64 << 10;
+/// Requests that are kept in mind; older ones are no longer counted when they are reset. More than
+/// any limit on streams: those that are refused at once are among them for a moment.
+const UNANSWERED_MAX: usize = 1024;
+/// How long SETTINGS may stay unacknowledged.
+const SETTINGS_WITHIN: Duration = Duration::from_secs(10);
+
+impl Guard {
+    /// The guard of a connection that begins: the peer's preface has not been read, our SETTINGS
+    /// leave now.
+    pub fn new(now: Tick) -> Self {
+        Self {
+            frames: Frames::new(),
+            has_begun: false,
+            block: None,
+            last_stream: 0,
+            unanswered: VecDeque::new(),
+            resets: PerSecond::default(),
+            resets_in_a_row: 0,
+            errors: 0,
+            floods: Default::default(),
+            moved: 0,
+            updates_due: 0,
+            settings_due: Some(now + SETTINGS_WITHIN),
+            violation: None,
+        }
+    }
+
+    /// Looks at bytes of the peer, in the order in which they came.
+    ///
+    /// # Errors
+    /// The line that was crossed: what was read must not be acted upon.
+    pub fn read(&mut self, mut bytes: &[u8], now: Tick) -> Result<(), Violation> {
+        self.intact()?;
+        loop {
+            let judged = match self.frames.next(&mut bytes) {
+                Found::Nothing => return Ok(()),
+                Found::BadPreface => Err(Violation::Preface),
+                Found::Frame(head) => self.frame(head, now),
+                Found::Data(head, data) => self.data(head, data, now),
+            };
+            self.keep(judged)?;
+        }
+    }
+
+    /// Says that time has passed.
+    ///
+    /// # Errors
+    /// Our SETTINGS were not acknowledged in time.
+    pub fn tick(&mut self, now: Tick) -> Result<(), Violation> {
+        self.intact()?;
+        let is_late = self.settings_due.is_some_and(|due| now >= due);
+        self.keep(if is_late { Err(Violation::SettingsTimeout) } else { Ok(()) })
+    }
+
+    /// When [`Guard::tick`] is to be called.
+    pub fn due(&self) -> Option<Tick> {
+        self.settings_due
+    }
+
+    /// The answer of a request has begun: its reset is no longer premature.
+    pub fn answered(&mut self, stream: u32) {
+        if let Some(at) = self.unanswered.iter().position(|open| *open == stream) {
+            self.unanswered.remove(at);
+        }
+    }
+
+    /// A request was answered whole.
+    pub fn completed(&mut self) {
+        self.resets_in_a_row = 0;
+        self.updates_due = (self.updates_due + UPDATES_PER_REQUEST).min(UPDATES_DUE_MAX);
+        self.work();
+    }
+
+    /// So many bytes of bodies were sent.
+    pub fn sent(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let updates = bytes.div_ceil(BYTES_PER_UPDATE);
+        self.updates_due = self.updates_due.saturating_add(updates).min(UPDATES_DUE_MAX);
+        self.moved(bytes);
+    }
+
+    /// A stream had to be reset because the peer broke a rule.
+    ///
+    /// # Errors
+    /// It was one too many.
+    pub fn peer_error(&mut self) -> Result<(), Violation> {
+        self.intact()?;
+        self.errors = self.errors.saturating_add(1);
+        self.keep(if self.errors > ERRORS_MAX { Err(Violation::Errors) } else { Ok(()) })
+    }
+
+    fn intact(&self) -> Result<(), Violation> {
+        self.violation.map_or(Ok(()), Err)
+    }
+
+    fn keep(&mut self, judged: Result<(), Violation>) -> Result<(), Violation> {
+        self.violation = judged.err();
+        judged
+    }
+
+    fn frame(&mut self, head: Head, now: Tick) -> Result<(), Violation> {
+        self.begins(head)?;
+        match head.kind {
+            frames::HEADERS | frames::PUSH_PROMISE => {
+                self.headers(head);
+                Ok(())
+            }
+            frames::CONTINUATION => self.continuation(head),
+            frames::RST_STREAM => self.reset(head.stream, now),
+            frames::SETTINGS => {
+                if head.has(frames::ACK) {
+                    self.settings_due = None;
+                }
+                self.count(Kind::Settings, now)
+            }
+            frames::PING => self.count(Kind::Ping, now),
+            frames::PRIORITY => self.count(Kind::Priority, now),
+            frames::WINDOW_UPDATE => match self.updates_due.checked_sub(1) {
+                Some(due) => {
+                    self.updates_due = due;
+                    Ok(())
+                }
+                None => self.count(Kind::WindowUpdate, now),
+            },
+            _ => self.count(Kind::Other, now),
+        }
+    }
+
+    fn data(&mut self, head: Head, data: u32, now: Tick) -> Result<(), Violation> {
+        self.begins(head)?;
+        self.moved(data);
+        let is_empty = data == 0 && !head.has(frames::END_STREAM);
+        if is_empty { self.count(Kind::EmptyData, now) } else { Ok(()) }
+    }
+
+    /// What holds for every frame.
+    fn begins(&mut self, head: Head) -> Result<(), Violation> {
+        if head.length > FRAME_BYTES_MAX {
+            return Err(Violation::FrameTooLarge);
+        }
+        let is_settings = head.kind == frames::SETTINGS && !head.has(frames::ACK);
+        if !std::mem::replace(&mut self.has_begun, true) && !is_settings {
+            return Err(Violation::NoSettings);
+        }
+        Ok(())
+    }
+
+    fn headers(&mut self, head: Head) {
+        if head.stream > self.last_stream {
+            self.last_stream = head.stream;
+            if self.unanswered.len() >= UNANSWERED_MAX {
+                self.unanswered.pop_front();
+            }
+            self.unanswered.push_back(head.stream);
+        }
+        self.block = (!head.has(frames::END_HEADERS)).then_some((0, head.length));
+    }
+
+    fn continuation(&mut self, head: Head) -> Result<(), Violation> {
+        // One that nothing began is the protocol's affair.
+        let Some((frames, bytes)) = self.block else { return Ok(()) };
+        let (frames, bytes) = (frames + 1, bytes + head.length);
+        if frames > CONTINUATIONS_MAX || bytes > BLOCK_BYTES_MAX {
+            return Err(Violation::HeaderBlock);
+        }
+        self.block = (!head.has(frames::END_HEADERS)).then_some((frames, bytes));
+        Ok(())
+    }
+
+    fn reset(&mut self, stream: u32, now: Tick) -> Result<(), Violation> {
+        let Some(at) = self.unanswered.iter().position(|open| *open == stream) else {
+            return self.count(Kind::Reset, now);
+        };
+        self.unanswered.remove(at);
+        self.resets_in_a_row = self.resets_in_a_row.saturating_add(1);
+        let in_a_second = self.resets.count(now);
+        if in_a_second > RESETS_PER_SECOND || self.resets_in_a_row > RESETS_IN_A_ROW {
+            return Err(Violation::Resets);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, kind: Kind, now: Tick) -> Result<(), Violation> {
+        let counted = self.floods.get_mut(kind as usize).map_or(0, |flood| flood.count(now));
+        if counted > FRAMES_PER_SECOND { Err(Violation::Flood(kind)) } else { Ok(()) }
+    }
+
+    fn moved(&mut self, bytes: u32) {
+        self.moved = self.moved.saturating_add(bytes);
+        if self.moved >= WORK_BYTES {
+            self.work();
+        }
+    }
+
+    fn work(&mut self) {
+        self.moved = 0;
+        self.floods = Default::default();
+    }
+}
+
+/// How often something happened in a second.
+#[derive(Clone, Copy, Debug, Default)]
+struct PerSecond {
+    began: Tick,
+    count: u16,
+}
+
+impl PerSecond {
+    fn count(&mut self, now: Tick) -> u16 {
+        if self.count == 0 || now - self.began >= Duration::from_secs(1) {
+            *self = Self { began: now, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests;
