@@ -9,8 +9,10 @@
 #![forbid(unsafe_code)]
 
 mod client_hello;
+mod proxy;
 mod reader;
 
 pub use client_hello::{
     ClientHello, HELLO_BYTES_MAX, HelloError, Protocols, Version, parse_client_hello,
 };
+pub use proxy::{PROXY_BYTES_MAX, ProxyError, ProxyHeader, parse_proxy_header};

@@ -19,4 +19,6 @@ macro_rules! targets {
 
 mod transcript;
 
-targets! { chunked, client_hello, config, http2, path, range, request, response, route, }
+targets! {
+    chunked, client_hello, config, http2, path, proxy_header, range, request, response, route,
+}

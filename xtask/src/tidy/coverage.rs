@@ -221,6 +221,10 @@ const RULES: &[(u32, &str)] = &[
         "the client is the rightmost hop that is no trusted proxy; a malformed entry stops the walk; IPv6 addresses stand in brackets in `Forwarded`",
     ),
     (
+        48,
+        "a listener with `proxy_protocol` takes connections from the listed sources only, each with a whole and well-formed header within 5 s; lengths and TLVs fill it exactly",
+    ),
+    (
         50,
         "credentials are compared in constant time; an unknown name takes as long as a known one; failures are limited by address",
     ),
