@@ -67,6 +67,36 @@ impl ResponseLine {
         let keep_alive = self.keep_alive && follows != Framing::Close;
         Promise { framing: follows, keep_alive }
     }
+
+    /// What the fields say of the framing. To HEAD and in a 304 it is what they would say to a GET,
+    /// if that is known (RFC 9110 §8.6): a length. Where none is known, a GET may still have one.
+    fn stated(&self) -> Framing {
+        let status = self.status.as_u16();
+        match self.framing {
+            _ if status < 200 || status == 204 => Framing::None,
+            Framing::None if self.to_head || status == 304 => Framing::None,
+            Framing::None => Framing::Length(0),
+            Framing::Chunked
+                if self.version == Version::Http10 || self.to_head || status == 304 =>
+            {
+                Framing::None
+            }
+            framing => framing,
+        }
+    }
+
+    /// The length that an answer states, in protocols that frame bodies by themselves.
+    pub fn stated_length(&self) -> Option<u64> {
+        match self.stated() {
+            Framing::Length(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// The fields that concern more than one connection, for protocols that write their own.
+pub fn end_to_end(fields: &Fields) -> impl Iterator<Item = (Name<'_>, &[u8])> {
+    fields.iter().filter(|(name, _)| !matches!(name, Name::Known(known) if is_hop(*known)))
 }
 
 /// Writes an answer's head. `date` and `server` are written unless the fields have their own.
@@ -101,7 +131,7 @@ pub fn response_head(
     if let Some(date) = date {
         field(out, b"Date", date);
     }
-    response_framing(out, line);
+    framing_field(out, line.stated());
     connection(out, line.version, promise.keep_alive, status);
     out.extend_from_slice(b"\r\n");
     promise
@@ -177,19 +207,6 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-/// The framing fields of a response. To HEAD and in a 304 they say what they would to a GET, if
-/// that is known (RFC 9110 §8.6): a length. Where none is known, a GET may still have one.
-fn response_framing(out: &mut Vec<u8>, line: &ResponseLine) {
-    let status = line.status.as_u16();
-    match line.framing {
-        _ if status < 200 || status == 204 => (),
-        Framing::None if line.to_head || status == 304 => (),
-        Framing::None => framing_field(out, Framing::Length(0)),
-        Framing::Chunked if line.version == Version::Http10 || line.to_head || status == 304 => (),
-        framing => framing_field(out, framing),
-    }
 }
 
 #[inline]

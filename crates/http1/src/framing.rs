@@ -9,7 +9,8 @@ use stead_base::Reason;
 use crate::name::Known;
 use crate::scan;
 
-/// The two versions that the engine speaks.
+/// The versions of HTTP. The engine speaks the first two; heads of others are made of what came in
+/// their own frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// `HTTP/1.0`
@@ -17,14 +18,17 @@ pub enum Version {
     /// `HTTP/1.1`
     #[default]
     Http11,
+    /// HTTP/2
+    Http2,
 }
 
 impl Version {
-    /// As on the wire.
+    /// As on the wire of HTTP/1, and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2.0",
         }
     }
 
@@ -143,7 +147,7 @@ impl Marks {
     /// Whether the peer wants to keep the connection (RFC 9112 §9.3).
     #[inline]
     pub(crate) fn keep_alive(&self, version: Version) -> bool {
-        !self.close && (version == Version::Http11 || self.keep_alive)
+        !self.close && (version != Version::Http10 || self.keep_alive)
     }
 
     /// Whether Connection lists `upgrade`.

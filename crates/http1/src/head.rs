@@ -4,6 +4,8 @@
 //! fixed once parsed; changing the fields does not change them, so that what was framed by one
 //! reading is never routed or forwarded by another.
 
+mod http2;
+
 use http::Method;
 use stead_base::Reason;
 
@@ -11,6 +13,8 @@ use crate::fields::{Fields, Span};
 use crate::framing::{Framing, Marks, Version};
 use crate::name::{self, Known};
 use crate::target::{Authority, Form, Target};
+
+pub use http2::{Http2Request, http2_trailers};
 
 /// The head of one request. Cleared heads keep their memory.
 #[derive(Clone, Debug, Default)]
@@ -169,7 +173,7 @@ impl RequestHead {
         let body_follows = !matches!(self.framing, Framing::None | Framing::Length(0));
         // HTTP/1.0 knows no 1xx: the expectation is ignored there (RFC 9110 §10.1.1).
         body_follows
-            && self.version == Version::Http11
+            && self.version != Version::Http10
             && self.marks.expects_continue().unwrap_or(false)
     }
 

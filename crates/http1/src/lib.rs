@@ -26,7 +26,7 @@ pub mod weights;
 
 pub use fields::Fields;
 pub use framing::{Framing, Version};
-pub use head::RequestHead;
+pub use head::{Http2Request, RequestHead, http2_trailers};
 pub use http::{Method, StatusCode};
 pub use name::{Known, Name};
 pub use request::RequestDecoder;

@@ -302,7 +302,7 @@ fn read_fields(
 }
 
 /// Longer than any registered method; what comes after it is no method.
-const METHOD_BYTES_MAX: usize = 32;
+pub(crate) const METHOD_BYTES_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests;

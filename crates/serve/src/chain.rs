@@ -2,14 +2,20 @@
 //!
 //! Nothing here reads or writes a socket. The caller polls [`run`] and pumps bodies meanwhile.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
 use stead_base::{Error, Reason, Result};
-use stead_core::{Exchange, Flow, Reply, Response, Scheme, StatusCode, name};
-use stead_http1::Form;
+use stead_core::{Body, Exchange, Flow, Reply, Response, Scheme, StatusCode, name};
+use stead_http1::{Form, Framing};
 use stead_route::{Captures, Found, RouteRef, Router};
 
 use crate::events;
+use crate::guard::{Panicked, poll_guarded};
 use crate::scope::Scope;
 use crate::snapshot::{Route, ScopeRef, Server, UnknownHost};
+use crate::state::State;
 
 /// What the router said of an exchange.
 pub(crate) struct Routed<'a> {
@@ -182,6 +188,83 @@ fn by_method<'a>(route: &'a Route, place: RouteRef, method: &str) -> Verdict<'a>
 fn with_allow(mut answer: Response, allow: &str) -> Response {
     answer.fields.set(name::ALLOW, allow.as_bytes());
     answer
+}
+
+/// Whether a request says that its body is longer than it may be.
+pub(crate) fn exceeds(scope: &Scope, framing: Framing) -> bool {
+    match (framing, scope.limits.body) {
+        (Framing::Length(length), Some(limit)) => length > limit.0,
+        _ => false,
+    }
+}
+
+/// The answer of whoever is to answer. `beside` moves the request's body on meanwhile, and is asked
+/// again each time that it is ready.
+///
+/// # Errors
+/// Why nobody is left to answer.
+pub(crate) async fn ask(
+    state: &State,
+    exchange: &mut Exchange,
+    routed: &mut Routed<'_>,
+    scope: &Scope,
+    beside: impl FnMut(&mut Context<'_>) -> Poll<Result<(), Reason>>,
+) -> Result<Response, Reason> {
+    let inner = match (routed.route, routed.answer.take()) {
+        (_, Some(answer)) if scope.middleware.is_empty() => return Ok(scope.errors.dress(answer)),
+        (_, Some(answer)) => Inner::Answer(Box::new(answer)),
+        (Some(route), None) => Inner::Route(route),
+        (None, None) => return Err(Reason::HandlerError),
+    };
+    match run_beside(scope, inner, exchange, beside).await {
+        Ok(()) => {
+            let answer = exchange.take_response();
+            Ok(answer.unwrap_or_else(|| exchange.refuse(Reason::HandlerError)))
+        }
+        Err(reason @ (Reason::HandlerPanic | Reason::RequestTimeout)) => {
+            if reason == Reason::HandlerPanic {
+                state.worker.counters.panics.add(1);
+            }
+            Ok(scope.errors.dress(exchange.refuse(reason)))
+        }
+        Err(reason) => Err(reason),
+    }
+}
+
+/// Runs middleware and handler, moving the request's body on meanwhile.
+async fn run_beside(
+    scope: &Scope,
+    inner: Inner<'_>,
+    exchange: &mut Exchange,
+    mut beside: impl FnMut(&mut Context<'_>) -> Poll<Result<(), Reason>>,
+) -> Result<(), Reason> {
+    let mut chain = pin!(run(scope, inner, exchange));
+    poll_fn(|context| {
+        loop {
+            match poll_guarded(chain.as_mut(), context) {
+                Ok(Poll::Ready(())) => return Poll::Ready(Ok(())),
+                Ok(Poll::Pending) => {}
+                Err(Panicked) => return Poll::Ready(Err(Reason::HandlerPanic)),
+            }
+            if let Err(reason) = ready!(beside(context)) {
+                return Poll::Ready(Err(reason));
+            }
+        }
+    })
+    .await
+}
+
+/// A tunnel must have been asked for, come with 101, and begin where the request ended; no other
+/// interim status is an answer. Anything else is the handler's error.
+pub(crate) fn checked(exchange: &Exchange, answer: Response, is_received: bool) -> Response {
+    let is_right = if matches!(answer.body, Body::Tunnel(_)) {
+        answer.status == StatusCode::SWITCHING_PROTOCOLS
+            && exchange.head().upgrade().is_some()
+            && is_received
+    } else {
+        !answer.status.is_informational()
+    };
+    if is_right { answer } else { exchange.refuse(Reason::HandlerError) }
 }
 
 /// Runs middleware and what they stand around; afterwards the exchange holds the answer.

@@ -13,7 +13,7 @@ mod head;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use stead_base::Reason;
@@ -25,12 +25,11 @@ use stead_net::{Socket, Token, Wait};
 
 use crate::access_log::WorkerLog;
 use crate::answer::{self, OUTPUT_MAX};
-use crate::chain::{self, Inner, Routed};
+use crate::chain::{self, Routed};
 use crate::events;
 use crate::guard::{Panicked, poll_guarded};
 use crate::linger::linger;
 use crate::receive::Receiver;
-use crate::scope::Scope;
 use crate::snapshot::Server;
 use crate::state::State;
 use crate::tunnel;
@@ -230,15 +229,18 @@ impl Connection {
         if let Some(reason) = routed.closes {
             return self.abandon(wire, account, &routed, reason);
         }
-        if exceeds(scope, framing) {
+        if chain::exceeds(scope, framing) {
             routed.answer = Some(self.exchange.refuse(Reason::BodyTooLarge));
         }
         wire.ends_with_peer = routed.route.is_some_and(|route| !route.handler.serves_half_closed());
         if let Some(pipe) = receiver.pipe() {
             self.exchange.set_body(pipe);
         }
-        let answer = match self.ask(wire, &mut receiver, &mut routed, scope).await {
-            Ok(answer) => self.checked(answer, &receiver),
+        let asked = chain::ask(&state, &mut self.exchange, &mut routed, scope, |context| {
+            receiver.poll_beside(wire, context)
+        });
+        let answer = match asked.await {
+            Ok(answer) => chain::checked(&self.exchange, answer, receiver.is_complete()),
             Err(reason) => return self.abandon(wire, account, &routed, reason),
         };
         // A body that nobody took stays unread.
@@ -279,40 +281,6 @@ impl Connection {
         }
     }
 
-    /// The answer of whoever is to answer.
-    ///
-    /// # Errors
-    /// Why nobody is left to answer.
-    async fn ask(
-        &mut self,
-        wire: &mut Wire,
-        receiver: &mut Receiver,
-        routed: &mut Routed<'_>,
-        scope: &Scope,
-    ) -> Result<Response, Reason> {
-        let inner = match (routed.route, routed.answer.take()) {
-            (_, Some(answer)) if scope.middleware.is_empty() => {
-                return Ok(scope.errors.dress(answer));
-            }
-            (_, Some(answer)) => Inner::Answer(Box::new(answer)),
-            (Some(route), None) => Inner::Route(route),
-            (None, None) => return Err(Reason::HandlerError),
-        };
-        match self.run_chain(wire, receiver, scope, inner).await {
-            Ok(()) => {
-                let answer = self.exchange.take_response();
-                Ok(answer.unwrap_or_else(|| self.exchange.refuse(Reason::HandlerError)))
-            }
-            Err(reason @ (Reason::HandlerPanic | Reason::RequestTimeout)) => {
-                if reason == Reason::HandlerPanic {
-                    self.state.worker.counters.panics.add(1);
-                }
-                Ok(scope.errors.dress(self.exchange.refuse(reason)))
-            }
-            Err(reason) => Err(reason),
-        }
-    }
-
     /// Ends an exchange without an answer.
     fn abandon(
         &mut self,
@@ -341,30 +309,6 @@ impl Connection {
         let is_kept = !matches!(answer.body, Body::Tunnel(_));
         self.closes = self.why_not_keep(server).filter(|_| is_kept);
         self.closes.is_none()
-    }
-
-    /// Runs middleware and handler, moving the request's body on meanwhile.
-    async fn run_chain(
-        &mut self,
-        wire: &mut Wire,
-        receiver: &mut Receiver,
-        scope: &Scope,
-        inner: Inner<'_>,
-    ) -> Result<(), Reason> {
-        let mut chain = pin!(chain::run(scope, inner, &mut self.exchange));
-        poll_fn(|context| {
-            loop {
-                match poll_guarded(chain.as_mut(), context) {
-                    Ok(Poll::Ready(())) => return Poll::Ready(Ok(())),
-                    Ok(Poll::Pending) => {}
-                    Err(Panicked) => return Poll::Ready(Err(Reason::HandlerPanic)),
-                }
-                if let Err(reason) = ready!(receiver.poll_beside(wire, context)) {
-                    return Poll::Ready(Err(reason));
-                }
-            }
-        })
-        .await
     }
 
     /// Writes an answer.
@@ -396,19 +340,6 @@ impl Connection {
             wire.socket.reset_on_close();
         }
         Ok(Sent { body_bytes: written?, keep: promise.keep_alive })
-    }
-
-    /// A tunnel must have been asked for, come with 101, and begin where the request ended; no
-    /// other interim status is an answer. Anything else is the handler's error.
-    fn checked(&self, answer: Response, receiver: &Receiver) -> Response {
-        let is_right = if matches!(answer.body, Body::Tunnel(_)) {
-            answer.status == StatusCode::SWITCHING_PROTOCOLS
-                && self.exchange.head().upgrade().is_some()
-                && receiver.is_complete()
-        } else {
-            !answer.status.is_informational()
-        };
-        if is_right { answer } else { self.exchange.refuse(Reason::HandlerError) }
     }
 
     /// Sends the answer that switches protocols and runs the tunnel to its end.
@@ -508,13 +439,6 @@ struct Sent {
 fn is_peers_doing(reason: Reason) -> bool {
     use Reason::{ClientClosed, Drained, RequestTimeout, WriteIdleTimeout, WriteTooSlow};
     matches!(reason, ClientClosed | Drained | RequestTimeout | WriteIdleTimeout | WriteTooSlow)
-}
-
-fn exceeds(scope: &Scope, framing: Framing) -> bool {
-    match (framing, scope.limits.body) {
-        (Framing::Length(length), Some(limit)) => length > limit.0,
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 mod accept;
 pub mod access_log;
+mod account;
 mod answer;
 mod chain;
 mod client;

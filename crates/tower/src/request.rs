@@ -33,6 +33,7 @@ pub(crate) fn request(
     *request.version_mut() = match exchange.version() {
         Version::Http10 => http::Version::HTTP_10,
         Version::Http11 => http::Version::HTTP_11,
+        Version::Http2 => http::Version::HTTP_2,
     };
     *request.headers_mut() = map;
     introduce(request.extensions_mut(), exchange);

@@ -169,6 +169,22 @@ const RULES: &[(u32, &str)] = &[
     ),
     (19, "at most 8 interim responses; `Expect: 100-continue` is answered exactly once"),
     (
+        20,
+        "pseudo-fields stand once and first; `:authority` and `Host` agree, `:path` begins with `/`, `:scheme` is the transport's unless the peer is trusted: stream error PROTOCOL_ERROR",
+    ),
+    (
+        21,
+        "blanks at the ends of a value, fields of one connection, `TE` other than `trailers`: stream error; upper case in a name, NUL, CR or LF in a value: connection error PROTOCOL_ERROR",
+    ),
+    (
+        22,
+        "`content-length` that differs from what DATA brings, or with END_STREAM on HEADERS: stream error, never forwarded as complete",
+    ),
+    (
+        23,
+        "a list of fields above `header_size`, 32 bytes counted for each, or with more than `header_count`, each crumb of a cookie counted: 431; far above: GOAWAY ENHANCE_YOUR_CALM",
+    ),
+    (
         24,
         "an HTTP/2 header block has at most 8 CONTINUATION frames and 64 KiB: GOAWAY ENHANCE_YOUR_CALM",
     ),

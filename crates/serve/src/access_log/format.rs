@@ -198,6 +198,7 @@ impl Line<'_> {
         match self.record.exchange.version() {
             Version::Http10 => b"HTTP/1.0",
             Version::Http11 => b"HTTP/1.1",
+            Version::Http2 => b"HTTP/2.0",
         }
     }
 
