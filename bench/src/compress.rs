@@ -10,18 +10,15 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::machine::{LOAD_CORE, SERVER_CORE};
-use crate::procfs::{CoreTicks, CpuMark};
 use crate::record::{Limit, Run};
 use crate::server::{Extra, Running, Scene, Server};
-use crate::session::{FOREIGN_PERCENT, Row, STEAL_PERCENT, Session};
-use crate::wrk;
+use crate::session::{Row, Session};
+use crate::{span, wrk};
 
 #[derive(Args, Clone, Debug)]
 pub struct CompressOptions {
@@ -97,33 +94,17 @@ pub fn run(session: &Session, options: &CompressOptions) -> Result<()> {
     Ok(())
 }
 
-fn measure(session: &Session, server: Server, work: &Work, span: Duration) -> Result<Run> {
+fn measure(session: &Session, server: Server, work: &Work, length: Duration) -> Result<Run> {
     let scene = Scene { extra: Extra::Compress, ..Scene::new(&session.place, server, false)? };
     let mut running = Running::start(server, &scene)?;
     let coded = fetch(scene.address, work.coding)?;
     let field = format!("Accept-Encoding: {}", work.coding);
-    let load = |span| wrk::load(scene.address, &format!("/{PAGE}"), CONNECTIONS, &[&field], span);
+    let url = format!("http://{}/{PAGE}", scene.address);
+    let load = |length| wrk::load(&url, CONNECTIONS, &[&field], length);
     load(WARM_UP)?;
-    sleep(SETTLE);
-    let mark = CpuMark::now(running.pid())?;
-    let (server_core, load_core) = (CoreTicks::now(SERVER_CORE)?, CoreTicks::now(LOAD_CORE)?);
-    let totals = load(span)?;
-    let server_use = server_core.until(&CoreTicks::now(SERVER_CORE)?);
-    let load_use = load_core.until(&CoreTicks::now(LOAD_CORE)?);
-    sleep(SETTLE);
-    let spent = mark.spent()?;
+    let (run, _) = span::measure(running.pid(), span::SETTLE, || load(length))?;
     running.end();
-    let micros = spent.total_ns as f64 / 1000.0 / totals.answers as f64;
-    let own_percent = 100.0 * spent.total_ns as f64 / server_use.span_ns;
-    Ok(Run::new(micros)
-        .with("user_micros", micros * spent.user_share)
-        .with("coded_bytes", coded as f64)
-        .with("answers", totals.answers as f64)
-        .with("requests_per_second", totals.answers as f64 / totals.elapsed.as_secs_f64())
-        .with("load_core_percent", load_use.busy)
-        .with("server_core_percent", server_use.busy)
-        .with(FOREIGN_PERCENT, (server_use.busy - own_percent).max(0.0))
-        .with(STEAL_PERCENT, server_use.steal))
+    Ok(run.with("coded_bytes", coded as f64))
 }
 
 /// Bytes of the page's body as the server sends it, which must be in `coding`.
@@ -178,7 +159,6 @@ const PAGE: &str = "page.html";
 const PAGE_BYTES: usize = 100_000;
 const CONNECTIONS: usize = 16;
 const WARM_UP: Duration = Duration::from_secs(1);
-const SETTLE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

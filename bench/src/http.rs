@@ -4,7 +4,6 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,12 +11,11 @@ use clap::{Args, ValueEnum};
 
 use crate::answer::Expected;
 use crate::loader::{Loader, Plan, Reuse, Totals, check_once};
-use crate::machine::{LOAD_CORE, SERVER_CORE};
-use crate::procfs::{self, CoreTicks, CpuMark};
+use crate::procfs;
 use crate::record::{Limit, Record, Run};
 use crate::server::{Extra, Running, Scene, Server};
-use crate::session::{FOREIGN_PERCENT, Row, STEAL_PERCENT, Session};
-use crate::wrk;
+use crate::session::{Row, Session};
+use crate::{span, wrk};
 
 #[derive(Args, Clone, Debug)]
 pub struct HttpOptions {
@@ -203,7 +201,7 @@ impl Work {
         let scene = Scene { extra: self.extra, ..scene };
         let body = self.body(&scene.root)?;
         let mut running = Running::start(server, &scene)?;
-        check_once(scene.address, self.path, &body)?;
+        check_once(scene.address, self.path, &body, None)?;
         let mut load = self.generator(options).open(Plan {
             address: scene.address,
             path: self.path.to_owned(),
@@ -215,6 +213,7 @@ impl Work {
             connections: options.connections.into(),
             reuse: self.reuse(),
             read_bytes: usize::from(options.read_kib) * 1024,
+            secure: None,
         })?;
         let warm = load.run(WARM_UP.min(span), self.answers_max())?;
         let (run, totals) = self.load(&mut load, running.pid(), span)?;
@@ -228,17 +227,11 @@ impl Work {
     }
 
     /// The measured span: the server's CPU time over the answers it gave.
-    fn load(&self, load: &mut Load, pid: u32, span: Duration) -> Result<(Run, Totals)> {
-        sleep(SETTLE);
+    fn load(&self, load: &mut Load, pid: u32, length: Duration) -> Result<(Run, Totals)> {
         let opened = procfs::passive_opens()?;
-        let mark = CpuMark::now(pid)?;
-        let (server_core, load_core) = (CoreTicks::now(SERVER_CORE)?, CoreTicks::now(LOAD_CORE)?);
-        let totals = load.run(span, self.answers_max())?;
-        let server_use = server_core.until(&CoreTicks::now(SERVER_CORE)?);
-        let load_use = load_core.until(&CoreTicks::now(LOAD_CORE)?);
         // What the server still does for these requests, the flush of its log for one, counts.
-        sleep(if self.shape == Shape::Log { LOG_SETTLE } else { SETTLE });
-        let spent = mark.spent()?;
+        let settle = if self.shape == Shape::Log { LOG_SETTLE } else { span::SETTLE };
+        let (run, totals) = span::measure(pid, settle, || load.run(length, self.answers_max()))?;
         let accepted = procfs::passive_opens()? - opened;
         if self.shape == Shape::ConnectionEach {
             ensure!(
@@ -247,18 +240,7 @@ impl Work {
                 totals.answers
             );
         }
-        let micros = spent.total_ns as f64 / 1000.0 / totals.answers as f64;
-        let own_percent = 100.0 * spent.total_ns as f64 / server_use.span_ns;
-        let run = Run::new(micros)
-            .with("user_micros", micros * spent.user_share)
-            .with("answers", totals.answers as f64)
-            .with("connections_accepted", accepted as f64)
-            .with("requests_per_second", totals.answers as f64 / totals.elapsed.as_secs_f64())
-            .with("load_core_percent", load_use.busy)
-            .with("server_core_percent", server_use.busy)
-            .with(FOREIGN_PERCENT, (server_use.busy - own_percent).max(0.0))
-            .with(STEAL_PERCENT, server_use.steal);
-        Ok((run, totals))
+        Ok((run.with("connections_accepted", accepted as f64), totals))
     }
 
     fn reuse(&self) -> Reuse {
@@ -365,7 +347,6 @@ const FILES: &[(&str, usize)] =
 const COMPARED_BYTES_MAX: usize = 1_000;
 const PIPELINE_DEPTH: u64 = 16;
 const WARM_UP: Duration = Duration::from_millis(500);
-const SETTLE: Duration = Duration::from_millis(50);
 /// nginx flushes its log each second, Stead its own in less.
 const LOG_SETTLE: Duration = Duration::from_millis(1_300);
 const ANSWERS_MAX: u64 = 50_000_000;

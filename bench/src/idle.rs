@@ -1,4 +1,5 @@
-//! The `idle` group: user memory of an idle keep-alive connection after one request.
+//! The `idle` group: user memory of an idle connection after one request, in the clear and over
+//! TLS, by HTTP/1.1 and HTTP/2.
 //!
 //! Two fresh processes of each server, one with few and one with many connections, all opened as
 //! fast as possible; after a wait the difference of their proportional set sizes (Pss, all
@@ -17,11 +18,12 @@ use clap::Args;
 use rustix::thread::disable_transparent_huge_pages;
 
 use crate::answer::Expected;
-use crate::crowd::Crowd;
+use crate::channel::{Handshake, Secure};
+use crate::crowd::{Crowd, Protocol, Visit};
 use crate::http::FIXED;
 use crate::procfs::{self, Memory};
 use crate::record::{Limit, Record, Run, Verdict};
-use crate::server::{Extra, Running, Scene, Server};
+use crate::server::{Extra, Running, Scene, Server, library_versions};
 use crate::session::{Row, Session};
 use crate::table;
 
@@ -39,11 +41,14 @@ pub struct IdleOptions {
     /// Bytes of Stead's record; a slope below three quarters of it is invalid
     #[arg(long, default_value_t = 72)]
     record_bytes: u32,
+    /// Rows to run, separated by commas: keep-alive, axum, tls, http2, clear-http2 [default: all]
+    #[arg(long = "idle-rows", value_delimiter = ',')]
+    rows: Option<Vec<String>>,
 }
 
 impl Default for IdleOptions {
     fn default() -> IdleOptions {
-        IdleOptions { few: 2_000, many: 18_000, wait: 10, record_bytes: 72 }
+        IdleOptions { few: 2_000, many: 18_000, wait: 10, record_bytes: 72, rows: None }
     }
 }
 
@@ -52,6 +57,7 @@ struct Work {
     name: &'static str,
     title: &'static str,
     extra: Extra,
+    protocol: Protocol,
     limit: fn(&IdleOptions) -> Limit,
     peers: &'static [Server],
 }
@@ -60,6 +66,7 @@ const CONNECTION: Work = Work {
     name: "keep-alive",
     title: "idle keep-alive connection after one request",
     extra: Extra::Nothing,
+    protocol: Protocol::Http1,
     limit: |options| Limit::Value {
         at_most: BYTES_MAX,
         valid_from: VALID_FROM * f64::from(options.record_bytes),
@@ -78,20 +85,51 @@ const AXUM_ROUTER: Work = Work {
     name: "axum",
     title: "the same of an axum router, by `stead::serve` and by `axum::serve`",
     extra: Extra::AxumRouter,
+    protocol: Protocol::Http1,
     limit: |_| Limit::Ratio { peer: Server::Axum.name().into(), at_most: 1.0 / 50.0 },
     peers: &[Server::Axum],
 };
 
+const TLS: Work = Work {
+    name: "tls",
+    title: "idle TLS 1.3 connection after one request of HTTP/1.1",
+    extra: Extra::Tls,
+    protocol: Protocol::Http1,
+    limit: |_| Limit::Value { at_most: TLS_BYTES_MAX, valid_from: TLS_BYTES_MIN },
+    peers: &[Server::Nginx, Server::Hyper],
+};
+
+const HTTP2: Work = Work {
+    name: "http2",
+    title: "idle HTTP/2 connection over TLS 1.3 after one request",
+    extra: Extra::TlsHttp2,
+    protocol: Protocol::Http2,
+    limit: |_| Limit::Nothing,
+    peers: &[Server::Nginx, Server::Hyper],
+};
+
+const CLEAR_HTTP2: Work = Work {
+    name: "clear-http2",
+    title: "idle HTTP/2 connection in the clear after one request",
+    extra: Extra::ClearHttp2,
+    protocol: Protocol::Http2,
+    limit: |_| Limit::Nothing,
+    peers: &[Server::Nginx, Server::Hyper],
+};
+
 pub fn run(session: &Session, options: &IdleOptions) -> Result<()> {
-    for (order, work) in [CONNECTION, AXUM_ROUTER].iter().enumerate() {
-        let record = work.measure(session, options, order as u32)?;
-        session.finish(&record)?;
-        print_details(&record, options);
+    let works = [CONNECTION, AXUM_ROUTER, TLS, HTTP2, CLEAR_HTTP2];
+    for (order, work) in works.iter().enumerate() {
+        if options.rows.as_ref().is_none_or(|rows| rows.iter().any(|row| row == work.name)) {
+            let record = work.measure(session, options, order as u32)?;
+            session.finish(&record)?;
+            print_details(&record, work.counts(options).1);
+        }
     }
     Ok(())
 }
 
-fn print_details(record: &Record, options: &IdleOptions) {
+fn print_details(record: &Record, many: u32) {
     for series in &record.series {
         let amount = |name| series.detail(name).map_or(f64::NAN, |spread| spread.median);
         println!(
@@ -101,7 +139,7 @@ fn print_details(record: &Record, options: &IdleOptions) {
             table::number(amount("peak_bytes")),
             table::number(amount("base_pss_bytes") / 1024.0),
             table::number(amount("pss_bytes") / 1024.0),
-            options.many,
+            many,
             amount("open_seconds"),
         );
     }
@@ -114,18 +152,20 @@ fn print_details(record: &Record, options: &IdleOptions) {
 pub fn check_budget(session: &Session) -> Result<()> {
     let record = CONNECTION.measure(session, &IdleOptions::default(), 0)?;
     table::print(&record);
-    ensure!(record.verdict() == Verdict::Met, "an idle connection: {}", record.verdict().word());
+    let verdict = record.verdict(&record.limit);
+    ensure!(verdict == Verdict::Met, "an idle connection: {}", verdict.word());
     Ok(())
 }
 
 impl Work {
     fn measure(&self, session: &Session, options: &IdleOptions, order: u32) -> Result<Record> {
-        ensure!(options.many > options.few, "--many must be more than --few");
-        let needed = u64::from(options.many) + DESCRIPTORS_SPARE;
+        let (few, many) = self.counts(options);
+        ensure!(many > few, "--many must be more than --few");
+        let needed = u64::from(many) + DESCRIPTORS_SPARE;
         ensure!(
             session.descriptors >= needed,
-            "{} connections need {needed} descriptors, the limit is {}: raise it or lower --many",
-            options.many,
+            "{many} connections need {needed} descriptors, the limit is {}: raise it or lower \
+             --many",
             session.descriptors
         );
         let servers = session.servers(self.peers)?;
@@ -137,7 +177,7 @@ impl Work {
             unit: "bytes per connection",
             limit: (self.limit)(options),
             method: [
-                ("connections".into(), format!("{} and {}", options.few, options.many)),
+                ("connections".into(), format!("{few} and {many}")),
                 ("wait".into(), format!("{} s after the last answer", options.wait)),
                 (
                     "memory".into(),
@@ -149,21 +189,48 @@ impl Work {
         // Servers inherit it.
         disable_transparent_huge_pages(true)?;
         let record = session.rounds(&row, &servers, |server| {
-            let few = self.hold(session, server, options.few, options.wait)?;
-            let many = self.hold(session, server, options.many, options.wait)?;
+            let less = self.hold(session, server, few, options.wait)?;
+            let more = self.hold(session, server, many, options.wait)?;
             let slope = |of: fn(&Held) -> u64| {
-                (of(&many) as f64 - of(&few) as f64) / f64::from(options.many - options.few)
+                (of(&more) as f64 - of(&less) as f64) / f64::from(many - few)
             };
             Ok(Run::new(slope(|held| held.quiet.pss))
                 .with("peak_bytes", slope(|held| held.peak_pss))
-                .with("base_pss_bytes", many.base.pss as f64)
-                .with("pss_few_bytes", few.quiet.pss as f64)
-                .with("pss_bytes", many.quiet.pss as f64)
-                .with("resident_peak_bytes", many.quiet.resident_peak as f64)
-                .with("open_seconds", many.open_seconds))
+                .with("base_pss_bytes", more.base.pss as f64)
+                .with("pss_few_bytes", less.quiet.pss as f64)
+                .with("pss_bytes", more.quiet.pss as f64)
+                .with("resident_peak_bytes", more.quiet.resident_peak as f64)
+                .with("open_seconds", more.open_seconds))
         });
         disable_transparent_huge_pages(false)?;
-        record
+        let mut record = record?;
+        if !self.is_plain() {
+            record.versions.extend(library_versions());
+        }
+        Ok(record)
+    }
+
+    /// Connections of the first and the second process: half as many where each costs kilobytes in
+    /// the client too.
+    fn counts(&self, options: &IdleOptions) -> (u32, u32) {
+        let share = if self.is_plain() { 1 } else { 2 };
+        (options.few / share, options.many / share)
+    }
+
+    fn is_plain(&self) -> bool {
+        !self.extra.is_secure() && self.protocol == Protocol::Http1
+    }
+
+    fn visit(&self, scene: &Scene) -> Result<Visit> {
+        let offered = if self.protocol == Protocol::Http2 { "h2" } else { "http/1.1" };
+        let secure = || Secure::new(&scene.certificate, offered, Handshake::Full);
+        Ok(Visit {
+            address: scene.address,
+            path: "/".into(),
+            expected: Expected::exactly(FIXED),
+            secure: self.extra.is_secure().then(secure).transpose()?,
+            protocol: self.protocol,
+        })
     }
 
     fn hold(&self, session: &Session, server: Server, count: u32, wait: u64) -> Result<Held> {
@@ -173,9 +240,8 @@ impl Work {
         let family = procfs::family(running.pid())?;
         let base = procfs::memory(&family)?;
         let start = Instant::now();
-        let (crowd, peak_pss) = with_peak(&family, || {
-            Crowd::open(scene.address, count as usize, Expected::exactly(FIXED))
-        })?;
+        let visit = self.visit(&scene)?;
+        let (crowd, peak_pss) = with_peak(&family, || Crowd::open(visit, count as usize))?;
         let open_seconds = start.elapsed().as_secs_f64();
         let mut crowd = crowd.with_context(|| format!("open {count} connections"))?;
         sleep(Duration::from_secs(wait));
@@ -198,7 +264,7 @@ struct Held {
 }
 
 /// Runs `work` while another thread looks at the family's Pss.
-fn with_peak<T>(family: &[u32], work: impl FnOnce() -> T) -> Result<(T, u64)> {
+pub fn with_peak<T>(family: &[u32], work: impl FnOnce() -> T) -> Result<(T, u64)> {
     let done = AtomicBool::new(false);
     scope(|scope| {
         let sampler = scope.spawn(|| -> Result<u64> {
@@ -217,6 +283,9 @@ fn with_peak<T>(family: &[u32], work: impl FnOnce() -> T) -> Result<(T, u64)> {
 }
 
 const BYTES_MAX: f64 = 128.0;
+const TLS_BYTES_MAX: f64 = 4096.0;
+/// Two directions of keys alone are more than this: 32 bytes of secret each, with their counters.
+const TLS_BYTES_MIN: f64 = 128.0;
 /// Less than this share of a record is no measurement. Not all of it: the process with few
 /// connections holds some 100 KiB of pages that are partly free, in which the other one keeps
 /// records, so that the slope may lie a little below what a record takes.

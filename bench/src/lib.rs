@@ -6,12 +6,18 @@
 
 #![forbid(unsafe_code)]
 
+pub mod abuse;
 pub mod answer;
+pub mod certificate;
+pub mod channel;
 pub mod clients;
 pub mod cold;
 pub mod compress;
 pub mod crowd;
+pub mod frames;
+pub mod h2load;
 pub mod http;
+pub mod http2;
 pub mod idle;
 pub mod latency;
 pub mod loader;
@@ -25,5 +31,8 @@ pub mod record;
 pub mod report;
 pub mod server;
 pub mod session;
+pub mod span;
 pub mod table;
+pub mod tls;
+pub mod writes;
 pub mod wrk;

@@ -4,23 +4,22 @@
 //! Three shapes: keep-alive, keep-alive with several requests in one write (pipelined), and a new
 //! connection for each request (the server must close it: an answer counts at end of stream).
 //! A span ends when its time is over or its number of answers is reached, and then waits for the
-//! answers still due, so that answers counted equal requests sent.
+//! answers still due, so that answers counted equal requests sent. Each in the clear or over TLS;
+//! with a connection for each request the last is then mostly handshakes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
-use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_linger, set_tcp_nodelay};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send,
-    socket_with,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use crate::answer::{AnswerReader, Expected};
+use crate::certificate::NAME;
+use crate::channel::{Came, Channel, Handshake, Secure};
 
 /// What to send and what must come back.
 #[derive(Clone, Debug)]
@@ -32,6 +31,8 @@ pub struct Plan {
     pub reuse: Reuse,
     /// Bytes that one read takes at most: small reads make the server write in small pieces.
     pub read_bytes: usize,
+    /// TLS, or none for the clear.
+    pub secure: Option<Secure>,
 }
 
 /// How connections are used.
@@ -48,6 +49,8 @@ pub enum Reuse {
 pub struct Totals {
     pub answers: u64,
     pub connections: u64,
+    /// Of the connections that were answered and closed, those whose handshake was a resumed one.
+    pub resumed: u64,
     pub bytes: u64,
     pub elapsed: Duration,
 }
@@ -62,20 +65,22 @@ pub struct Loader {
 }
 
 struct Connection {
-    socket: OwnedFd,
+    channel: Channel,
     reader: AnswerReader,
     /// Answers still due to requests sent.
     due: u64,
 }
 
 impl Loader {
-    /// Opens the connections; nothing is sent yet.
+    /// Opens the connections; no request is sent yet.
     pub fn open(plan: Plan) -> Result<Loader> {
+        let request = |more| match &plan.secure {
+            None => request(plan.address, &plan.path, more),
+            Some(_) => request_to(&secure_host(plan.address), &plan.path, more),
+        };
         let burst = match plan.reuse {
-            Reuse::KeepAlive { depth } => {
-                request(plan.address, &plan.path, "").repeat(depth as usize)
-            }
-            Reuse::Never => request(plan.address, &plan.path, "Connection: close\r\n"),
+            Reuse::KeepAlive { depth } => request("").repeat(depth as usize),
+            Reuse::Never => request("Connection: close\r\n"),
         };
         let mut loader = Loader {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
@@ -134,10 +139,7 @@ impl Loader {
             Reuse::KeepAlive { depth } => depth,
             Reuse::Never => 1,
         };
-        let sent =
-            send(&connection.socket, &self.burst, SendFlags::NOSIGNAL).context("send a request")?;
-        ensure!(sent == self.burst.len(), "a request did not fit into the send buffer");
-        Ok(())
+        connection.channel.send(&self.burst)
     }
 
     /// Reads what came until a read is not full, as most clients do; true when the connection's
@@ -145,13 +147,10 @@ impl Loader {
     fn receive(&mut self, index: usize, totals: &mut Totals) -> Result<bool> {
         loop {
             let connection = &mut self.connections[index];
-            let outcome = recv(&connection.socket, &mut self.buffer[..], RecvFlags::DONTWAIT);
-            let came = match outcome {
-                Ok((0, _)) => return self.end_of_stream(index),
-                Ok((came, _)) => came,
-                Err(Errno::AGAIN) => return Ok(false),
-                Err(Errno::CONNRESET) => bail!("the server closed a connection by reset"),
-                Err(error) => bail!("receive: {error}"),
+            let came = match connection.channel.receive(&mut self.buffer)? {
+                Came::End => return self.end_of_stream(index, totals),
+                Came::Nothing => return Ok(false),
+                Came::Bytes(came) => came,
             };
             let ended = connection.reader.feed(&self.plan.expected, &self.buffer[..came])?;
             totals.answers += ended;
@@ -162,17 +161,18 @@ impl Loader {
                 ensure!(connection.reader.is_between_answers(), "bytes behind the answer");
                 return Ok(true);
             }
-            if came < self.buffer.len() {
+            if came < self.buffer.len() && !connection.channel.holds_bytes() {
                 return Ok(false);
             }
         }
     }
 
     /// The server closed: right after the one answer of a connection, else an error.
-    fn end_of_stream(&mut self, index: usize) -> Result<bool> {
+    fn end_of_stream(&mut self, index: usize, totals: &mut Totals) -> Result<bool> {
         let connection = &self.connections[index];
         let complete = connection.due == 0 && connection.reader.is_between_answers();
         ensure!(complete && self.plan.reuse == Reuse::Never, "the server closed a connection");
+        totals.resumed += u64::from(connection.channel.handshake() == Some(Handshake::Resumed));
         self.connections[index] = self.connection(index)?;
         Ok(true)
     }
@@ -187,13 +187,20 @@ impl Loader {
         }
         let token = epoll::EventData::new_u64(index as u64);
         epoll::add(&self.epoll, &socket, token, epoll::EventFlags::IN)?;
-        Ok(Connection { socket, reader: AnswerReader::default(), due: 0 })
+        let channel = Channel::open(socket, self.plan.secure.as_ref())?;
+        Ok(Connection { channel, reader: AnswerReader::default(), due: 0 })
     }
 }
 
-/// One blocking exchange on a connection of its own, the whole body compared with `body`.
-pub fn check_once(address: SocketAddr, path: &str, body: &[u8]) -> Result<()> {
+/// One exchange on a connection of its own, the whole body compared with `body`.
+pub fn check_once(
+    address: SocketAddr,
+    path: &str,
+    body: &[u8],
+    secure: Option<Secure>,
+) -> Result<()> {
     let plan = Plan {
+        secure,
         address,
         path: path.to_owned(),
         expected: Expected::exactly(body),
@@ -225,7 +232,17 @@ pub fn open_socket_from(source: Ipv4Addr, address: SocketAddr) -> Result<OwnedFd
 
 /// Bytes of one GET request as a plain client would send it; `more` holds further header lines.
 pub fn request(address: SocketAddr, path: &str, more: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{more}\r\n").into_bytes()
+    request_to(&address.to_string(), path, more)
+}
+
+/// The same to a host by its name.
+pub fn request_to(host: &str, path: &str, more: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n").into_bytes()
+}
+
+/// The host that requests over TLS name: one that the certificate is for.
+pub fn secure_host(address: SocketAddr) -> String {
+    format!("{NAME}:{}", address.port())
 }
 
 /// What wrk reads at once; the limits of large answers were found with it.

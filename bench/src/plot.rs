@@ -1,6 +1,6 @@
 //! Draws the records of a group as one SVG: a panel per row, a bar per server.
 //!
-//! Bars are medians, thin lines the extremes, the dashed line Stead's limit. Every panel has its
+//! Bars are medians, thin lines the extremes, dashed lines Stead's limits. Every panel has its
 //! own scale, which begins at zero.
 
 use std::fmt::Write;
@@ -42,22 +42,28 @@ fn panel(svg: &mut String, record: &Record, y: f64) -> f64 {
     text(svg, (LEFT_EDGE, y + 14.0), "font-weight=\"600\"", &heading);
     let top = y + PANEL_HEAD;
     let largest = record.series.iter().map(|series| series.values().max).fold(0.0, f64::max);
-    let limit = limit_value(record);
-    let largest = largest.max(limit.unwrap_or(0.0));
+    let limits: Vec<(&Limit, f64)> =
+        record.limits().filter_map(|limit| Some((limit, value(limit, record)?))).collect();
+    let largest = limits.iter().map(|(_, value)| *value).fold(largest, f64::max);
     let scale = if largest > 0.0 { (BARS_END - BARS_START) / largest } else { 0.0 };
     for (place, series) in record.series.iter().enumerate() {
         bar(svg, record, series, top + place as f64 * BAR_STEP, scale);
     }
     let bottom = top + record.series.len() as f64 * BAR_STEP;
-    if let Some(limit) = limit {
-        let x = BARS_START + limit * scale;
+    for (_, value) in &limits {
+        let x = BARS_START + value * scale;
         let _ = writeln!(
             svg,
             "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{:.1}\" stroke=\"#b3261e\" \
              stroke-dasharray=\"4 3\"/>",
             bottom - 4.0
         );
-        let words = format!("limit: {}, {}", table::limit(record), record.verdict().word());
+    }
+    if !limits.is_empty() {
+        let words = limits.iter().map(|(limit, _)| {
+            format!("{}, {}", table::limit(limit, record), record.verdict(limit).word())
+        });
+        let words = format!("limit: {}", words.collect::<Vec<_>>().join("; "));
         let style = "font-size=\"11\" fill=\"#b3261e\"";
         text(svg, (BARS_START, bottom + 9.0), style, &words);
     }
@@ -94,13 +100,14 @@ fn bar(svg: &mut String, record: &Record, series: &Series, y: f64, scale: f64) {
     text(svg, (BARS_START + spread.max * scale + 8.0, middle + 4.5), LABEL, &label);
 }
 
-/// The limit on the scale of the values.
-fn limit_value(record: &Record) -> Option<f64> {
-    match &record.limit {
+/// A limit on the scale of the values.
+fn value(limit: &Limit, record: &Record) -> Option<f64> {
+    match limit {
         Limit::Ratio { peer, at_most } => {
             record.series(peer).map(|series| series.values().median * at_most)
         }
         Limit::Value { at_most, .. } => Some(*at_most),
+        Limit::Nothing => None,
     }
 }
 

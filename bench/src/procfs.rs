@@ -114,6 +114,20 @@ pub fn memory(family: &[u32]) -> Result<Memory> {
     Ok(sum)
 }
 
+/// Sockets that a process family has open.
+pub fn sockets(family: &[u32]) -> Result<u64> {
+    let mut sum = 0;
+    for pid in family {
+        let folder = format!("/proc/{pid}/fd");
+        for entry in fs::read_dir(&folder).with_context(|| format!("read {folder}"))?.flatten() {
+            // One that was closed meanwhile is none.
+            let kind = fs::read_link(entry.path()).unwrap_or_default();
+            sum += u64::from(kind.as_os_str().as_encoded_bytes().starts_with(b"socket:"));
+        }
+    }
+    Ok(sum)
+}
+
 /// Bytes that a process family made the disk read so far (`read_bytes` of `/proc/PID/io`).
 pub fn disk_bytes_read(family: &[u32]) -> Result<u64> {
     let mut sum = 0;

@@ -23,6 +23,9 @@ pub struct Record {
     /// Unit of the runs' values, for example `µs CPU per request`.
     pub unit: String,
     pub limit: Limit,
+    /// What Stead also promises of the same runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Limit>,
     pub date: String,
     pub machine: Machine,
     pub versions: BTreeMap<String, String>,
@@ -39,6 +42,8 @@ pub enum Limit {
     Ratio { peer: String, at_most: f64 },
     /// At most this value; below `valid_from` the measurement itself is wrong.
     Value { at_most: f64, valid_from: f64 },
+    /// Nothing is promised.
+    Nothing,
 }
 
 /// The runs of one server, in the order of the rounds.
@@ -73,6 +78,8 @@ pub enum Verdict {
     Invalid,
     /// Stead or the peer was not measured.
     Open,
+    /// Nothing is promised.
+    NoLimit,
 }
 
 impl Run {
@@ -106,33 +113,43 @@ impl Record {
 
     /// A server's values over the reference's values of the same rounds.
     pub fn ratio(&self, server: &str) -> Option<Spread> {
+        self.ratio_to(server, self.reference())
+    }
+
+    fn ratio_to(&self, server: &str, peer: &str) -> Option<Spread> {
         let own = &self.series(server)?.runs;
-        let reference = &self.series(self.reference())?.runs;
+        let reference = &self.series(peer)?.runs;
         Spread::of(own.iter().zip(reference).map(|(own, other)| own.value / other.value))
+    }
+
+    /// Everything that is promised of this row.
+    pub fn limits(&self) -> impl Iterator<Item = &Limit> {
+        std::iter::once(&self.limit).chain(&self.further)
     }
 
     /// The peer that others are compared with.
     pub fn reference(&self) -> &str {
         match &self.limit {
             Limit::Ratio { peer, .. } => peer,
-            Limit::Value { .. } => "nginx",
+            Limit::Value { .. } | Limit::Nothing => "nginx",
         }
     }
 
-    /// What is held against the limit: a ratio or a value.
-    pub fn measured(&self) -> Option<Spread> {
-        match self.limit {
-            Limit::Ratio { .. } => self.ratio(SUBJECT),
-            Limit::Value { .. } => self.series(SUBJECT).map(Series::values),
+    /// What is held against one of the row's limits: a ratio or a value.
+    pub fn measured(&self, limit: &Limit) -> Option<Spread> {
+        match limit {
+            Limit::Ratio { peer, .. } => self.ratio_to(SUBJECT, peer),
+            Limit::Value { .. } | Limit::Nothing => self.series(SUBJECT).map(Series::values),
         }
     }
 
-    pub fn verdict(&self) -> Verdict {
-        let Some(measured) = self.measured() else { return Verdict::Open };
-        match self.limit {
-            Limit::Value { valid_from, .. } if measured.median < valid_from => Verdict::Invalid,
+    pub fn verdict(&self, limit: &Limit) -> Verdict {
+        let Some(measured) = self.measured(limit) else { return Verdict::Open };
+        match limit {
+            Limit::Nothing => Verdict::NoLimit,
+            Limit::Value { valid_from, .. } if measured.median < *valid_from => Verdict::Invalid,
             Limit::Value { at_most, .. } | Limit::Ratio { at_most, .. } => {
-                if measured.median <= at_most { Verdict::Met } else { Verdict::Missed }
+                if measured.median <= *at_most { Verdict::Met } else { Verdict::Missed }
             }
         }
     }
@@ -185,6 +202,7 @@ impl Verdict {
             Verdict::Missed => "MISSED",
             Verdict::Invalid => "INVALID",
             Verdict::Open => "not measured",
+            Verdict::NoLimit => "no limit",
         }
     }
 }
@@ -209,6 +227,7 @@ pub(crate) mod tests {
             title: "fixed".into(),
             unit: "µs".into(),
             limit,
+            further: Vec::new(),
             date: "2026-01-31".into(),
             machine: Machine {
                 cpu: "x".into(),
@@ -227,23 +246,32 @@ pub(crate) mod tests {
     fn ratio_is_taken_round_by_round() {
         let limit = Limit::Ratio { peer: "nginx".into(), at_most: 0.5 };
         let record = record(limit, &[1.0, 2.0, 9.0], &[2.0, 4.0, 10.0]);
-        assert_eq!(record.measured().unwrap().median, 0.5);
-        assert_eq!(record.measured().unwrap().max, 0.9);
-        assert_eq!(record.verdict(), Verdict::Met);
+        assert_eq!(record.measured(&record.limit).unwrap().median, 0.5);
+        assert_eq!(record.measured(&record.limit).unwrap().max, 0.9);
+        assert_eq!(record.verdict(&record.limit), Verdict::Met);
+    }
+
+    #[test]
+    fn every_limit_is_judged_on_its_own() {
+        let ratio = |at_most| Limit::Ratio { peer: "nginx".into(), at_most };
+        let mut record = record(ratio(0.5), &[1.0], &[1.5]);
+        record.further = vec![ratio(0.7), Limit::Nothing];
+        let verdicts: Vec<Verdict> = record.limits().map(|limit| record.verdict(limit)).collect();
+        assert_eq!(verdicts, [Verdict::Missed, Verdict::Met, Verdict::NoLimit]);
     }
 
     #[test]
     fn values_are_judged_on_both_sides() {
         let verdict = |value| {
             let limit = Limit::Value { at_most: 128.0, valid_from: 72.0 };
-            record(limit, &[value], &[900.0]).verdict()
+            record(limit.clone(), &[value], &[900.0]).verdict(&limit)
         };
         assert_eq!(verdict(52.0), Verdict::Invalid);
         assert_eq!(verdict(100.0), Verdict::Met);
         assert_eq!(verdict(129.0), Verdict::Missed);
         let mut without = record(Limit::Value { at_most: 1.0, valid_from: 0.0 }, &[1.0], &[1.0]);
         without.series.remove(0);
-        assert_eq!(without.verdict(), Verdict::Open);
+        assert_eq!(without.verdict(&without.limit), Verdict::Open);
     }
 
     #[test]
@@ -254,7 +282,7 @@ pub(crate) mod tests {
         let back = Record::read_all(&folder).unwrap();
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(back.len(), 1);
-        assert_eq!(back[0].measured().unwrap().median, 0.5);
+        assert_eq!(back[0].measured(&back[0].limit).unwrap().median, 0.5);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! the server core, and dies with the bench: by [`Running`]'s drop, or by the kernel
 //! (`setpriv --pdeathsig`) when the bench itself is killed. Only its own process ids are signalled.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::certificate::Certificate;
 use crate::machine::SERVER_CORE;
 use crate::procfs;
 
@@ -45,6 +47,8 @@ pub struct Scene {
     /// The JSON access log, where the row wants one.
     pub access_log: Option<PathBuf>,
     pub extra: Extra,
+    /// Shown by every server that speaks TLS.
+    pub certificate: Certificate,
     /// Open descriptors allowed per process.
     pub descriptors: u64,
     pub binaries: Binaries,
@@ -62,6 +66,12 @@ pub enum Extra {
     IdleMiddleware,
     /// Stead and axum are one program, a router of axum, that differs in the line that serves it.
     AxumRouter,
+    /// Every server speaks HTTP/1.1 over TLS.
+    Tls,
+    /// Every server speaks HTTP/2, and HTTP/1.1, over TLS.
+    TlsHttp2,
+    /// Every server takes HTTP/2 in the clear, by prior knowledge.
+    ClearHttp2,
 }
 
 /// Where the servers that are not Debian packages lie.
@@ -71,6 +81,8 @@ pub struct Binaries {
     /// The router of axum, served by either.
     pub hello: PathBuf,
     pub hyper: PathBuf,
+    /// hyper over TLS, or over HTTP/2 in the clear.
+    pub hyper_tls: PathBuf,
     pub axum: PathBuf,
     pub go: PathBuf,
 }
@@ -84,6 +96,7 @@ impl Scene {
             root: place.root(),
             access_log: access_log.then(|| work.join("access.log")),
             extra: Extra::Nothing,
+            certificate: place.certificate.clone(),
             descriptors: place.descriptors,
             binaries: place.binaries.clone(),
             work,
@@ -97,6 +110,7 @@ pub struct Place {
     count: std::cell::Cell<u32>,
     descriptors: u64,
     binaries: Binaries,
+    pub certificate: Certificate,
 }
 
 impl Place {
@@ -112,10 +126,12 @@ impl Place {
             stead,
             hello: beside.join("stead-bench-hello"),
             hyper: beside.join("stead-bench-hyper"),
+            hyper_tls: beside.join("stead-bench-hyper-tls"),
             axum: beside.join("stead-bench-axum"),
             go: path.join("go-peer"),
         };
-        Ok(Place { path, count: std::cell::Cell::new(0), descriptors, binaries })
+        let certificate = Certificate::make(&path)?;
+        Ok(Place { path, count: std::cell::Cell::new(0), descriptors, binaries, certificate })
     }
 
     pub fn root(&self) -> PathBuf {
@@ -213,47 +229,21 @@ impl Server {
             command.arg(&scene.binaries.hello).arg(self.name()).arg(port);
             return Ok(command);
         }
-        command.arg(self.program(&scene.binaries));
+        command.arg(match (self, scene.extra) {
+            (Server::Hyper, Extra::Tls | Extra::TlsHttp2 | Extra::ClearHttp2) => {
+                scene.binaries.hyper_tls.clone()
+            }
+            _ => self.program(&scene.binaries),
+        });
         match self {
             Server::Stead | Server::SteadPlain => {
-                let access = scene.access_log.as_deref().map_or_else(
-                    || "access = \"off\"".to_owned(),
-                    |log| format!("access = {{ file = \"{}\" }}\nformat = \"json\"", log.display()),
-                );
-                command.arg("run").arg("-c");
-                let middleware = match (self, scene.extra) {
-                    (Server::Stead, Extra::Compress) => "middleware = [\"compress\"]",
-                    (Server::Stead, Extra::IdleMiddleware) => IDLE_MIDDLEWARE,
-                    (Server::Stead, Extra::RateLimit) => RATE_LIMIT,
-                    _ => "",
-                };
-                let words = [("@ACCESS_LOG@", access.as_str()), ("@MIDDLEWARE@", middleware)];
-                command.arg(scene.fill("stead.toml", &words)?);
+                command.args(["run", "-c"]).arg(self.stead_configuration(scene)?);
                 command.env("RUNTIME_DIRECTORY", &scene.work).env("STATE_DIRECTORY", &scene.work);
             }
             Server::Nginx | Server::NginxAio => {
-                let access = scene.access_log.as_deref().map_or_else(
-                    || "access_log off;".to_owned(),
-                    |log| format!("access_log {} json buffer=64k flush=1s;", log.display()),
-                );
-                let aio = if self == Server::NginxAio { "aio threads;" } else { "" };
-                let (module, extra) = match scene.extra {
-                    Extra::Compress => (NGINX_BROTLI, NGINX_COMPRESS),
-                    Extra::RateLimit => ("", NGINX_RATE_LIMIT),
-                    _ => ("", ""),
-                };
-                let words = [
-                    ("@ACCESS_LOG@", access.as_str()),
-                    ("@AIO@", aio),
-                    ("@MODULE@", module),
-                    ("@EXTRA@", extra),
-                ];
-                command.arg("-c").arg(scene.fill("nginx.conf", &words)?);
-                command
-                    .arg("-p")
-                    .arg(&scene.work)
-                    .arg("-e")
-                    .arg(scene.work.join("nginx-error.log"));
+                command.arg("-c").arg(self.nginx_configuration(scene)?);
+                command.arg("-p").arg(&scene.work);
+                command.arg("-e").arg(scene.work.join("nginx-error.log"));
             }
             Server::Haproxy => {
                 command.arg("-db").arg("-f").arg(scene.fill("haproxy.cfg", &[])?);
@@ -268,11 +258,62 @@ impl Server {
             Server::Go => {
                 command.arg(port).arg(&scene.root).env("GOMAXPROCS", "1");
             }
+            Server::Hyper if scene.extra.is_secure() => {
+                command.arg(port).arg("tls");
+                command.arg(&scene.certificate.chain).arg(&scene.certificate.key);
+            }
+            Server::Hyper if scene.extra == Extra::ClearHttp2 => {
+                command.arg(port).arg("h2c");
+            }
             Server::Hyper | Server::Axum => {
                 command.arg(port);
             }
         }
         Ok(command)
+    }
+
+    fn stead_configuration(self, scene: &Scene) -> Result<PathBuf> {
+        let access = scene.access_log.as_deref().map_or_else(
+            || "access = \"off\"".to_owned(),
+            |log| format!("access = {{ file = \"{}\" }}\nformat = \"json\"", log.display()),
+        );
+        let middleware = match (self, scene.extra) {
+            (Server::Stead, Extra::Compress) => "middleware = [\"compress\"]",
+            (Server::Stead, Extra::IdleMiddleware) => IDLE_MIDDLEWARE,
+            (Server::Stead, Extra::RateLimit) => RATE_LIMIT,
+            _ => "",
+        };
+        let tls = scene.stead_tls();
+        let listen = if tls.is_empty() { "" } else { ", tls = [\"main\"]" };
+        let words = [
+            ("@ACCESS_LOG@", access.as_str()),
+            ("@MIDDLEWARE@", middleware),
+            ("@LISTEN@", listen),
+            ("@TLS@", &tls),
+        ];
+        scene.fill("stead.toml", &words)
+    }
+
+    fn nginx_configuration(self, scene: &Scene) -> Result<PathBuf> {
+        let access = scene.access_log.as_deref().map_or_else(
+            || "access_log off;".to_owned(),
+            |log| format!("access_log {} json buffer=64k flush=1s;", log.display()),
+        );
+        let aio = if self == Server::NginxAio { "aio threads;" } else { "" };
+        let (module, extra) = match scene.extra {
+            Extra::Compress => (NGINX_BROTLI, NGINX_COMPRESS),
+            Extra::RateLimit => ("", NGINX_RATE_LIMIT),
+            _ => ("", ""),
+        };
+        let words = [
+            ("@ACCESS_LOG@", access.as_str()),
+            ("@AIO@", aio),
+            ("@MODULE@", module),
+            ("@EXTRA@", extra),
+            ("@LISTEN@", scene.extra.nginx_listen()),
+            ("@TLS@", &scene.nginx_tls()),
+        ];
+        scene.fill("nginx.conf", &words)
     }
 
     fn version(self, binaries: &Binaries) -> Result<String> {
@@ -291,19 +332,56 @@ impl Server {
     }
 }
 
+impl Extra {
+    pub fn is_secure(self) -> bool {
+        matches!(self, Extra::Tls | Extra::TlsHttp2)
+    }
+
+    fn nginx_listen(self) -> &'static str {
+        match self {
+            Extra::Tls => "ssl",
+            Extra::TlsHttp2 => "ssl http2",
+            Extra::ClearHttp2 => "http2",
+            _ => "",
+        }
+    }
+}
+
 impl Scene {
+    fn stead_tls(&self) -> String {
+        if !self.extra.is_secure() {
+            return String::new();
+        }
+        let Certificate { chain, key, .. } = &self.certificate;
+        format!("[tls.main]\ncertificate = \"{}\"\nkey = \"{}\"\n", chain.display(), key.display())
+    }
+
+    fn nginx_tls(&self) -> String {
+        if !self.extra.is_secure() {
+            return String::new();
+        }
+        let Certificate { chain, key, .. } = &self.certificate;
+        format!(
+            "ssl_certificate {};\n        ssl_certificate_key {};\n        {NGINX_TLS}",
+            chain.display(),
+            key.display()
+        )
+    }
+
     /// Fills in a configuration of `bench/peers/` and writes it into the scene's folder.
     fn fill(&self, name: &str, words: &[(&str, &str)]) -> Result<PathBuf> {
         let mut text = procfs::read(Path::new(PEERS).join(name))?;
         let port = self.address.port().to_string();
         let descriptors = self.descriptors.to_string();
         let connections = (self.descriptors - DESCRIPTORS_SPARE).to_string();
+        let kilobyte = kilobyte();
         let places = [
             ("@PORT@", port.as_str()),
             ("@ROOT@", self.root.to_str().context("the folder's name is not UTF-8")?),
             ("@WORK@", self.work.to_str().context("the folder's name is not UTF-8")?),
             ("@DESCRIPTORS@", &descriptors),
             ("@CONNECTIONS@", &connections),
+            ("@KILOBYTE@", &kilobyte),
         ];
         for (word, value) in places.iter().chain(words) {
             text = text.replace(word, value);
@@ -433,6 +511,33 @@ pub fn locked_version(package: &str) -> Result<String> {
     Ok(format!("{package} {}", rest.split('"').next().unwrap_or_default()))
 }
 
+/// Versions of the libraries that speak TLS and HTTP/2 in the servers and in the generators.
+pub fn library_versions() -> BTreeMap<String, String> {
+    let mut versions = BTreeMap::new();
+    for package in ["rustls", "aws-lc-rs", "h2"] {
+        let version =
+            locked_version(package).unwrap_or_else(|error| format!("unknown ({error:#})"));
+        versions.insert(package.to_owned(), version);
+    }
+    let mut keep = |name: &str, program: &str, argument: &str, mark: &str| {
+        let output = Command::new(on_path(program)).arg(argument).output();
+        let text = output.map(|it| [it.stdout, it.stderr].concat()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        if let Some(line) = text.lines().find(|line| line.contains(mark)) {
+            versions.insert(name.to_owned(), line.trim().to_owned());
+        }
+    };
+    keep("openssl of nginx", "nginx", "-V", "OpenSSL");
+    keep("h2load", "h2load", "--version", "nghttp2");
+    keep("wrk", "wrk", "--version", "wrk");
+    versions
+}
+
+/// A thousand bytes, which every server that has no files answers too.
+pub fn kilobyte() -> String {
+    "x".repeat(1_000)
+}
+
 /// Five middleware that look at every request, and that one for `/` gives nothing to do.
 const IDLE_MIDDLEWARE: &str = r#"middleware = [
     "hsts",
@@ -452,6 +557,9 @@ const NGINX_BROTLI: &str = "load_module /usr/lib/nginx/modules/ngx_http_brotli_f
 /// Both codings of nginx, at the level of Stead's defaults.
 const NGINX_COMPRESS: &str =
     "gzip on; gzip_comp_level 5; gzip_types *; brotli on; brotli_comp_level 5; brotli_types *;";
+
+/// A shared cache is nginx's advice; TLS 1.3 resumes by tickets, which are on by default.
+const NGINX_TLS: &str = "ssl_protocols TLSv1.3; ssl_session_cache shared:TLS:10m;";
 
 const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
 const OPEN_WAIT: Duration = Duration::from_secs(10);

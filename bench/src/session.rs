@@ -146,6 +146,7 @@ impl Session {
             title: row.title.into(),
             unit: row.unit.into(),
             limit: row.limit.clone(),
+            further: Vec::new(),
             date: machine::today(),
             machine: self.machine.clone(),
             versions: BTreeMap::new(),

@@ -24,9 +24,12 @@ pub fn print(record: &Record) {
             series.runs.len(),
         );
     }
-    let measured =
-        record.measured().map_or_else(String::new, |it| format!(", {}", amount(&it, record)));
-    println!("  {}: {}{measured}", limit(record), record.verdict().word());
+    for promised in record.limits() {
+        let measured = record.measured(promised);
+        let measured =
+            measured.map_or_else(String::new, |it| format!(", {}", amount(&it, promised, record)));
+        println!("  {}: {}{measured}", limit(promised, record), record.verdict(promised).word());
+    }
 }
 
 /// Requests per second, or why they mean nothing.
@@ -51,9 +54,10 @@ pub fn noisy_runs(series: &Series) -> usize {
         .count()
 }
 
-/// The limit in words.
-pub fn limit(record: &Record) -> String {
-    match &record.limit {
+/// A limit of the record in words.
+pub fn limit(limit: &Limit, record: &Record) -> String {
+    match limit {
+        Limit::Nothing => "–".into(),
         Limit::Ratio { peer, at_most } => format!("at most {at_most} × {peer}"),
         Limit::Value { at_most, valid_from: 0.0 } => {
             format!("at most {} {}", number(*at_most), record.unit)
@@ -64,11 +68,13 @@ pub fn limit(record: &Record) -> String {
     }
 }
 
-/// What is held against the limit.
-pub fn amount(measured: &Spread, record: &Record) -> String {
-    match &record.limit {
+/// What is held against a limit.
+pub fn amount(measured: &Spread, limit: &Limit, record: &Record) -> String {
+    match limit {
         Limit::Ratio { peer, .. } => format!("{:.3} × {peer}", measured.median),
-        Limit::Value { .. } => format!("{} {}", number(measured.median), record.unit),
+        Limit::Value { .. } | Limit::Nothing => {
+            format!("{} {}", number(measured.median), record.unit)
+        }
     }
 }
 

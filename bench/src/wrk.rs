@@ -3,34 +3,32 @@
 //! It reads in its own way, which decides in what pieces a server writes large answers, so figures
 //! of two generators do not compare. Answers were compared before the load; wrk itself reports
 //! statuses other than 2xx and 3xx and broken connections, and any of them fails the run. Requests
-//! that are unanswered when its time is over are not counted: at most one per connection.
+//! that are unanswered when its time is over are not counted: at most one per connection. Over TLS
+//! it trusts any certificate and asks for no protocol.
 
-use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::loader::{Plan, Totals};
+use crate::loader::{Plan, Totals, secure_host};
 
 /// Loads the server for `span`, in whole seconds.
 pub fn run(plan: &Plan, span: Duration) -> Result<Totals> {
-    load(plan.address, &plan.path, plan.connections, &[], span)
+    let url = match plan.secure {
+        None => format!("http://{}{}", plan.address, plan.path),
+        Some(_) => format!("https://{}{}", secure_host(plan.address), plan.path),
+    };
+    load(&url, plan.connections, &[], span)
 }
 
 /// The same with these header lines.
-pub fn load(
-    address: SocketAddr,
-    path: &str,
-    connections: usize,
-    lines: &[&str],
-    span: Duration,
-) -> Result<Totals> {
+pub fn load(url: &str, connections: usize, lines: &[&str], span: Duration) -> Result<Totals> {
     let output = Command::new("wrk")
         .args(["--threads", "1", "--connections", &connections.to_string()])
         .args(["--timeout", "30s", "--duration", &format!("{}s", span.as_secs().max(1))])
         .args(lines.iter().flat_map(|line| ["--header", line]))
-        .arg(format!("http://{address}{path}"))
+        .arg(url)
         .stdin(Stdio::null())
         .output()
         .context("run wrk (Debian package wrk)")?;

@@ -27,7 +27,8 @@ pub(crate) const TESTS: &[Peer] = &[
 ];
 
 /// What the benches measure beside.
-pub(crate) const BENCHES: &[Peer] = &[NGINX, NGINX_BROTLI, HAPROXY, CADDY, GO, WRK];
+pub(crate) const BENCHES: &[Peer] =
+    &[NGINX, NGINX_BROTLI, HAPROXY, CADDY, GO, WRK, NGHTTP2, SLOWHTTPTEST, PERF];
 
 /// What libFuzzer, which is C++, is built with.
 pub(crate) const FUZZING: &[Peer] = &[CXX];
@@ -56,6 +57,8 @@ const ZSTD: Peer = peer(&["zstd"], "zstd", "decodes what was compressed");
 const HAPROXY: Peer = peer(&["haproxy"], "haproxy", "a peer of the benches");
 const CADDY: Peer = peer(&["caddy"], "caddy", "a peer of the benches");
 const GO: Peer = peer(&["go"], "golang-go", "builds the net/http peer of the benches");
+const SLOWHTTPTEST: Peer = peer(&["slowhttptest"], "slowhttptest", "attackers of the benches");
+const PERF: Peer = peer(&["perf"], "linux-perf", "counts a server's system calls");
 const CXX: Peer = peer(&["g++", "c++", "clang++"], "g++", "builds libFuzzer");
 
 /// Sees to it that every peer is on this machine, installing what is missing.

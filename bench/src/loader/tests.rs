@@ -50,7 +50,15 @@ fn answer_all(mut stream: TcpStream, answer: &[u8], mut left: u64) {
 
 fn plan(address: SocketAddr, reuse: Reuse) -> Plan {
     let expected = Expected::exactly(b"hello");
-    Plan { address, path: "/".into(), expected, connections: 8, reuse, read_bytes: READ_BYTES }
+    Plan {
+        address,
+        path: "/".into(),
+        expected,
+        connections: 8,
+        reuse,
+        read_bytes: READ_BYTES,
+        secure: None,
+    }
 }
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -98,7 +106,7 @@ fn a_connection_that_is_kept_where_it_should_close_is_no_answer() {
 #[test]
 fn a_wrong_answer_fails_the_run() {
     let (address, _) = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhallo", u64::MAX);
-    assert!(check_once(address, "/", b"hello").is_err());
+    assert!(check_once(address, "/", b"hello", None).is_err());
     let (address, _) = serve(b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhello", u64::MAX);
-    assert!(check_once(address, "/", b"hello").is_err());
+    assert!(check_once(address, "/", b"hello", None).is_err());
 }
