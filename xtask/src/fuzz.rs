@@ -29,7 +29,16 @@ pub(crate) fn smoke() -> Result<()> {
         return Ok(());
     }
     debian::ensure(debian::FUZZING)?;
-    search(&Options { seconds: SMOKE_SECONDS, ..Options::default() })
+    let seconds = smoke_seconds(targets()?.len());
+    let jobs = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(JOBS_MAX));
+    search(&Options { seconds, jobs, ..Options::default() })
+}
+
+/// Seconds for each of so many targets, one after the other at worst: more targets do not make
+/// continuous integration longer.
+fn smoke_seconds(targets: usize) -> u32 {
+    let share = SMOKE_SECONDS_ALL / u32::try_from(targets.max(1)).unwrap_or(u32::MAX);
+    share.clamp(1, SMOKE_SECONDS)
 }
 
 /// What stands on the command line.
@@ -254,6 +263,12 @@ fn has_cxx() -> bool {
 const DEFAULT_SECONDS: u32 = 60;
 const SMOKE_SECONDS: u32 = 5;
 
+/// For all targets together, without the build.
+const SMOKE_SECONDS_ALL: u32 = 100;
+
+/// Targets at a time in continuous integration; each may take 2 GiB.
+const JOBS_MAX: usize = 2;
+
 /// Files in one committed corpus: enough to reach all code, few enough to review and replay.
 const CORPUS_FILES_MAX: usize = 200;
 
@@ -287,6 +302,12 @@ mod tests {
             "#2 INITED cov: 3 ft: 4\n#9 DONE   cov: 17 ft: 20\nstat::number_of_executed_units: 9\n";
         assert_eq!(Facts::of(log), Facts { runs: 9, edges: 17 });
         assert_eq!(Facts::of(""), Facts::default());
+    }
+
+    #[test]
+    fn the_smoke_stays_short_however_many_targets_there_are() {
+        assert_eq!((smoke_seconds(0), smoke_seconds(10), smoke_seconds(20)), (5, 5, 5));
+        assert_eq!((smoke_seconds(50), smoke_seconds(1000)), (2, 1));
     }
 
     #[test]
