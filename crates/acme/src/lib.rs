@@ -1,3 +1,36 @@
 //! Certificates from an ACME authority (RFC 8555): ordered, proved, stored, renewed.
+//!
+//! One certificate per host: a name that cannot be proved holds up no other, and a site that grows
+//! does not order its old names again. [`Authority::run`] is the work of a background thread and opens
+//! only its own sockets; what it learns reaches the listeners through a [`Front`], and what it must
+//! remember lies in a [`Store`] that processes may share.
+//!
+//! Proofs are HTTP-01 (RFC 8555 §8.3) and TLS-ALPN-01 (RFC 8737); when to renew is asked of the
+//! authority where it tells (RFC 9773).
 
 #![forbid(unsafe_code)]
+
+mod account;
+mod attempt;
+mod authority;
+mod certificate;
+mod failure;
+mod front;
+mod lock;
+mod record;
+mod report;
+mod schedule;
+mod settings;
+mod store;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use authority::Authority;
+pub use certificate::{Certificate, CertificateError};
+pub use front::{Challenge, Front, Proof};
+pub use lock::Lock;
+pub use report::{Condition, Report};
+pub use settings::{Binding, KeyType, Roots, RootsError, Settings};
+pub use store::Store;

@@ -146,14 +146,22 @@ const CRATES: &[Allowed] = &[
         &["bytes", "http", "http-body", "hyper", "tokio", "tower-service", "tracing"],
     )
     .in_tests(&["http-body-util", "tower"]),
+    // Its HTTP client is of the control plane: few requests, made by a thread of their own.
     shipped(
         "stead-acme",
         &["stead-base", "stead-core", "stead-sys", "stead-tls"],
         &[
+            "bytes",
+            "http",
+            "http-body-util",
+            "httpdate",
+            "hyper-rustls",
+            "hyper-util",
             "instant-acme",
             "rcgen",
             "rustix",
             "rustls",
+            "rustls-native-certs",
             "serde_json",
             "tokio",
             "tracing",

@@ -1,0 +1,185 @@
+//! The account at the authority: made once for each authority, kept, and found again.
+//!
+//! Its key is P-256. The account of a process is opened when the first attempt needs it, and opened
+//! anew after a failure, because the authority's directory may have changed meanwhile.
+
+use std::time::Duration;
+
+use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use crate::attempt::Tries;
+use crate::failure::{Cause, Failure};
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::transport::Transport;
+
+/// The account, opened when it is needed.
+pub(crate) struct Accounts {
+    settings: Settings,
+    store: Store,
+    open: Mutex<Option<Open>>,
+}
+
+/// An account that answered.
+#[derive(Clone)]
+pub(crate) struct Open {
+    pub(crate) account: Account,
+    pub(crate) transport: Transport,
+}
+
+impl Open {
+    /// A failure of `doing`, with what the authority asked to wait.
+    pub(crate) fn failure(&self, doing: &str, error: &instant_acme::Error) -> Failure {
+        Failure::of(doing, error, self.transport.take_retry_after())
+    }
+}
+
+impl Accounts {
+    pub(crate) fn new(settings: Settings, store: Store) -> Self {
+        Self { settings, store, open: Mutex::default() }
+    }
+
+    /// The account; made if there is none yet.
+    pub(crate) async fn open(&self) -> Result<Open, Failure> {
+        let mut open = self.open.lock().await;
+        if let Some(open) = &*open {
+            return Ok(open.clone());
+        }
+        let transport = Transport::new(&self.settings.roots)
+            .map_err(|message| Failure::new(Cause::Refused, message))?;
+        let account = self.find_or_create(&transport).await?;
+        Ok(open.insert(Open { account, transport }).clone())
+    }
+
+    /// After a failure: the next attempt asks for the directory again, and if the authority forgot
+    /// the account, for another account.
+    pub(crate) async fn close(&self, cause: Cause) {
+        *self.open.lock().await = None;
+        if cause == Cause::AccountGone {
+            match self.store.retire_account() {
+                Ok(()) => tracing::warn!("the ACME account is gone at {}", self.settings.directory),
+                Err(error) => tracing::error!("the gone ACME account stays: {error}"),
+            }
+        }
+    }
+
+    async fn find_or_create(&self, transport: &Transport) -> Result<Account, Failure> {
+        let _lock = loop {
+            match self.store.lock_account().map_err(|error| stored("lock the account", &error))? {
+                Some(lock) => break lock,
+                None => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        };
+        let failure = |doing: &str, error: &instant_acme::Error| {
+            Failure::of(doing, error, transport.take_retry_after())
+        };
+        if let Some(kept) = self.store.account().as_deref().and_then(parse) {
+            let Kept { contact, credentials } = kept;
+            // Only once: what the client takes it does not give back, and the next attempt comes.
+            let opened = builder(transport).from_credentials(credentials).await;
+            let account = opened.map_err(|error| failure("open the account", &error))?;
+            if contact != self.contact() {
+                self.tell_contact(&account, transport).await?;
+            }
+            return Ok(account);
+        }
+        let mut tries = Tries::default();
+        let made = loop {
+            let made = self.create(transport).await;
+            let Some(wait) = tries.wait(&made) else { break made };
+            tokio::time::sleep(wait).await;
+        };
+        let (account, credentials) = made.map_err(|error| failure("make an account", &error))?;
+        self.keep(&credentials)?;
+        tracing::info!("made an ACME account at {}", self.settings.directory);
+        Ok(account)
+    }
+
+    async fn create(
+        &self,
+        transport: &Transport,
+    ) -> Result<(Account, AccountCredentials), instant_acme::Error> {
+        let contact = self.contact();
+        let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
+        let binding = self.settings.binding.as_ref();
+        let binding = binding.map(|of| ExternalAccountKey::new(of.key_id.clone(), &of.key));
+        let new = NewAccount {
+            contact: &contact,
+            terms_of_service_agreed: true,
+            only_return_existing: false,
+        };
+        let directory = self.settings.directory.clone();
+        builder(transport).create(&new, directory, binding.as_ref()).await
+    }
+
+    /// The configuration may name another address than the account was made with.
+    async fn tell_contact(
+        &self,
+        account: &Account,
+        transport: &Transport,
+    ) -> Result<(), Failure> {
+        let contact = self.contact();
+        let words: Vec<&str> = contact.iter().map(String::as_str).collect();
+        let mut tries = Tries::default();
+        let told = loop {
+            let told = account.update_contacts(&words).await;
+            let Some(wait) = tries.wait(&told) else { break told };
+            tokio::time::sleep(wait).await;
+        };
+        told.map_err(|error| {
+            Failure::of("tell the email address", &error, transport.take_retry_after())
+        })?;
+        match self.store.account().as_deref().and_then(parse) {
+            Some(kept) => self.keep(&kept.credentials),
+            None => Ok(()),
+        }
+    }
+
+    fn keep(&self, credentials: &AccountCredentials) -> Result<(), Failure> {
+        let credentials = serde_json::to_value(credentials).unwrap_or_default();
+        let account = json!({
+            "version": VERSION,
+            "directory": self.settings.directory,
+            "contact": self.contact(),
+            "credentials": credentials,
+        });
+        let kept = self.store.keep_account(&format!("{account:#}\n"));
+        kept.map_err(|error| stored("keep the account", &error))
+    }
+
+    fn contact(&self) -> Vec<String> {
+        self.settings.email.iter().map(|email| format!("mailto:{email}")).collect()
+    }
+}
+
+/// An account as it is stored.
+struct Kept {
+    contact: Vec<String>,
+    credentials: AccountCredentials,
+}
+
+fn parse(text: &str) -> Option<Kept> {
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    if value.get("version")?.as_u64()? != VERSION {
+        return None;
+    }
+    let contact = value.get("contact")?.as_array()?;
+    let contact = contact.iter().filter_map(|of| of.as_str().map(str::to_owned)).collect();
+    let credentials = serde_json::from_value(value.get_mut("credentials")?.take()).ok()?;
+    Some(Kept { contact, credentials })
+}
+
+fn builder(transport: &Transport) -> instant_acme::AccountBuilder {
+    Account::builder_with_http(Box::new(transport.clone()))
+}
+
+fn stored(doing: &str, error: &std::io::Error) -> Failure {
+    Failure::new(Cause::Passing, format!("{doing}: {error}"))
+}
+
+/// Of the file's form.
+const VERSION: u64 = 1;
+/// How often somebody looks whether another process is done.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);

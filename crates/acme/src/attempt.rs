@@ -1,0 +1,301 @@
+//! One order from its beginning to a certificate (RFC 8555 §7.4).
+//!
+//! Order → prove that the host is ours → finalize with a fresh key → download. What passes by
+//! itself, such as a spent nonce, is tried again in place; anything else ends the attempt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use instant_acme::{
+    AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier, NewOrder, Order,
+    OrderStatus, RetryPolicy,
+};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+
+use crate::account::Open;
+use crate::certificate::Certificate;
+use crate::failure::{self, Cause, Failure};
+use crate::front::{Challenge, Front, Proof};
+use crate::settings::KeyType;
+
+/// What is wanted of one attempt.
+pub(crate) struct Attempt<'a> {
+    pub(crate) host: &'a str,
+    pub(crate) proof: Proof,
+    pub(crate) key_type: KeyType,
+    pub(crate) front: &'a Arc<dyn Front>,
+    /// What the new certificate takes the place of, for authorities that want to know.
+    pub(crate) replaces: Option<&'a Certificate>,
+}
+
+impl Attempt<'_> {
+    pub(crate) async fn run(&self, open: &Open) -> Result<Certificate, Failure> {
+        let mut order = self.order(open).await?;
+        let shown = self.prove(open, &mut order).await?;
+        self.ready(open, &mut order).await?;
+        drop(shown);
+        let key = self.finalize(open, &mut order).await?;
+        let mut tries = Tries::default();
+        let chain = loop {
+            let chain = order.poll_certificate(&PATIENCE).await;
+            let Some(wait) = tries.wait(&chain) else { break chain };
+            tokio::time::sleep(wait).await;
+        };
+        let chain = chain.map_err(|error| open.failure("fetch the certificate", &error))?;
+        let pem = format!("{}{chain}", key.serialize_pem());
+        Certificate::parse(&pem, self.host).map_err(|error| {
+            Failure::new(Cause::Refused, format!("the issued certificate cannot be used: {error}"))
+        })
+    }
+
+    async fn order(&self, open: &Open) -> Result<Order, Failure> {
+        let identifiers = [Identifier::Dns(self.host.to_owned())];
+        let leaf = self.replaces.and_then(|of| of.chain().first());
+        let replaced = leaf.and_then(|leaf| CertificateIdentifier::try_from(leaf).ok());
+        if let Some(replaced) = replaced {
+            let placed = place(open, &NewOrder::new(&identifiers).replaces(replaced)).await;
+            // RFC 9773 §5: an authority may not know what is replaced, or that it can be.
+            match placed.map_err(|error| (failure::cause(&error), error)) {
+                Ok(order) => return Ok(order),
+                Err((Cause::Refused | Cause::Proof, error)) => {
+                    tracing::debug!("{}: ordered without what it replaces: {error}", self.host);
+                }
+                Err((_, error)) => return Err(open.failure("place an order", &error)),
+            }
+        }
+        let placed = place(open, &NewOrder::new(&identifiers)).await;
+        placed.map_err(|error| open.failure("place an order", &error))
+    }
+
+    /// Shows the proof and says so; what is shown ends with the result.
+    async fn prove(&self, open: &Open, order: &mut Order) -> Result<Option<Shown>, Failure> {
+        let mut tries = Tries::default();
+        loop {
+            let error = match self.show(order).await {
+                Ok(shown) => return Ok(shown),
+                Err(Unproved::Failure(failure)) => return Err(failure),
+                Err(Unproved::Error(error)) => error,
+            };
+            let Some(wait) = tries.wait_after(&error) else {
+                return Err(open.failure("offer the proof", &error));
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn show(&self, order: &mut Order) -> Result<Option<Shown>, Unproved> {
+        let mut authorizations = order.authorizations();
+        let Some(authorization) = authorizations.next().await else { return Ok(None) };
+        let mut authorization = authorization?;
+        match authorization.status {
+            // Of an earlier order, and good for this one.
+            AuthorizationStatus::Valid => return Ok(None),
+            AuthorizationStatus::Pending => {}
+            status => {
+                let message = format!("the authority says that {} is {status:?}", self.host);
+                return Err(Unproved::Failure(Failure::new(Cause::Proof, message)));
+            }
+        }
+        let kind = match self.proof {
+            Proof::Http => ChallengeType::Http01,
+            Proof::TlsAlpn => ChallengeType::TlsAlpn01,
+        };
+        let Some(mut challenge) = authorization.challenge(kind) else {
+            let message = format!("the authority takes no {} for this host", self.proof.as_str());
+            return Err(Unproved::Failure(Failure::new(Cause::Proof, message)));
+        };
+        let authorization = challenge.key_authorization();
+        let shown = match self.proof {
+            Proof::Http => {
+                let token = challenge.token.clone();
+                self.front.answer_http(&token, authorization.as_str());
+                Shown { front: Arc::clone(self.front), what: What::Token(token) }
+            }
+            Proof::TlsAlpn => {
+                let certificate = challenge_certificate(self.host, authorization.digest().as_ref());
+                let certificate = certificate
+                    .map_err(|error| Unproved::Failure(crypto("make a proof", &error)))?;
+                self.front.answer_tls(self.host, certificate);
+                Shown { front: Arc::clone(self.front), what: What::Host(self.host.to_owned()) }
+            }
+        };
+        challenge.set_ready().await?;
+        Ok(Some(shown))
+    }
+
+    /// Waits until the authority has seen the proof.
+    async fn ready(&self, open: &Open, order: &mut Order) -> Result<(), Failure> {
+        if matches!(order.state().status, OrderStatus::Ready | OrderStatus::Valid) {
+            return Ok(());
+        }
+        let mut tries = Tries::default();
+        let polled = loop {
+            let polled = order.poll_ready(&PATIENCE).await;
+            let Some(wait) = tries.wait(&polled) else { break polled };
+            tokio::time::sleep(wait).await;
+        };
+        match polled {
+            Ok(OrderStatus::Ready | OrderStatus::Valid) => Ok(()),
+            Ok(_) => Err(self.unproved(order).await),
+            Err(error) => {
+                let mut failure = open.failure("wait for the proof", &error);
+                if let (Error::Api(_), Cause::Refused) = (&error, failure.cause) {
+                    failure.cause = Cause::Proof;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Why the authority did not take the proof, as far as it says.
+    async fn unproved(&self, order: &mut Order) -> Failure {
+        let mut said = None;
+        let mut authorizations = order.authorizations();
+        while let Some(Ok(mut authorization)) = authorizations.next().await {
+            if authorization.refresh().await.is_ok() {
+                let problem = authorization.challenges.iter().find_map(|of| of.error.as_ref());
+                said = problem.map(failure::problem_text).or(said);
+            }
+        }
+        let said = said.unwrap_or_else(|| "the authority does not say why".to_owned());
+        Failure::new(Cause::Proof, format!("{} failed: {said}", self.proof.as_str()))
+    }
+
+    async fn finalize(&self, open: &Open, order: &mut Order) -> Result<KeyPair, Failure> {
+        let made = self.key_type.generate().and_then(|key| Ok((request(self.host, &key)?, key)));
+        let (request, key) = made.map_err(|error| crypto("make a key", &error))?;
+        let mut tries = Tries::default();
+        let sent = loop {
+            let sent = order.finalize_csr(&request).await;
+            let Some(wait) = tries.wait(&sent) else { break sent };
+            tokio::time::sleep(wait).await;
+            // One whose answer was lost is not sent twice.
+            if let Ok(state) = order.refresh().await
+                && matches!(state.status, OrderStatus::Processing | OrderStatus::Valid)
+            {
+                break Ok(());
+            }
+        };
+        sent.map_err(|error| open.failure("finalize the order", &error))?;
+        Ok(key)
+    }
+}
+
+async fn place(open: &Open, new: &NewOrder<'_>) -> Result<Order, Error> {
+    let mut tries = Tries::default();
+    loop {
+        let placed = open.account.new_order(new).await;
+        let Some(wait) = tries.wait(&placed) else { return placed };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Why nothing was shown.
+enum Unproved {
+    Error(Error),
+    Failure(Failure),
+}
+
+impl From<Error> for Unproved {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// A proof that listeners show until this is dropped.
+struct Shown {
+    front: Arc<dyn Front>,
+    what: What,
+}
+
+enum What {
+    Token(String),
+    Host(String),
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        match &self.what {
+            What::Token(token) => self.front.forget_http(token),
+            What::Host(host) => self.front.forget_tls(host),
+        }
+    }
+}
+
+/// The certificate of RFC 8737 §3: self-signed, with the digest in a critical extension.
+fn challenge_certificate(host: &str, digest: &[u8]) -> Result<Challenge, rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new([host.to_owned()])?;
+    params.distinguished_name = DistinguishedName::new();
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
+    let certificate = params.self_signed(&key)?.der().clone();
+    Ok(Challenge { certificate, key: PrivatePkcs8KeyDer::from(key.serialize_der()) })
+}
+
+/// The request for a certificate, in DER. The name is where names belong, and nowhere else.
+fn request(host: &str, key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
+    let mut params = CertificateParams::new([host.to_owned()])?;
+    params.distinguished_name = DistinguishedName::new();
+    Ok(params.serialize_request(key)?.der().to_vec())
+}
+
+fn crypto(doing: &str, error: &rcgen::Error) -> Failure {
+    Failure::new(Cause::Refused, format!("{doing}: {error}"))
+}
+
+/// How often one step was tried that may pass by itself.
+#[derive(Default)]
+pub(crate) struct Tries(u32);
+
+impl Tries {
+    /// How long to wait before the next try of what gave `result`; none where it is settled.
+    pub(crate) fn wait<T>(&mut self, result: &Result<T, Error>) -> Option<Duration> {
+        self.wait_after(result.as_ref().err()?)
+    }
+
+    fn wait_after(&mut self, error: &Error) -> Option<Duration> {
+        self.0 += 1;
+        // One that waited its time is not begun again.
+        let is_over = matches!(error, Error::Timeout(_)) || self.0 >= TRIES;
+        (!is_over && failure::cause(error) == Cause::Passing).then(|| BETWEEN_TRIES * self.0)
+    }
+}
+
+/// Beside the three that the client makes where a nonce was spent.
+const TRIES: u32 = 4;
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
+/// How long an authority may take to look at a proof, and to issue.
+const PATIENCE: RetryPolicy =
+    RetryPolicy::new().initial_delay(FIRST_LOOK).backoff(1.5).timeout(Duration::from_mins(2));
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use x509_parser::prelude::{FromDer, X509Certificate};
+
+    #[test]
+    fn the_proof_is_a_certificate_with_the_digest_in_a_critical_extension() {
+        let challenge = challenge_certificate("a.example", &[7; 32]).expect("makes");
+        let (_, parsed) = X509Certificate::from_der(&challenge.certificate).expect("parses");
+        let mut extensions = parsed.extensions().iter();
+        let extension = extensions.find(|of| of.oid.to_id_string() == "1.3.6.1.5.5.7.1.31");
+        let extension = extension.expect("acmeIdentifier");
+        assert!(extension.critical);
+        // OCTET STRING of 32 bytes (RFC 8737 §3).
+        assert_eq!(extension.value[..2], [4, 32]);
+        assert_eq!(extension.value[2..], [7; 32]);
+    }
+
+    #[test]
+    fn what_passes_is_tried_again_a_few_times_and_what_does_not_is_not() {
+        let mut tries = Tries::default();
+        let passing = Err::<(), _>(Error::Str("no nonce found in newNonce response"));
+        let waits: Vec<_> = std::iter::from_fn(|| tries.wait(&passing)).collect();
+        assert_eq!(waits, [1, 2, 3].map(|times| BETWEEN_TRIES * times));
+        assert_eq!(Tries::default().wait(&Ok(())), None);
+        assert_eq!(Tries::default().wait(&Err::<(), _>(Error::KeyRejected)), None);
+        assert_eq!(Tries::default().wait(&Err::<(), _>(Error::Timeout(None))), None);
+    }
+}

@@ -1,0 +1,332 @@
+//! What keeps every host's certificate valid, beside the workers.
+//!
+//! One task a host: look at what is stored → wait until it is due → take the host's lock → look
+//! again, because another process may have been faster → attempt → store → install → wait. A few
+//! attempts at a time, so that a start with a thousand hosts is no storm. What is stored is
+//! installed before the work begins, so that the first handshake finds it.
+//!
+//! Ended wherever it waits: what was under way is dropped, its lock with it, and its proof is
+//! forgotten.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use instant_acme::CertificateIdentifier;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::account::{Accounts, LOOK_EVERY};
+use crate::attempt::Attempt;
+use crate::certificate::Certificate;
+use crate::failure::{ASKED_MAX, Cause, Failure};
+use crate::front::Front;
+use crate::record::Record;
+use crate::report::{Board, Condition, Report};
+use crate::schedule::{Window, chance, renewal, within};
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// The certificates of some hosts, at one authority.
+#[derive(Clone)]
+pub struct Authority(Arc<Work>);
+
+impl Authority {
+    /// Installs what is stored for `hosts`. Nothing is ordered before [`Self::run`].
+    ///
+    /// # Errors
+    /// The store cannot be opened.
+    pub fn open(
+        settings: Settings,
+        hosts: Vec<String>,
+        front: Arc<dyn Front>,
+    ) -> io::Result<Self> {
+        let store = Store::open(&settings.folder, &settings.directory)?;
+        let work = Work {
+            accounts: Accounts::new(settings.clone(), store.clone()),
+            settings,
+            store,
+            front,
+            board: Board::default(),
+            attempts: Semaphore::new(ATTEMPTS_AT_ONCE),
+            served: Mutex::default(),
+            hosts: hosts.into_iter().map(|host| (host, AtomicU64::new(0))).collect(),
+        };
+        work.hosts.keys().for_each(|host| work.begin(host));
+        Ok(Self(Arc::new(work)))
+    }
+
+    /// Keeps the certificates valid, for ever. On a tokio runtime with time and sockets, once.
+    ///
+    /// # Cancel safety
+    /// Dropped, it ends at once; what was under way is ordered again by the next start.
+    pub async fn run(self) {
+        let mut tasks = JoinSet::new();
+        let hosts: Vec<String> = self.0.hosts.keys().cloned().collect();
+        for host in hosts {
+            let work = Arc::clone(&self.0);
+            tasks.spawn(async move { work.keep(&host).await });
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("the certificate of one host is kept no longer: {error}");
+            }
+        }
+    }
+
+    /// Every host's certificate as it is now, by name.
+    pub fn reports(&self) -> Vec<Report> {
+        self.0.board.all()
+    }
+}
+
+/// At once, of all hosts together: an authority counts orders by the hour.
+const ATTEMPTS_AT_ONCE: usize = 4;
+/// How long one attempt may take, waits for the authority included.
+const ATTEMPT_MAX: Duration = Duration::from_mins(10);
+/// The store is looked at this often, for what another process renewed, and so is the clock.
+const LOOK_AGAIN: Duration = Duration::from_mins(10);
+/// Between two questions for the window, as the authority says but within this.
+const ASK_MIN: Duration = Duration::from_mins(1);
+const ASK_MAX: Duration = Duration::from_hours(24);
+/// After a question that failed (RFC 9773 §4.3.3).
+const ASK_AFTER_FAILURE: Duration = Duration::from_hours(6);
+
+struct Work {
+    settings: Settings,
+    accounts: Accounts,
+    store: Store,
+    front: Arc<dyn Front>,
+    board: Board,
+    attempts: Semaphore,
+    /// What each host's listeners serve now.
+    served: Mutex<HashMap<String, Arc<str>>>,
+    /// With how many certificates were issued to us for each.
+    hosts: BTreeMap<String, AtomicU64>,
+}
+
+impl Work {
+    /// What is stored from an earlier process.
+    fn begin(&self, host: &str) {
+        let mut record = self.store.record(host);
+        record.restarted();
+        let certificate = self.store.certificate(host);
+        if let Some(certificate) = &certificate {
+            self.install(host, certificate);
+        }
+        self.remember(host, &record);
+        self.show(host, certificate.as_ref(), &record);
+    }
+
+    /// Keeps one host's certificate valid, for ever.
+    async fn keep(&self, host: &str) {
+        loop {
+            let (certificate, record) = self.look(host);
+            let rest = match next(certificate.as_ref(), &record, SystemTime::now()) {
+                Step::Order => self.order(host).await,
+                Step::Ask => self.ask(host, certificate.as_ref()).await,
+                Step::Wait(left) => left,
+            };
+            tokio::time::sleep(rest).await;
+        }
+    }
+
+    /// Reads what is stored, and serves it if another process renewed it.
+    fn look(&self, host: &str) -> (Option<Certificate>, Record) {
+        let certificate = self.store.certificate(host);
+        let mut record = self.store.record(host);
+        if let Some(certificate) = &certificate {
+            self.install(host, certificate);
+            // What somebody put there, or was killed before it wrote when to renew.
+            record.renew_at.get_or_insert_with(|| {
+                renewal(certificate.not_before(), certificate.not_after(), 0.0)
+            });
+        }
+        self.show(host, certificate.as_ref(), &record);
+        (certificate, record)
+    }
+
+    /// One attempt, under the host's lock; gives how long to rest before the next look.
+    async fn order(&self, host: &str) -> Duration {
+        let Ok(_turn) = self.attempts.acquire().await else { return LOOK_EVERY };
+        let _lock = match self.store.lock(host) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => {
+                // Another process orders it: what it stores is found by the next look.
+                tokio::time::sleep(LOOK_EVERY).await;
+                return Duration::ZERO;
+            }
+            Err(error) => {
+                let message = format!("take the lock: {error}");
+                return self.failed(host, &Failure::new(Cause::Passing, message), 1);
+            }
+        };
+        // Whoever held it may have ordered, or failed.
+        let (old, record) = self.look(host);
+        if next(old.as_ref(), &record, SystemTime::now()) != Step::Order {
+            return Duration::ZERO;
+        }
+        let proofs = self.front.proofs();
+        let place = (record.failures as usize).checked_rem(proofs.len()).unwrap_or(0);
+        let Some(proof) = proofs.get(place).copied() else {
+            let message = "no listener can prove a host: one needs port 80, or 443 with TLS";
+            return self.failed(host, &Failure::new(Cause::Refused, message), 1);
+        };
+        let attempt = Attempt {
+            host,
+            proof,
+            key_type: self.settings.key_type,
+            front: &self.front,
+            replaces: old.as_ref(),
+        };
+        tracing::info!("ordering a certificate for {host} by {}", proof.as_str());
+        let whole = async { attempt.run(&self.accounts.open().await?).await };
+        let result = tokio::time::timeout(ATTEMPT_MAX, whole).await.unwrap_or_else(|_| {
+            Err(Failure::new(Cause::Passing, "the authority took too long, all in all"))
+        });
+        match result.and_then(|certificate| self.issued(host, &certificate)) {
+            Ok(()) => Duration::ZERO,
+            Err(failure) => {
+                self.accounts.close(failure.cause).await;
+                self.failed(host, &failure, proofs.len())
+            }
+        }
+    }
+
+    fn issued(&self, host: &str, certificate: &Certificate) -> Result<(), Failure> {
+        if let Some(count) = self.hosts.get(host) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.install(host, certificate);
+        // Served all the same; but a disk that keeps nothing must not make us order all the time.
+        self.store.keep_certificate(host, certificate).map_err(|error| {
+            Failure::new(Cause::Refused, format!("keep the certificate: {error}"))
+        })?;
+        let renew_at = renewal(certificate.not_before(), certificate.not_after(), chance());
+        let record = Record::issued(renew_at);
+        // Without it two thirds of the life are reckoned anew.
+        self.remember(host, &record);
+        self.show(host, Some(certificate), &record);
+        tracing::info!("the certificate of {host} was issued");
+        Ok(())
+    }
+
+    /// Remembers a failure; gives how long to rest where it could not be remembered.
+    fn failed(&self, host: &str, failure: &Failure, proofs: usize) -> Duration {
+        let certificate = self.store.certificate(host);
+        let mut record = self.store.record(host);
+        let wait = record.fail(failure, proofs, SystemTime::now());
+        let rest = if self.remember(host, &record) { Duration::ZERO } else { wait };
+        self.show(host, certificate.as_ref(), &record);
+        let again = stead_base::format_duration(Duration::from_secs(wait.as_secs()));
+        tracing::warn!("no certificate for {host}: {failure}; tried again in {again}");
+        rest
+    }
+
+    /// Asks the authority when it wants to be asked for a renewal (RFC 9773 §4.1); gives how long
+    /// to rest where the answer could not be remembered.
+    async fn ask(&self, host: &str, certificate: Option<&Certificate>) -> Duration {
+        let Some(certificate) = certificate else { return LOOK_EVERY };
+        let answer = self.window(certificate).await;
+        let stored = self.store.certificate(host);
+        if stored.is_none_or(|stored| stored.pem() != certificate.pem()) {
+            // Another process renewed it meanwhile.
+            return Duration::ZERO;
+        }
+        let mut record = self.store.record(host);
+        let mut wait = ASK_AFTER_FAILURE;
+        if let Some((window, asked)) = answer {
+            wait = asked.clamp(ASK_MIN, ASK_MAX);
+            // A moment that was chosen stays chosen as long as the window stays.
+            if record.window != Some(window) {
+                record.window = Some(window);
+                let (from, until) = (certificate.not_before(), certificate.not_after());
+                record.renew_at = Some(within(window, from, until, chance()));
+            }
+        }
+        record.ask_at = SystemTime::now().checked_add(wait);
+        if self.remember(host, &record) { Duration::ZERO } else { wait }
+    }
+
+    async fn window(&self, certificate: &Certificate) -> Option<(Window, Duration)> {
+        let open = self.accounts.open().await.ok()?;
+        let identifier = CertificateIdentifier::try_from(certificate.chain().first()?).ok()?;
+        let (answer, wait) = open.account.renewal_info(&identifier).await.ok()?;
+        let suggested = answer.suggested_window;
+        let moment = |of: i64| SystemTime::UNIX_EPOCH + Duration::from_secs(of.max(0) as u64);
+        let start = moment(suggested.start.unix_timestamp());
+        Some((Window { start, end: moment(suggested.end.unix_timestamp()) }, wait))
+    }
+
+    fn install(&self, host: &str, certificate: &Certificate) {
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        if served.get(host).is_some_and(|served| **served == *certificate.pem()) {
+            return;
+        }
+        match self.front.install(host, certificate) {
+            Ok(()) => {
+                served.insert(host.to_owned(), certificate.pem().into());
+            }
+            Err(error) => tracing::error!("the certificate of {host} cannot be served: {error}"),
+        }
+    }
+
+    /// Whether it could be written.
+    fn remember(&self, host: &str, record: &Record) -> bool {
+        let kept = self.store.keep_record(host, record);
+        let kept = kept.inspect_err(|error| {
+            tracing::error!("{}: {error}", self.store.folder().display());
+        });
+        kept.is_ok()
+    }
+
+    fn show(&self, host: &str, certificate: Option<&Certificate>, record: &Record) {
+        let now = SystemTime::now();
+        let condition = certificate.map_or(Condition::Pending, |of| {
+            let until = of.not_after();
+            if until < now { Condition::Expired(until) } else { Condition::Valid(until) }
+        });
+        self.board.set(Report {
+            host: host.to_owned(),
+            condition,
+            renew_at: record.renew_at.filter(|_| certificate.is_some()),
+            try_at: record.try_at,
+            failures: record.failures,
+            last_error: record.last_error.clone(),
+            issued: self.hosts.get(host).map_or(0, |count| count.load(Ordering::Relaxed)),
+        });
+    }
+}
+
+/// What to do for a host.
+#[derive(Debug, PartialEq)]
+enum Step {
+    Order,
+    Ask,
+    Wait(Duration),
+}
+
+fn next(certificate: Option<&Certificate>, record: &Record, now: SystemTime) -> Step {
+    let left = |until: Option<SystemTime>| {
+        let until = until.unwrap_or(SystemTime::UNIX_EPOCH);
+        // A clock that was set back must not make a wait longer than any that is asked for.
+        until.duration_since(now).unwrap_or_default().min(ASKED_MAX * 2)
+    };
+    let until_tried = left(record.try_at);
+    let until_due = match certificate {
+        None => until_tried,
+        Some(_) => left(record.renew_at).max(until_tried),
+    };
+    if until_due.is_zero() {
+        return Step::Order;
+    }
+    let until_asked = certificate.map(|_| left(record.ask_at));
+    match until_asked {
+        // One that failed is tried at its time, whatever the authority would say now.
+        Some(Duration::ZERO) if record.failures == 0 => Step::Ask,
+        Some(asked) if record.failures == 0 => Step::Wait(until_due.min(asked).min(LOOK_AGAIN)),
+        _ => Step::Wait(until_due.min(LOOK_AGAIN)),
+    }
+}
