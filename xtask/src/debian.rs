@@ -23,7 +23,7 @@ pub(crate) struct Peer {
 /// What the end-to-end tests compare with or drive.
 pub(crate) const TESTS: &[Peer] = &[
     NGINX, CURL, HTPASSWD, WGET, WRK, NGHTTP2, CHROMIUM, NODE, NODE_WS, SYSTEMD, SS, LOGROTATE,
-    BROTLI, ZSTD,
+    BROTLI, ZSTD, PEBBLE,
 ];
 
 /// What the benches measure beside.
@@ -54,6 +54,7 @@ const LOGROTATE: Peer =
     peer(&["logrotate"], "logrotate", "moving logs away while they are written");
 const BROTLI: Peer = peer(&["brotli"], "brotli", "decodes what was compressed");
 const ZSTD: Peer = peer(&["zstd"], "zstd", "decodes what was compressed");
+const PEBBLE: Peer = peer(&["pebble"], "pebble", "issues certificates by ACME");
 const HAPROXY: Peer = peer(&["haproxy"], "haproxy", "a peer of the benches");
 const CADDY: Peer = peer(&["caddy"], "caddy", "a peer of the benches");
 const GO: Peer = peer(&["go"], "golang-go", "builds the net/http peer of the benches");

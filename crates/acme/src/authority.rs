@@ -64,15 +64,18 @@ impl Authority {
     /// Dropped, it ends at once; what was under way is ordered again by the next start.
     pub async fn run(self) {
         let mut tasks = JoinSet::new();
-        let hosts: Vec<String> = self.0.hosts.keys().cloned().collect();
-        for host in hosts {
-            let work = Arc::clone(&self.0);
-            tasks.spawn(async move { work.keep(&host).await });
+        let mut hosts = HashMap::new();
+        for host in self.0.hosts.keys().cloned() {
+            let id = tasks.spawn(self.0.clone().keep(host.clone(), Duration::ZERO)).id();
+            hosts.insert(id, host);
         }
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!("the certificate of one host is kept no longer: {error}");
-            }
+        while let Some(ended) = tasks.join_next_with_id().await {
+            // Only a panic ends one.
+            let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+            let Some(host) = hosts.remove(&id) else { continue };
+            tracing::error!("what keeps the certificate of {host} panicked and starts again");
+            let id = tasks.spawn(self.0.clone().keep(host.clone(), AFTER_PANIC)).id();
+            hosts.insert(id, host);
         }
     }
 
@@ -91,6 +94,8 @@ const LOOK_AGAIN: Duration = Duration::from_mins(10);
 /// Between two questions for the window, as the authority says but within this.
 const ASK_MIN: Duration = Duration::from_mins(1);
 const ASK_MAX: Duration = Duration::from_hours(24);
+/// What panicked once may do so again and again.
+const AFTER_PANIC: Duration = Duration::from_mins(10);
 /// After a question that failed (RFC 9773 §4.3.3).
 const ASK_AFTER_FAILURE: Duration = Duration::from_hours(6);
 
@@ -120,13 +125,14 @@ impl Work {
         self.show(host, certificate.as_ref(), &record);
     }
 
-    /// Keeps one host's certificate valid, for ever.
-    async fn keep(&self, host: &str) {
+    /// Keeps one host's certificate valid, for ever, after a rest.
+    async fn keep(self: Arc<Self>, host: String, rest: Duration) {
+        tokio::time::sleep(rest).await;
         loop {
-            let (certificate, record) = self.look(host);
+            let (certificate, record) = self.look(&host);
             let rest = match next(certificate.as_ref(), &record, SystemTime::now()) {
-                Step::Order => self.order(host).await,
-                Step::Ask => self.ask(host, certificate.as_ref()).await,
+                Step::Order => self.order(&host).await,
+                Step::Ask => self.ask(&host, certificate.as_ref()).await,
                 Step::Wait(left) => left,
             };
             tokio::time::sleep(rest).await;

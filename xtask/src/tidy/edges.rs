@@ -167,7 +167,8 @@ const CRATES: &[Allowed] = &[
             "tracing",
             "x509-parser",
         ],
-    ),
+    )
+    .in_tests(&["base64"]),
     // Tier 4: what joins them.
     Allowed {
         features: true,

@@ -1,0 +1,231 @@
+//! What becomes of a host's certificate, whatever its authority does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use stead_acme::{Authority, Condition, Front, KeyType, Proof, Report, Roots, Settings, Store};
+use tempfile::TempDir;
+
+use crate::Listeners;
+use crate::directory::{Directory, Script};
+
+const HOST: &str = "a.example";
+
+struct Case {
+    state: TempDir,
+    listeners: Arc<Listeners>,
+    directory: Arc<Directory>,
+}
+
+impl Case {
+    fn new(script: Script) -> Self {
+        Self::with(&[Proof::Http, Proof::TlsAlpn], script)
+    }
+
+    fn with(proofs: &[Proof], script: Script) -> Self {
+        let listeners = Arc::new(Listeners::new(proofs));
+        let directory = Directory::start(&listeners, script);
+        Self { state: tempfile::tempdir().expect("a folder"), listeners, directory }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            folder: self.state.path().join("acme"),
+            directory: self.directory.url(),
+            email: Some("who@example.org".to_owned()),
+            key_type: KeyType::P256,
+            roots: Roots::parse(self.directory.root.as_bytes()).expect("a root"),
+            binding: None,
+        }
+    }
+
+    fn open(&self) -> Authority {
+        let front: Arc<dyn Front> = Arc::clone(&self.listeners) as _;
+        Authority::open(self.settings(), vec![HOST.to_owned()], front).expect("opens")
+    }
+
+    fn store(&self) -> Store {
+        let settings = self.settings();
+        Store::open(&settings.folder, &settings.directory).expect("opens")
+    }
+
+    /// Runs until a report is as it should be.
+    async fn until(&self, authority: &Authority, is: impl Fn(&Report) -> bool) -> Report {
+        let run = tokio::spawn(authority.clone().run());
+        let began = Instant::now();
+        let report = loop {
+            let report = authority.reports().remove(0);
+            if is(&report) {
+                break report;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "{report:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        run.abort();
+        let _ = run.await;
+        report
+    }
+
+    async fn issue(&self) -> Report {
+        self.until(&self.open(), |report| report.condition != Condition::Pending).await
+    }
+}
+
+fn after(moment: Option<SystemTime>) -> Duration {
+    let moment = moment.expect("a moment");
+    moment.duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_certificate_is_issued_stored_and_found_by_the_next_process() {
+    let case = Case::new(Script::default());
+    let report = case.issue().await;
+    assert!(matches!(report.condition, Condition::Valid(_)), "{report:?}");
+    let days = after(report.renew_at).as_secs() / 86_400;
+    assert!((56..=60).contains(&days), "renewed in {days} days");
+    assert!(!case.listeners.shows_proofs(), "a proof is shown no longer than needed");
+    assert_eq!(case.listeners.installed(HOST), 1);
+
+    let again = case.open();
+    assert_eq!(case.listeners.installed(HOST), 2, "installed before anything runs");
+    let run = tokio::time::timeout(Duration::from_millis(300), again.run()).await;
+    assert!(run.is_err(), "it never ends by itself");
+    assert_eq!(case.directory.issued(), 1);
+    assert_eq!(case.directory.script().accounts, 1);
+}
+
+#[tokio::test]
+async fn two_that_share_a_folder_order_once() {
+    let case = Case::new(Script::default());
+    let (one, other) = (case.open(), case.open());
+    let running = tokio::spawn(other.clone().run());
+    case.until(&one, |report| report.condition != Condition::Pending).await;
+    while other.reports()[0].condition == Condition::Pending {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    running.abort();
+    assert_eq!(case.directory.issued(), 1);
+    assert_eq!(case.directory.script().accounts, 1);
+    assert_eq!(case.listeners.installed(HOST), 2, "both serve it");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_lock_orders_nothing() {
+    let case = Case::new(Script::default());
+    let lock = case.store().lock(HOST).expect("opens").expect("free");
+    let authority = case.open();
+    let waited = tokio::time::timeout(Duration::from_secs(1), authority.clone().run()).await;
+    assert!(waited.is_err());
+    assert_eq!(case.directory.asked("/order"), 0);
+    drop(lock);
+    case.until(&authority, |report| report.condition != Condition::Pending).await;
+}
+
+#[tokio::test]
+async fn the_authority_is_asked_when_to_renew() {
+    let window = (40 * 86_400, 50 * 86_400);
+    let case = Case::new(Script { window: Some(window), ..Script::default() });
+    let is_asked = |report: &Report| {
+        report.renew_at.is_some_and(|at| after(Some(at)) < Duration::from_hours(51 * 24))
+    };
+    let report = case.until(&case.open(), is_asked).await;
+    let days = after(report.renew_at).as_secs() / 86_400;
+    assert!((39..=50).contains(&days), "renewed in {days} days");
+}
+
+#[tokio::test]
+async fn a_window_that_began_renews_at_once_and_says_what_is_replaced() {
+    let case = Case::new(Script { window: Some((-200, -100)), ..Script::default() });
+    let authority = case.open();
+    case.until(&authority, |report| report.issued >= 2).await;
+    assert!(case.directory.issued() >= 2);
+    assert!(case.directory.replacements() >= 1);
+}
+
+#[tokio::test]
+async fn what_an_authority_asks_to_wait_is_waited() {
+    let refusals = vec![(429, "rateLimited", Some("7200"))];
+    let case = Case::new(Script { refusals, ..Script::default() });
+    let report = case.until(&case.open(), |report| report.failures == 1).await;
+    assert!(after(report.try_at) >= Duration::from_secs(7_190), "{report:?}");
+    let error = report.last_error.expect("an error");
+    assert_eq!(error, "place an order: rateLimited: as the script says");
+
+    // A restart changes nothing about it.
+    let again = case.open();
+    assert!(after(again.reports()[0].try_at) >= Duration::from_secs(7_190));
+    let run = tokio::time::timeout(Duration::from_millis(300), again.run()).await;
+    assert!(run.is_err());
+    assert_eq!(case.directory.asked("/order"), 1);
+}
+
+#[tokio::test]
+async fn an_authority_that_is_away_for_a_moment_is_asked_again() {
+    let case = Case::new(Script { outages: 3, ..Script::default() });
+    let report = case.issue().await;
+    assert_eq!(report.failures, 0);
+}
+
+#[tokio::test]
+async fn one_that_stays_away_leaves_what_is_served_and_is_tried_later() {
+    let case = Case::new(Script { validity: Duration::from_secs(3), ..Script::default() });
+    case.issue().await;
+    case.directory.script().outages = u32::MAX;
+    let report = case.until(&case.open(), |report| report.failures == 1).await;
+    assert!(after(report.try_at) <= Duration::from_secs(6), "{report:?}");
+    assert!(report.condition.not_after().is_some(), "the old one stays");
+}
+
+#[tokio::test]
+async fn the_other_proof_is_tried_when_one_fails() {
+    let takes = vec![Proof::TlsAlpn];
+    let case = Case::new(Script { takes, ..Script::default() });
+    let report = case.issue().await;
+    assert!(matches!(report.condition, Condition::Valid(_)), "{report:?}");
+    assert_eq!(case.directory.asked("/show/0/http-01"), 1);
+    assert_eq!(case.directory.asked("/show/1/tls-alpn-01"), 1);
+    assert!(!case.listeners.shows_proofs());
+}
+
+#[tokio::test]
+async fn a_proof_that_fails_says_why() {
+    let case = Case::with(&[Proof::Http], Script { takes: Vec::new(), ..Script::default() });
+    let report = case.until(&case.open(), |report| report.failures == 1).await;
+    let error = report.last_error.expect("an error");
+    assert_eq!(error, "http-01 failed: unauthorized: as the script says");
+    assert!(after(report.try_at) > Duration::from_mins(7));
+}
+
+#[tokio::test]
+async fn without_a_listener_nothing_is_ordered() {
+    let case = Case::with(&[], Script::default());
+    let report = case.until(&case.open(), |report| report.failures == 1).await;
+    assert!(report.last_error.expect("an error").contains("no listener can prove a host"));
+    assert_eq!(case.directory.asked("/order"), 0);
+}
+
+#[tokio::test]
+async fn an_account_that_was_forgotten_is_made_anew() {
+    let case = Case::new(Script { validity: Duration::from_secs(2), ..Script::default() });
+    case.issue().await;
+    case.directory.script().knows_accounts = false;
+    let report = case.until(&case.open(), |report| report.issued >= 1).await;
+    assert_eq!(report.failures, 0);
+    assert_eq!(case.directory.script().accounts, 2);
+    assert!(case.store().folder().join("account.json.old").exists());
+}
+
+#[tokio::test]
+async fn an_end_in_the_middle_leaves_no_lock_and_no_proof() {
+    let case = Case::new(Script::default());
+    let authority = case.open();
+    let run = tokio::spawn(authority.run());
+    while case.directory.asked("/order") == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    run.abort();
+    let _ = run.await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(case.store().lock(HOST).expect("opens").is_some());
+    assert!(!case.listeners.shows_proofs());
+}

@@ -1,0 +1,82 @@
+//! An authority that does what no real one does on demand: it suggests windows, refuses, forgets,
+//! and is away. Listeners are played by [`Listeners`], which the authority asks without a network.
+
+mod authority;
+mod directory;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use stead_acme::{Certificate, Challenge, Front, Proof};
+
+/// What a process serves.
+pub(crate) struct Listeners {
+    proofs: Vec<Proof>,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Default)]
+struct Shown {
+    /// What is answered, by token.
+    http: HashMap<String, String>,
+    /// The hosts that are proved by a certificate.
+    tls: Vec<String>,
+    installed: HashMap<String, Vec<Certificate>>,
+}
+
+impl Listeners {
+    pub(crate) fn new(proofs: &[Proof]) -> Self {
+        Self { proofs: proofs.to_vec(), shown: Mutex::default() }
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Shown) -> T) -> T {
+        look(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the authority would see.
+    pub(crate) fn prove(&self, proof: Proof, host: &str, token: &str) -> bool {
+        self.with(|shown| match proof {
+            Proof::Http => shown.http.get(token).is_some_and(|text| text.starts_with(token)),
+            Proof::TlsAlpn => shown.tls.iter().any(|known| known == host),
+        })
+    }
+
+    /// Whether anything is still shown.
+    pub(crate) fn shows_proofs(&self) -> bool {
+        self.with(|shown| !shown.http.is_empty() || !shown.tls.is_empty())
+    }
+
+    /// How many certificates a host was given.
+    pub(crate) fn installed(&self, host: &str) -> usize {
+        self.with(|shown| shown.installed.get(host).map_or(0, Vec::len))
+    }
+}
+
+impl Front for Listeners {
+    fn proofs(&self) -> Vec<Proof> {
+        self.proofs.clone()
+    }
+
+    fn answer_http(&self, token: &str, authorization: &str) {
+        self.with(|shown| shown.http.insert(token.to_owned(), authorization.to_owned()));
+    }
+
+    fn forget_http(&self, token: &str) {
+        self.with(|shown| shown.http.remove(token));
+    }
+
+    fn answer_tls(&self, host: &str, _: Challenge) {
+        self.with(|shown| shown.tls.push(host.to_owned()));
+    }
+
+    fn forget_tls(&self, host: &str) {
+        self.with(|shown| shown.tls.retain(|known| known != host));
+    }
+
+    fn install(&self, host: &str, certificate: &Certificate) -> Result<(), String> {
+        self.with(|shown| {
+            shown.installed.entry(host.to_owned()).or_default().push(certificate.clone());
+        });
+        Ok(())
+    }
+}
