@@ -72,7 +72,7 @@ impl Pebble {
             "externalAccountMACKeys": keys,
             "certificateValidityPeriod": options.validity_s,
         }});
-        let config = folder.write("pebble.json", &config.to_string());
+        let config = folder.write("pebble.json", config.to_string());
         let dns = Dns::start();
         let mut command = Command::new("pebble");
         command.arg("-config").arg(config).arg("-dnsserver").arg(dns.address().to_string());
@@ -81,10 +81,8 @@ impl Pebble {
             .env("PEBBLE_WFE_NONCEREJECT", options.nonces_rejected.to_string())
             .env("PEBBLE_AUTHZREUSE", options.proofs_reused.to_string());
         let running = Running::spawn(&mut command);
-        let this =
-            Self { running, folder, port, management_port, http_port, tls_port, _dns: dns };
-        let is_open =
-            |port: u16| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok().map(|_| ());
+        let this = Self { running, folder, port, management_port, http_port, tls_port, _dns: dns };
+        let is_open = |port: u16| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok().map(|_| ());
         let opened = until(SOON, || is_open(port).and(is_open(management_port)));
         assert!(opened.is_some(), "pebble: {}{}", this.running.stdout(), this.running.stderr());
         this
@@ -138,10 +136,10 @@ fn write_identity(folder: &Folder) {
     let mut root = CertificateParams::default();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     root.distinguished_name.push(DnType::CommonName, "root of a test");
-    folder.write("ca.pem", &root.self_signed(&root_key).expect("signs").pem());
+    folder.write("ca.pem", root.self_signed(&root_key).expect("signs").pem());
     let issuer = Issuer::new(root, root_key);
     let key = KeyPair::generate().expect("a key");
     let leaf = CertificateParams::new(["localhost".to_owned()]).expect("a name");
-    folder.write("pebble.pem", &leaf.signed_by(&key, &issuer).expect("signs").pem());
-    folder.write("pebble.key", &key.serialize_pem());
+    folder.write("pebble.pem", leaf.signed_by(&key, &issuer).expect("signs").pem());
+    folder.write("pebble.key", key.serialize_pem());
 }

@@ -115,11 +115,7 @@ impl Accounts {
     }
 
     /// The configuration may name another address than the account was made with.
-    async fn tell_contact(
-        &self,
-        account: &Account,
-        transport: &Transport,
-    ) -> Result<(), Failure> {
+    async fn tell_contact(&self, account: &Account, transport: &Transport) -> Result<(), Failure> {
         let contact = self.contact();
         let words: Vec<&str> = contact.iter().map(String::as_str).collect();
         let mut tries = Tries::default();

@@ -38,11 +38,7 @@ impl Authority {
     ///
     /// # Errors
     /// The store cannot be opened.
-    pub fn open(
-        settings: Settings,
-        hosts: Vec<String>,
-        front: Arc<dyn Front>,
-    ) -> io::Result<Self> {
+    pub fn open(settings: Settings, hosts: Vec<String>, front: Arc<dyn Front>) -> io::Result<Self> {
         let store = Store::open(&settings.folder, &settings.directory)?;
         let work = Work {
             accounts: Accounts::new(settings.clone(), store.clone()),

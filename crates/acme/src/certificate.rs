@@ -94,7 +94,10 @@ fn validity(leaf: &[u8], host: &str) -> Result<(SystemTime, SystemTime), Certifi
         .map_err(|error| CertificateError(format!("no X.509 certificate: {error}")))?;
     let names = parsed.subject_alternative_name().ok().flatten();
     let names = names.map_or(&[][..], |names| &names.value.general_names);
-    let is_host = |name: &GeneralName<'_>| matches!(name, GeneralName::DNSName(name) if name.eq_ignore_ascii_case(host));
+    let is_host = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => name.eq_ignore_ascii_case(host),
+        _ => false,
+    };
     if !names.iter().any(is_host) {
         return Err(CertificateError(format!("it does not name {host}")));
     }

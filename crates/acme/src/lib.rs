@@ -1,9 +1,9 @@
 //! Certificates from an ACME authority (RFC 8555): ordered, proved, stored, renewed.
 //!
 //! One certificate per host: a name that cannot be proved holds up no other, and a site that grows
-//! does not order its old names again. [`Authority::run`] is the work of a background thread and opens
-//! only its own sockets; what it learns reaches the listeners through a [`Front`], and what it must
-//! remember lies in a [`Store`] that processes may share.
+//! does not order its old names again. [`Authority::run`] is the work of a background thread and
+//! opens only its own sockets; what it learns reaches the listeners through a [`Front`], and what
+//! it must remember lies in a [`Store`] that processes may share.
 //!
 //! Proofs are HTTP-01 (RFC 8555 §8.3) and TLS-ALPN-01 (RFC 8737); when to renew is asked of the
 //! authority where it tells (RFC 9773).

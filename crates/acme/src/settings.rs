@@ -83,7 +83,8 @@ impl Roots {
         let mut store = rustls::RootCertStore::empty();
         for root in &roots {
             let added = store.add(root.clone());
-            added.map_err(|error| RootsError(format!("no certificate of an authority: {error}")))?;
+            added
+                .map_err(|error| RootsError(format!("no certificate of an authority: {error}")))?;
         }
         Ok(Self(roots))
     }

@@ -308,7 +308,11 @@ mod tests {
             fs::write(path, "").expect("writes");
         }
         let hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
-        File::options().write(true).open(&old).and_then(|f| f.set_modified(hour_ago)).expect("ages");
+        File::options()
+            .write(true)
+            .open(&old)
+            .and_then(|f| f.set_modified(hour_ago))
+            .expect("ages");
         open(&folder);
         assert!(!old.exists() && new.exists());
     }

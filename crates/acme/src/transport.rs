@@ -76,10 +76,9 @@ impl HttpClient for Transport {
                 let body = body.map_err(Error::Other)?.to_bytes();
                 Ok(BytesResponse { parts, body: Box::new(body) })
             };
-            let answer: Result<BytesResponse, Error> =
-                tokio::time::timeout(ANSWER_WITHIN, whole).await.unwrap_or_else(|_| {
-                    Err(Error::Other("no answer within 30 s".into()))
-                });
+            let answer: Result<BytesResponse, Error> = tokio::time::timeout(ANSWER_WITHIN, whole)
+                .await
+                .unwrap_or_else(|_| Err(Error::Other("no answer within 30 s".into())));
             if let Ok(answer) = &answer
                 && (answer.parts.status.is_client_error() || answer.parts.status.is_server_error())
             {

@@ -190,7 +190,9 @@ impl Directory {
             }
             ("POST", "me", _) => Answer::of(200, json!({ "status": "valid" })),
             ("POST", "order", None) => self.new_order(script, &payload),
-            ("POST", word, Some(order)) => self.of_order(script, word, order, words.next(), &payload),
+            ("POST", word, Some(order)) => {
+                self.of_order(script, word, order, words.next(), &payload)
+            }
             _ => Answer::problem(404, "malformed"),
         }
     }
@@ -302,9 +304,12 @@ impl Directory {
             challenge
         });
         let identifier = json!({ "type": "dns", "value": order.host });
-        Answer::of(200, json!({
-            "identifier": identifier, "status": status, "challenges": challenges,
-        }))
+        Answer::of(
+            200,
+            json!({
+                "identifier": identifier, "status": status, "challenges": challenges,
+            }),
+        )
     }
 
     fn issue(&self, request: &str, validity: Duration) -> String {
