@@ -375,7 +375,7 @@ impl Answer {
     }
 
     fn field(mut self, name: &str, value: &str) -> Self {
-        self.fields.push_str(&format!("{name}: {value}\r\n"));
+        self.fields.extend([name, ": ", value, "\r\n"]);
         self
     }
 }
