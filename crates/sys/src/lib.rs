@@ -9,3 +9,4 @@ pub mod file;
 pub mod memory;
 pub mod passed;
 pub mod socket;
+pub mod table;
