@@ -23,6 +23,7 @@ mod log;
 mod middleware;
 mod moving;
 mod paths;
+mod private_descriptors;
 mod ranges;
 mod requests;
 mod root_config;

@@ -50,6 +50,9 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
     raise_descriptor_limit();
     let routes: Vec<usize> =
         configuration.servers.iter().map(|(_, server)| server.route_count()).collect();
+    // Before the workers start: with `private_descriptors` they know only event loops that were
+    // there first.
+    let event_loop = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let place = Runtime::of(&checked, path);
     let socket = place.socket();
     let options = StartOptions {
@@ -69,8 +72,7 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
     tell(format_args!("ready in {took} ms, admin socket {}", socket.display()));
     // What the reading and checking of the configuration took on this thread goes back.
     stead_sys::memory::collect_mimalloc();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(until_stopped(stead))
+    event_loop.block_on(until_stopped(stead))
 }
 
 fn report(error: &StartError) -> ExitCode {

@@ -57,6 +57,11 @@ pub struct Process {
     /// Event loops, one thread each. Applies on restart.
     #[config(default = "auto", range = 1..=1024)]
     pub workers: Workers,
+    /// Whether each worker has a descriptor table of its own, so that the limit of descriptors
+    /// counts for each of them and not for all: for machines where it cannot be raised. Applies on
+    /// restart.
+    #[config(default = false)]
+    pub private_descriptors: bool,
     /// How long work may take to end when Stead stops.
     #[config(default)]
     pub drain: Drain,

@@ -24,6 +24,8 @@ pub struct Process {
     workers: AtomicUsize,
     /// Descriptors of client connections.
     pub connections: Budget,
+    /// Connections that one worker may hold, plus one; 0 is no limit of its own.
+    worker_connections: AtomicUsize,
     /// Descriptors of files that caches keep open.
     pub open_files: Budget,
     /// What components have in common.
@@ -43,6 +45,11 @@ impl Budget {
     /// Sets the limit, before the first worker starts.
     pub fn set_limit(&self, limit: usize) {
         self.limit.store(limit.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// The limit, where one is set.
+    pub fn limit(&self) -> Option<usize> {
+        self.limit.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// Takes `count`, unless that would be too many. What was taken is given back by
@@ -84,6 +91,18 @@ impl Process {
         self.workers.store(count, Ordering::Relaxed);
     }
 
+    /// Whether a worker that holds `count` connections has no descriptor for one more, where each
+    /// worker has a descriptor table of its own.
+    pub fn is_full(&self, count: usize) -> bool {
+        let limit = self.worker_connections.load(Ordering::Relaxed);
+        limit != 0 && count + 1 >= limit
+    }
+
+    /// Says how many connections one worker may hold, before the first of them starts.
+    pub fn set_worker_connections(&self, limit: usize) {
+        self.worker_connections.store(limit.saturating_add(1), Ordering::Relaxed);
+    }
+
     /// Moves on to `phase`.
     pub fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
@@ -103,5 +122,14 @@ mod tests {
         assert!(budget.take(1) && budget.take(1) && !budget.take(1));
         budget.release(1);
         assert!(!budget.take(2) && budget.take(1));
+        assert_eq!((budget.limit(), Budget::default().limit()), (Some(2), None));
+    }
+
+    #[test]
+    fn a_worker_is_full_at_its_own_limit_and_never_without_one() {
+        let process = Process::default();
+        assert!(!process.is_full(usize::MAX - 1));
+        process.set_worker_connections(2);
+        assert!(!process.is_full(1) && process.is_full(2));
     }
 }

@@ -98,7 +98,9 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, listener: u16) {
     if owner.private && !is_own_user(&descriptor) {
         return;
     }
-    if !owner.private && !state.worker.process.connections.take(1) {
+    let process = &state.worker.process;
+    let has_room = || !process.is_full(state.open_public.get()) && process.connections.take(1);
+    if !owner.private && !has_room() {
         state.worker.counters.accepts_without_descriptor.add(1);
         return refuse(state, &descriptor);
     }

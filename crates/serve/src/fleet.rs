@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::access_log::AccessLog;
 use crate::errand::{Errands, Messenger};
 use crate::listener::{Listener, Source};
+use crate::parting::{self, Parting};
 use crate::snapshot::Snapshot;
 use crate::tunnel::TUNNELS_WITHIN;
 use crate::worker::{self, Plan};
@@ -33,6 +34,10 @@ pub struct FleetOptions {
     pub collect: Collect,
     /// What it accepts on; each with one descriptor a worker.
     pub listeners: Vec<Listener>,
+    /// Whether each worker has a descriptor table of its own. Then every event loop of the process
+    /// but the workers' must have been made before, and nothing that a component keeps may own a
+    /// descriptor.
+    pub private_descriptors: bool,
 }
 
 /// Running workers.
@@ -61,6 +66,8 @@ impl Fleet {
             }
         }
         let sources: Arc<[Source]> = sources.into();
+        let parting = options.private_descriptors.then(|| Arc::new(Parting::new(options.workers)));
+        let numbers = if parting.is_some() { parting::numbers(&listeners) } else { Vec::new() };
         let mut threads = Vec::with_capacity(options.workers);
         for (index, listeners) in listeners.into_iter().enumerate() {
             let plan = Plan {
@@ -76,10 +83,18 @@ impl Fleet {
                 listeners: listeners.into(),
                 was_ready: false.into(),
             };
-            let name = format!("worker-{index}");
-            threads.push(std::thread::Builder::new().name(name).spawn(move || run(&plan))?);
+            let parting = parting.clone();
+            let name = std::thread::Builder::new().name(format!("worker-{index}"));
+            threads.push(name.spawn(move || run(&plan, parting.as_deref())));
         }
-        let fleet = Self { signals, counters, errands, threads };
+        let threads: io::Result<Vec<_>> = threads.into_iter().collect();
+        if let (Err(error), Some(parting)) = (&threads, &parting) {
+            parting.fail(error.kind().into());
+        }
+        let fleet = Self { signals, counters, errands, threads: threads? };
+        if let Some(parting) = &parting {
+            parting.lead(&numbers)?;
+        }
         match fleet.signals.wait_until_ready(options.workers) {
             Ok(()) => Ok(fleet),
             Err(error) => {
@@ -149,14 +164,22 @@ const RESTART_AFTER: Duration = Duration::from_millis(50);
 
 /// A worker that panicked or failed starts again with its listeners; its connections are lost, no
 /// new one is. One that never got ready stops the start instead.
-fn run(plan: &Plan) {
-    run_again(plan);
+fn run(plan: &Plan, parting: Option<&Parting>) {
+    match parting {
+        None => run_again(plan, || worker::run(plan)),
+        Some(parting) => {
+            if let Some(event_loop) = parting.follow(&plan.listeners) {
+                run_again(plan, || event_loop.run(plan));
+                event_loop.end();
+            }
+        }
+    }
     plan.errands.close();
 }
 
-fn run_again(plan: &Plan) {
+fn run_again(plan: &Plan, run_once: impl Fn() -> io::Result<()>) {
     loop {
-        match catch_unwind(AssertUnwindSafe(|| worker::run(plan))) {
+        match catch_unwind(AssertUnwindSafe(&run_once)) {
             Ok(Ok(())) => return,
             Ok(Err(error)) if !plan.was_ready.get() => return plan.signals.worker_failed(&error),
             Ok(Err(error)) => {

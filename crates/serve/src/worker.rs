@@ -64,7 +64,8 @@ pub(crate) fn run(plan: &Plan) -> io::Result<()> {
     result
 }
 
-async fn serve(plan: &Plan) -> io::Result<()> {
+/// The same on an event loop that is there already.
+pub(crate) async fn serve(plan: &Plan) -> io::Result<()> {
     let worker = Rc::new(Worker::new(
         plan.index,
         Arc::clone(&plan.process),

@@ -14,6 +14,7 @@ use stead_core::{Phase, Process};
 use stead_net::{Bind, Collect, Inherited, ListenOptions, Listening, acquire};
 use stead_serve::access_log::AccessLog;
 use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Messenger, Opening, Snapshot};
+use stead_sys::table;
 
 use crate::admin::{self, AdminOptions, Control, LogLevels};
 use crate::background::{Background, Task};
@@ -224,7 +225,8 @@ pub(crate) fn start_compiled(
     let log = compiled.log.open(options.is_terminal);
     let log = log.map_err(|(doing, error)| StartError::System(doing, error))?;
     let Compiled { snapshot, process, log: _ } = compiled;
-    allot(&process, workers);
+    let private_descriptors = configuration.process.private_descriptors;
+    allot(&process, workers, private_descriptors);
     let mut launch = Launch {
         addresses: addresses(&snapshot, &bound),
         listeners: bound.into_iter().map(listener).collect(),
@@ -234,6 +236,7 @@ pub(crate) fn start_compiled(
         workers,
         log,
         tasks: Vec::new(),
+        private_descriptors,
     };
     let admin = launch.open_admin(&options)?;
     launch.serve(admin, options, &configuration.process.drain)
@@ -262,7 +265,7 @@ impl Started {
 
     /// How many connections it holds at most, for lack of descriptors.
     pub fn connections_max(&self) -> usize {
-        Descriptors::share(descriptors_max()).connections
+        self.process.connections.limit().unwrap_or(usize::MAX)
     }
 
     /// How long listeners accept on once readiness fails, as the configuration says.
@@ -332,6 +335,7 @@ struct Launch {
     log: Option<Arc<AccessLog>>,
     /// What runs beside the workers.
     tasks: Vec<Task>,
+    private_descriptors: bool,
 }
 
 /// What the admin socket and whoever runs Stead have in common.
@@ -386,7 +390,8 @@ impl Launch {
         options: StartOptions,
         drain: &Drain,
     ) -> Result<Started, StartError> {
-        let Self { snapshot, process, workers, addresses, listeners, listening, log, tasks } = self;
+        let Self { snapshot, process, workers, addresses, listeners, .. } = self;
+        let Self { listening, log, tasks, private_descriptors, .. } = self;
         let snapshot = Arc::new(snapshot);
         let public = snapshot.servers.iter().filter(|server| !server.private);
         let servers = public.map(|server| server.name.clone()).collect();
@@ -399,6 +404,7 @@ impl Launch {
             log: log.clone(),
             collect: options.collect,
             listeners,
+            private_descriptors,
         });
         let fleet = fleet.map_err(|error| StartError::System("start the workers".into(), error))?;
         process.enter(Phase::Ready);
@@ -431,12 +437,25 @@ impl Launch {
 }
 
 /// What the process may hold, by the number of its workers and of its descriptors.
-fn allot(process: &Process, workers: usize) {
+fn allot(process: &Process, workers: usize, private_descriptors: bool) {
     process.set_workers(workers);
-    let share = Descriptors::share(descriptors_max());
-    process.connections.set_limit(share.connections);
-    process.open_files.set_limit(share.open_files);
+    if !private_descriptors {
+        let share = Descriptors::share(descriptors_max());
+        process.connections.set_limit(share.connections);
+        process.open_files.set_limit(share.open_files);
+        return;
+    }
+    // Without `/proc` there are no private tables, which the start says.
+    let taken = table::open_count().unwrap_or(0) + table::SPARE_NUMBERS;
+    let taken = taken + workers * NUMBERS_PER_WORKER;
+    let share = Descriptors::share(descriptors_max().saturating_sub(taken as u64));
+    process.set_worker_connections(share.connections);
+    process.connections.set_limit(share.connections.saturating_mul(workers));
+    process.open_files.set_limit(share.open_files.saturating_mul(workers));
 }
+
+/// Descriptors of a worker's event loop, and its socket of the admin listener.
+const NUMBERS_PER_WORKER: usize = 5;
 
 fn listener(bound: Bound) -> Listener {
     Listener {

@@ -308,6 +308,9 @@ impl Stead {
             Some(written) => written.read(&self.additions)?,
             None => from_code(&self.additions, self.access_log)?,
         };
+        if configuration.process.private_descriptors {
+            return Err(StartError::Configuration(NO_PRIVATE_DESCRIPTORS.to_owned()));
+        }
         let before = configuration.servers.iter().count();
         for claim in &mut claims {
             claim.server += before;
@@ -437,9 +440,23 @@ fn from_code(
     Ok((configuration, compiled))
 }
 
+/// A program's own threads wake event loops and pass descriptors on as they like, which nothing
+/// could make safe across tables.
+const NO_PRIVATE_DESCRIPTORS: &str = "process.private_descriptors is for `stead run` alone: take \
+     it out of the configuration, or raise the limit of descriptors (LimitNOFILE=)";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_has_one_table_of_descriptors() {
+        let text = "[process]\nprivate_descriptors = true\n[server.web]\nlisten = [\":0\"]\n\
+                    [[server.web.route]]\npath = \"/\"\nrespond = \"ok\"\n";
+        let stead = Stead::from_text(text);
+        let refused = stead.start_now().err().expect("refused");
+        assert!(refused.to_string().contains("for `stead run` alone"), "{refused}");
+    }
 
     #[test]
     fn requests_are_logged_only_where_it_is_asked_for() {

@@ -22,12 +22,13 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::{SocketAddrUnix, getpeername, getsockname, sockopt};
 use rustix::thread::UnshareFlags;
 
-/// Numbers that are taken beyond the highest one in use when tables part: room for what the other
+/// Numbers that are taken beyond as many as are in use when tables part: room for what the other
 /// threads of the process open later.
 pub const SPARE_NUMBERS: usize = 64;
 
 /// Gives the calling thread a table of its own, with `own` in it, the standard streams and what
-/// wakes event loops; copies of anything else are closed. Gives how many numbers are in use then.
+/// wakes event loops; copies of anything else are closed. Gives the number below which all are
+/// taken.
 ///
 /// Every event loop of the process must have been made before, and whatever else this thread goes
 /// on using must be in `own`. What it owns already and what it is given from here on must not leave
@@ -46,8 +47,8 @@ pub fn part(own: &[BorrowedFd<'_>]) -> io::Result<usize> {
             close(*number);
         }
     }
-    let highest = numbers.iter().max().map_or(0, |highest| *highest as usize);
-    take_numbers_below(highest + SPARE_NUMBERS)
+    // The kernel gives the lowest free number, so that what is opened later elsewhere lies below.
+    take_numbers_below(numbers.len() + SPARE_NUMBERS)
 }
 
 /// Closes this table's copies of descriptors whose owners are in tables that parted from it.
@@ -59,12 +60,12 @@ pub fn close_copies(numbers: &[RawFd]) {
     }
 }
 
-/// The highest number in use in this thread's table.
+/// How many descriptors are open in this thread's table.
 ///
 /// # Errors
 /// `/proc` is not there.
-pub fn highest_number() -> io::Result<usize> {
-    Ok(open_numbers()?.into_iter().max().map_or(0, |highest| highest as usize))
+pub fn open_count() -> io::Result<usize> {
+    Ok(open_numbers()?.len())
 }
 
 const STANDARD_MAX: RawFd = 2;
@@ -105,7 +106,7 @@ fn is_pair(descriptor: BorrowedFd<'_>) -> rustix::io::Result<bool> {
     Ok(is_connected && SocketAddrUnix::try_from(name).is_ok_and(is_unnamed))
 }
 
-/// Takes every free number below `end`; gives how many numbers are in use then.
+/// Takes every free number below `end`; gives `end`.
 fn take_numbers_below(end: usize) -> io::Result<usize> {
     // A path descriptor can be neither read nor written.
     let refuses = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;

@@ -46,11 +46,12 @@ pub(crate) struct Kitchen {
     pub(crate) workers: usize,
     pub(crate) log: Option<Arc<AccessLog>>,
     pub(crate) collect: Collect,
+    pub(crate) private_descriptors: bool,
 }
 
 impl Default for Kitchen {
     fn default() -> Self {
-        Self { workers: 1, log: None, collect: || {} }
+        Self { workers: 1, log: None, collect: || {}, private_descriptors: false }
     }
 }
 
@@ -176,6 +177,7 @@ impl Kitchen {
             log: self.log,
             collect: self.collect,
             listeners,
+            private_descriptors: self.private_descriptors,
         });
         let fleet = Some(fleet.expect("the fleet starts"));
         Harness { address: addresses[0], addresses, fleet }
@@ -204,6 +206,11 @@ impl Harness {
 
     fn counters(&self) -> &[Arc<Counters>] {
         self.fleet.as_ref().expect("not drained yet").counters()
+    }
+
+    /// What sends the workers errands.
+    pub(crate) fn messenger(&self) -> stead_serve::Messenger {
+        self.fleet.as_ref().expect("not drained yet").messenger()
     }
 
     /// The counters, to be read after the fleet has ended.

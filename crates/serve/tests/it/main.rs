@@ -25,6 +25,7 @@ mod lingering;
 mod middleware;
 mod panics;
 mod park;
+mod private_descriptors;
 mod several_workers;
 mod silent_peers;
 mod sizes;

@@ -2,6 +2,8 @@
 //! that gives memory back, which a worker calls outside of any connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use crate::client::Client;
 use crate::handlers::Fixed;
@@ -16,11 +18,21 @@ fn collect() {
 
 #[test]
 fn a_panicked_worker_starts_again_with_its_listeners() {
+    panic_and_start_again(Kitchen::default());
+}
+
+/// In the same table of descriptors, on the event loop that other threads know.
+#[test]
+fn so_does_one_with_a_descriptor_table_of_its_own() {
+    panic_and_start_again(Kitchen { private_descriptors: true, ..Kitchen::default() });
+}
+
+fn panic_and_start_again(kitchen: Kitchen) {
     quiet();
     let recipe = Recipe::default()
         .limits(|limits| (limits.connections, limits.connections_per_ip) = (Some(4), Some(4)))
         .route("/", Fixed("hello"));
-    let harness = Kitchen { collect, ..Kitchen::default() }.start(vec![recipe]);
+    let harness = Kitchen { collect, ..kitchen }.start(vec![recipe]);
     let mut clients: Vec<_> = (0..4).map(|_| harness.connect()).collect();
     for client in &mut clients {
         assert_eq!(client.get("/").text(), "hello");
@@ -41,4 +53,7 @@ fn a_panicked_worker_starts_again_with_its_listeners() {
         assert_eq!(client.get("/").text(), "hello");
     }
     harness.expect_open(4);
+    let (sender, receiver) = channel();
+    assert!(harness.messenger().send(0, Box::new(move |_| sender.send(()).expect("waits"))));
+    receiver.recv_timeout(Duration::from_secs(10)).expect("other threads still reach it");
 }
