@@ -95,6 +95,7 @@ reasons! {
     FirstByteTimeout "first_byte_timeout" 0 Client "no byte arrived within timeouts.first_byte";
     HeaderTimeout "header_timeout" 408 Client "the head was not complete within timeouts.header";
     IdleTimeout "idle_timeout" 0 Us "the connection was idle for timeouts.idle";
+    IdlePressure "idle_pressure" 0 Us "the connection rested, or would have, while places for connections or memory ran short, and made room";
     KeepaliveRequests "keepalive_requests" 0 Us "the connection carried limits.keepalive_requests requests and was closed after its answer";
     ConnectionAge "connection_age" 0 Us "the connection was older than timeouts.connection_age_max and was closed, after its answer or while idle";
     BodyIdleTimeout "body_idle_timeout" 408 Client "no byte of the body arrived within timeouts.body_idle";
@@ -130,7 +131,7 @@ reasons! {
     TooManyFailures "too_many_failures" 429 Client "too many wrong credentials came from this address";
     RateLimited "rate_limited" 429 Client "rate_limit was reached";
     ConcurrencyLimited "concurrency_limited" 503 Us "concurrency_limit was reached, and its queue was full or took too long";
-    Overloaded "overloaded" 503 Us "too much work waits for the disk, or for passwords to be checked";
+    Overloaded "overloaded" 503 Us "too much work waits for the disk or for passwords to be checked, or places for connections or memory ran out";
     NotReady "not_ready" 503 Us "the server is starting or draining";
     Maintenance "maintenance" 503 Us "the middleware maintenance is switched on";
     HandlerError "handler_error" 500 Us "a handler or middleware failed";

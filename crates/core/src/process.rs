@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
+use crate::pressure::{Fill, Level, Pressure, Scarcity, percent};
 use crate::Shared;
 
 /// Where the process is in its life.
@@ -30,6 +31,8 @@ pub struct Process {
     pub open_files: Budget,
     /// What components have in common.
     pub shared: Shared,
+    /// How near the process is to its budgets.
+    pub pressure: Pressure,
 }
 
 /// A number of things that the process may hold at once, all workers together. Touched where one
@@ -62,6 +65,23 @@ impl Budget {
             return false;
         }
         true
+    }
+
+    /// How many are held.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// How full it is, 0 to 100; 0 without a limit.
+    pub fn percent(&self) -> u8 {
+        self.limit().map_or(0, |limit| percent(self.held() as u64, limit as u64))
+    }
+
+    /// How many are held beyond what keeps it below `mark` percent.
+    pub fn excess(&self, mark: u8) -> usize {
+        let Some(limit) = self.limit() else { return 0 };
+        let allowed = (limit as u128 * u128::from(mark)).div_ceil(100).saturating_sub(1);
+        self.held().saturating_sub(allowed as usize)
     }
 
     /// Gives back `count` of what was taken.
@@ -103,6 +123,26 @@ impl Process {
         self.worker_connections.store(limit.saturating_add(1), Ordering::Relaxed);
     }
 
+    /// What gives way now, for want of connections or memory.
+    pub fn level(&self) -> Level {
+        self.pressure.level()
+    }
+
+    /// How full the fuller budget is.
+    pub fn fill(&self) -> Fill {
+        let (connections, memory) = (self.connections.percent(), self.pressure.memory().percent());
+        if memory > connections {
+            Fill { percent: memory, of: Scarcity::Memory }
+        } else {
+            Fill { percent: connections, of: Scarcity::Connections }
+        }
+    }
+
+    /// Moves to the level that the budgets ask for; says from which to which if that is another.
+    pub fn weigh(&self) -> Option<(Level, Level)> {
+        self.pressure.weigh(self.fill().percent, self.workers())
+    }
+
     /// Moves on to `phase`.
     pub fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
@@ -131,5 +171,34 @@ mod tests {
         assert!(!process.is_full(usize::MAX - 1));
         process.set_worker_connections(2);
         assert!(!process.is_full(1) && process.is_full(2));
+    }
+
+    #[test]
+    fn an_excess_is_what_must_go_to_be_below_a_mark() {
+        for (limit, held) in [(50, 45), (50, 44), (50, 50), (7, 7), (1, 1), (19_900, 19_000)] {
+            let budget = Budget::default();
+            budget.set_limit(limit);
+            assert!(budget.take(held));
+            let excess = budget.excess(90);
+            budget.release(excess);
+            assert!(budget.percent() < 90, "{held} of {limit}");
+            assert!(excess == 0 || budget.take(1) && budget.percent() >= 90, "{held} of {limit}");
+        }
+    }
+
+    #[test]
+    fn the_fuller_budget_is_the_pressure() {
+        let process = Process::default();
+        assert_eq!(process.fill().percent, 0);
+        process.connections.set_limit(10);
+        assert!(process.connections.take(8));
+        assert_eq!(process.fill(), Fill { percent: 80, of: Scarcity::Connections });
+        process.pressure.note_memory(95, 100);
+        assert_eq!(process.fill(), Fill { percent: 95, of: Scarcity::Memory });
+        assert_eq!(process.weigh(), Some((Level::Calm, Level::Scarce)));
+        process.pressure.note_memory(10, 100);
+        assert_eq!(process.weigh(), Some((Level::Scarce, Level::Tight)));
+        process.connections.release(8);
+        assert_eq!(process.weigh(), Some((Level::Tight, Level::Calm)));
     }
 }

@@ -29,6 +29,8 @@ use tokio::time::Instant;
 
 use crate::record::{NO_LIST, NONE, Record, Slab, Token, Wait};
 
+mod room;
+
 /// What the worker does with connections that leave the park.
 pub trait Wake {
     /// The first byte is there: make a task of the connection.
@@ -49,6 +51,8 @@ pub enum Closed {
     Age,
     /// The worker drains.
     Drain,
+    /// It rested while the process ran short, and made room.
+    Pressure,
 }
 
 /// Gives the allocator's free memory back to the system.
@@ -84,10 +88,11 @@ struct Inner {
     active_peak: usize,
 }
 
-/// Connections whose deadline is `length` after it was armed: the order of arming is the order of
-/// expiry.
+/// Connections that wait for the same with a deadline `length` after it was armed: the order of
+/// arming is the order of expiry.
 struct List {
     length: Duration,
+    wait: Wait,
     head: u32,
     tail: u32,
 }
@@ -184,9 +189,9 @@ impl Park {
         let age = record.age_ends().map(|end| end - clock::now());
         let age = age.filter(|age| limit.is_none_or(|limit| *age < limit));
         record.set_ages(age.is_some());
-        if let Some(limit) = age.map(step_towards).or(limit) {
-            self.link(&mut inner, token.index, limit);
-        }
+        // Also what rests for ever is in a list: who rests longest is found there.
+        let limit = age.map(step_towards).or(limit).unwrap_or(FOR_EVER);
+        self.link(&mut inner, token.index, limit);
         inner.parked += 1;
         self.worker.counters.connections_parked.add(1);
         // What its task held is free only now.
@@ -351,6 +356,9 @@ impl Park {
         let (mut earliest, mut expired) = (None, 0);
         for list in 0..inner.lists.len() {
             while let Some((token, deadline)) = inner.first(list) {
+                if inner.lists[list].length == FOR_EVER {
+                    break;
+                }
                 if deadline > now || expired == EXPIRIES_PER_TURN {
                     earliest = Some(earlier(earliest, deadline));
                     break;
@@ -396,10 +404,15 @@ impl Park {
         }
         inner.active_peak = active;
         inner.slab.shrink();
-        self.worker.trim();
-        (self.collect)();
+        self.give_back();
         self.busy_at.set(Some(busy_at).filter(|_| !is_quiet));
         self.busy_at.get().map(|busy_at| busy_at + TRIM_AFTER)
+    }
+
+    /// Gives the memory that nobody uses back to the system.
+    pub fn give_back(&self) {
+        self.worker.trim();
+        (self.collect)();
     }
 
     fn touch(&self) {
@@ -423,7 +436,9 @@ impl Park {
 
     fn link(&self, inner: &mut Inner, index: u32, limit: Duration) {
         let deadline = inner.link(index, limit, clock::now());
-        self.check_by(deadline);
+        if limit != FOR_EVER {
+            self.check_by(deadline);
+        }
     }
 
     /// Makes sure that the driver looks at deadlines at `tick` or soon after.
@@ -445,7 +460,7 @@ impl Inner {
     }
 
     fn link(&mut self, index: u32, length: Duration, now: Tick) -> Tick {
-        let list = self.list(length);
+        let list = self.list(length, self.slab[index].wait);
         // The list's own length: deadlines in it stay in order, whoever asked for a longer one.
         let deadline = now + self.lists[list].length;
         let tail = self.lists[list].tail;
@@ -482,16 +497,18 @@ impl Inner {
 
     /// The list for `length`. Lengths come from the configuration; past 254 of them the nearest
     /// shorter one serves, so that a deadline is never late.
-    fn list(&mut self, length: Duration) -> usize {
-        if let Some(list) = self.lists.iter().position(|list| list.length == length) {
+    fn list(&mut self, length: Duration, wait: Wait) -> usize {
+        let same = |list: &List| list.length == length && list.wait == wait;
+        if let Some(list) = self.lists.iter().position(same) {
             return list;
         }
         if self.lists.len() < usize::from(NO_LIST) {
-            self.lists.push(List { length, head: NONE, tail: NONE });
+            self.lists.push(List { length, wait, head: NONE, tail: NONE });
             return self.lists.len() - 1;
         }
         let shorter = self.lists.iter().enumerate().filter(|(_, list)| list.length <= length);
-        shorter.max_by_key(|(_, list)| list.length).map_or(0, |(index, _)| index)
+        let nearest = shorter.max_by_key(|(_, list)| (list.length, list.wait == wait));
+        nearest.map_or(0, |(index, _)| index)
     }
 
     fn first(&self, list: usize) -> Option<(Token, Tick)> {
@@ -502,6 +519,9 @@ impl Inner {
         })
     }
 }
+
+/// Longer than any limit: what is armed with it never runs out.
+pub const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Whether anything can be read before the end of input.
 fn has_input(descriptor: &OwnedFd) -> bool {

@@ -37,6 +37,10 @@ pub enum Wait {
     Idle,
     /// The next request's first byte, still as a task.
     Quiet,
+    /// The next request, as a task for as long as the connection is open: HTTP/2 without a stream.
+    IdleTask,
+    /// Nothing any more: its task was woken to end it and make room for others.
+    Room,
     /// Anything that its task decides by itself.
     Task,
 }

@@ -30,29 +30,49 @@ pub(crate) async fn accept(
     acceptor: Rc<Acceptor>,
     listener: u16,
 ) -> io::Result<()> {
+    let owner = state.owner(listener);
     let mut spare = spare_descriptor();
-    let mut is_short = false;
+    let (mut is_short, mut made_room) = (false, false);
     loop {
         for _ in 0..ACCEPTS_PER_TURN {
             match poll_fn(|context| acceptor.poll_accept(context)).await? {
                 Accepted::Connection(descriptor, peer) => {
-                    is_short = false;
+                    (is_short, made_room) = (false, false);
                     admit(&state, descriptor, peer, listener);
+                    // Another listener may have taken the one that was given up here.
+                    spare = spare.or_else(spare_descriptor);
                 }
                 Accepted::NoDescriptor => {
                     // One line for each time that it begins.
                     if !std::mem::replace(&mut is_short, true) {
-                        events::lacks_descriptors(&state.owner(listener).name);
+                        events::lacks_descriptors(&owner.name);
                     }
                     state.worker.counters.accepts_without_descriptor.add(1);
+                    // Once: it may be others who take what becomes free.
+                    if !made_room && state.park.make_room_at_once(&*state) {
+                        made_room = true;
+                        continue;
+                    }
                     drop(spare.take());
-                    refuse_one(&state, &acceptor);
+                    if owner.private {
+                        accept_one(&state, &acceptor, listener);
+                    } else {
+                        refuse_one(&state, &acceptor);
+                    }
                     tokio::time::sleep(BACK_OFF).await;
                     spare = spare_descriptor();
+                    made_room = false;
                 }
             }
         }
         tokio::task::yield_now().await;
+    }
+}
+
+/// Serves one waiting connection with the descriptor that was held back.
+fn accept_one(state: &State, acceptor: &Acceptor, listener: u16) {
+    if let Ok(Some(Accepted::Connection(descriptor, peer))) = acceptor.try_accept() {
+        admit(state, descriptor, peer, listener);
     }
 }
 
@@ -98,13 +118,17 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, listener: u16) {
     if owner.private && !is_own_user(&descriptor) {
         return;
     }
-    let process = &state.worker.process;
-    let has_room = || !process.is_full(state.open_public.get()) && process.connections.take(1);
-    if !owner.private && !has_room() {
+    if !owner.private && !state.take_place() {
         state.worker.counters.accepts_without_descriptor.add(1);
         return refuse(state, &descriptor);
     }
-    if let Err(reason) = owner.connections.admit(&owner.scope.limits, peer) {
+    // What speaks a protocol of its own cannot be told later.
+    let admitted = if owner.streams.is_some() && state.is_overloaded() {
+        Err(Reason::Overloaded)
+    } else {
+        owner.connections.admit(&owner.scope.limits, peer)
+    };
+    if let Err(reason) = admitted {
         state.worker.counters.outcome(reason);
         events::refused(&owner.name, peer, reason);
         if !owner.private {

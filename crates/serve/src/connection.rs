@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use stead_base::Reason;
 use stead_core::{
-    Body, Connection as Facts, Exchange, Fields, Peer, Response, Scheme, StatusCode, Tunnel,
+    Body, Connection as Facts, Exchange, Fields, Level, Peer, Response, Scheme, StatusCode, Tunnel,
+    name,
 };
 use stead_http1::{Form, Framing, RequestDecoder};
 use stead_net::{Socket, Token, Wait};
@@ -224,6 +225,9 @@ impl Connection {
         let mut receiver = Receiver::new(framing, head.expects_continue());
         server.trusted_proxies.introduce(&mut self.exchange);
         let mut routed = chain::route(server, state.router(self.server), &mut self.exchange);
+        if state.is_overloaded() && self.gives_way(&routed) {
+            return Box::pin(self.shed(wire, account, &routed, framing)).await;
+        }
         let scope = server.scope(routed.place);
         wire.enter(routed.place, scope);
         if let Some(reason) = routed.closes {
@@ -278,6 +282,42 @@ impl Connection {
                 After::Close
             }
             Ok(_) => After::Linger,
+        }
+    }
+
+    /// Whether the request is refused where no more can be done than is under way: the first of its
+    /// connection. Who asks whether the server is well is told, and those already served go on.
+    fn gives_way(&self, routed: &Routed<'_>) -> bool {
+        let earlier = self.state.park.facts(self.token).map_or(0, |(_, _, requests)| requests);
+        let is_first = earlier == 0 && self.requests == 1;
+        let is_vital = routed.route.is_some_and(|route| route.kind == "health");
+        is_first && !is_vital && !self.state.server(self.server).private
+    }
+
+    /// Answers that there is too much to do, and closes.
+    async fn shed(
+        &mut self,
+        wire: &mut Wire,
+        account: Account,
+        routed: &Routed<'_>,
+        framing: Framing,
+    ) -> After {
+        let reason = Reason::Overloaded;
+        let mut answer = self.exchange.refuse(reason);
+        answer.fields.set(name::RETRY_AFTER, b"1");
+        let answer = self.state.server(self.server).scope(routed.place).errors.dress(answer);
+        let status = answer.status;
+        let mut receiver = Receiver::new(Framing::None, false);
+        let sent = self.answer(wire, &mut receiver, answer, false).await;
+        self.set_active(false);
+        let outcome = sent.as_ref().map_or_else(|cut| *cut, |_| reason);
+        let body = sent.map_or_else(|_| wire.body_sent(), |sent| sent.body_bytes);
+        self.close_account(wire, account, routed, Some(status), outcome, body);
+        // Time to read the answer is given only where more of the request may come.
+        if framing == Framing::None && wire.unread().is_empty() {
+            After::Close
+        } else {
+            After::Linger
         }
     }
 
@@ -361,6 +401,10 @@ impl Connection {
         let state = &self.state;
         if state.drains(self.server) {
             return Some(Reason::Drained);
+        }
+        // The first request since it rested, or since it began: one that soon rests again.
+        if self.requests == 1 && state.worker.process.level() >= Level::Scarce && !server.private {
+            return Some(Reason::IdlePressure);
         }
         if let Some(limit) = server.scope.limits.keepalive_requests {
             let earlier = state.park.facts(self.token).map_or(0, |(_, _, requests)| requests);

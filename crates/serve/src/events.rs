@@ -6,7 +6,7 @@
 use std::io;
 
 use stead_base::{Error, Reason};
-use stead_core::{Exchange, Peer, StatusCode};
+use stead_core::{Exchange, Fill, Level, Peer, StatusCode};
 
 /// A connection was taken.
 pub(crate) fn opened(server: &str, peer: Peer) {
@@ -62,6 +62,22 @@ pub(crate) fn lacks_descriptors(server: &str) {
     tracing::warn!(
         "server {server}: no descriptor is left, connections wait: raise the limit of open files"
     );
+}
+
+/// The budgets of the process ask for something else than before.
+pub(crate) fn level(before: Level, after: Level, fill: Fill) {
+    let (level, of, percent) = (after.as_str(), fill.of.as_str(), fill.percent);
+    let meaning = match after {
+        Level::Calm => "nothing gives way any longer",
+        Level::Tight => "idle connections are kept for less time",
+        Level::Scarce => "the longest idle connections are closed",
+        Level::Overloaded => "nothing idle is left, new connections get 503",
+    };
+    if after > before && after > Level::Tight {
+        tracing::warn!("{level}: {of} at {percent} %: {meaning}");
+    } else {
+        tracing::info!("{level}: {of} at {percent} %: {meaning}");
+    }
 }
 
 /// A listener is broken.

@@ -14,6 +14,7 @@ use crate::access_log::WorkerLog;
 use crate::connection::Connection;
 use crate::events;
 use crate::listener::Source;
+use crate::relief::Relief;
 use crate::snapshot::{Server, Snapshot};
 
 /// One worker's park, snapshot and log.
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) tunnels: Cell<usize>,
     /// Nothing but tunnels was left in the process, and they had their time.
     pub(crate) tunnels_cut: Cell<bool>,
+    /// What the process's budgets ask of this worker.
+    pub(crate) relief: Relief,
     pub(crate) this: Weak<State>,
 }
 
@@ -114,6 +117,7 @@ impl Drop for State {
     /// Connections that rest when a worker panics or is cut end with it; their server must not go
     /// on counting them.
     fn drop(&mut self) {
+        self.set_dry(false);
         self.park.clear(|listener, peer| {
             let owner = self.owner(listener);
             owner.connections.release(&owner.scope.limits, peer);
@@ -137,6 +141,7 @@ impl Wake for State {
             Closed::Peer => None,
             Closed::Drain => Some(Reason::Drained),
             Closed::Age => Some(Reason::ConnectionAge),
+            Closed::Pressure => Some(Reason::IdlePressure),
             Closed::Deadline(Wait::FirstByte) => Some(Reason::FirstByteTimeout),
             Closed::Deadline(_) => Some(Reason::IdleTimeout),
         };

@@ -23,6 +23,7 @@ use crate::events;
 use crate::fleet::Signals;
 use crate::guard::{Panicked, poll_guarded};
 use crate::listener::Source;
+use crate::relief::{Relief, keep_relieving};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
@@ -86,6 +87,7 @@ pub(crate) async fn serve(plan: &Plan) -> io::Result<()> {
         open_public: Cell::new(0),
         tunnels: Cell::new(0),
         tunnels_cut: Cell::new(false),
+        relief: Relief::default(),
         this: this.clone(),
     });
     let mut accepting = Vec::new();
@@ -101,6 +103,7 @@ pub(crate) async fn serve(plan: &Plan) -> io::Result<()> {
     let host = Rc::clone(&state);
     let running = tokio::task::spawn_local(async move { errands.serve(host).await });
     let logging = tokio::task::spawn_local(flush_log(Rc::clone(&state)));
+    let relieving = tokio::task::spawn_local(keep_relieving(Rc::clone(&state)));
     tokio::select! {
         result = state.park.drive(&*state) => result?,
         () = plan.signals.drain() => {}
@@ -126,6 +129,7 @@ pub(crate) async fn serve(plan: &Plan) -> io::Result<()> {
         task.abort();
     }
     logging.abort();
+    relieving.abort();
     running.abort();
     if let Some(log) = &state.log {
         log.flush();

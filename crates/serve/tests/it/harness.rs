@@ -44,6 +44,7 @@ pub(crate) struct Recipe {
 /// What a fleet is made from, beside its servers.
 pub(crate) struct Kitchen {
     pub(crate) workers: usize,
+    pub(crate) process: Arc<Process>,
     pub(crate) log: Option<Arc<AccessLog>>,
     pub(crate) collect: Collect,
     pub(crate) private_descriptors: bool,
@@ -51,7 +52,13 @@ pub(crate) struct Kitchen {
 
 impl Default for Kitchen {
     fn default() -> Self {
-        Self { workers: 1, log: None, collect: || {}, private_descriptors: false }
+        Self {
+            workers: 1,
+            process: Arc::default(),
+            log: None,
+            collect: || {},
+            private_descriptors: false,
+        }
     }
 }
 
@@ -70,6 +77,15 @@ impl Recipe {
         self = self.route(path, handler);
         if let Some((spec, _)) = self.routes.last_mut() {
             spec.methods = methods.iter().map(|&method| method.to_owned()).collect();
+        }
+        self
+    }
+
+    /// A route of the kind `health`.
+    pub(crate) fn health(mut self, path: &str, handler: impl Handler + 'static) -> Self {
+        self = self.route(path, handler);
+        if let Some((_, route)) = self.routes.last_mut() {
+            route.kind = "health";
         }
         self
     }
@@ -170,9 +186,10 @@ impl Kitchen {
             listeners.push(Listener { server, descriptors, inherited: false, opening });
             servers.push(recipe.into_server(format!("server{index}")));
         }
+        self.process.set_workers(self.workers);
         let fleet = Fleet::start(FleetOptions {
             snapshot: Arc::new(Snapshot { servers }),
-            process: Arc::new(Process::default()),
+            process: self.process,
             workers: self.workers,
             log: self.log,
             collect: self.collect,

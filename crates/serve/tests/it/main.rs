@@ -23,6 +23,7 @@ mod head_rules;
 mod keeping;
 mod lingering;
 mod middleware;
+mod overload;
 mod panics;
 mod park;
 mod private_descriptors;

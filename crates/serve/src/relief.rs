@@ -1,0 +1,200 @@
+//! What a worker gives up while the process runs short of connections or of memory.
+//!
+//! Nothing while it is calm: the worker is woken when a budget is three quarters full. From there
+//! on idle connections are kept for less and less time; from nine tenths on the longest idle are
+//! closed until it is less. Each worker closes its own and looks at what all hold after each, so
+//! that together they close no more than is needed. Where nothing idle is left anywhere, first
+//! requests are refused: [`stead_core::Level::Overloaded`].
+//!
+//! INVARIANT: an exchange under way is never cut by any of this.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use stead_core::{Level, Memory, Process, SCARCE, TIGHT};
+
+use crate::events;
+use crate::state::State;
+
+/// How often a worker looks while it is not calm.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Connections closed in one turn.
+const CLOSED_PER_TURN: usize = 256;
+/// What closing an idle connection frees at least, nearly all of it the kernel's.
+const CONNECTION_BYTES: u64 = 4 << 10;
+/// An idle connection that is new is left alone at any pressure below nine tenths.
+const IDLE_LEAST: Duration = Duration::from_secs(1);
+
+/// A worker's part.
+#[derive(Default)]
+pub(crate) struct Relief {
+    /// It said that nothing idle is left here.
+    is_dry: Cell<bool>,
+    /// The sample of memory that it acted upon.
+    sample: Cell<u64>,
+    /// Connections that it still closes for the sake of memory.
+    for_memory: Cell<usize>,
+}
+
+/// Gives way whenever the budgets ask for it, as long as the worker runs.
+pub(crate) async fn keep_relieving(state: Rc<State>) {
+    let worker = Rc::clone(&state.worker);
+    loop {
+        worker.process.pressure.tightens(worker.index).await;
+        while state.relieve() > Level::Calm {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Moves the process to the level that its budgets ask for, and gives that; whoever sees it change
+/// tells of it.
+pub fn weigh(process: &Process) -> Level {
+    if let Some((before, after)) = process.weigh() {
+        events::level(before, after, process.fill());
+    }
+    process.level()
+}
+
+impl State {
+    /// Takes a place for a new connection. Where there is none, the one that rests longest gives
+    /// its own; `false` if none rests.
+    pub(crate) fn take_place(&self) -> bool {
+        let process = &self.worker.process;
+        let connections = &process.connections;
+        let take = || !process.is_full(self.open_public.get()) && connections.take(1);
+        let mut taken = take();
+        while !taken && self.park.make_room_at_once(self) {
+            taken = take();
+        }
+        if connections.percent() >= SCARCE {
+            // Between two looks a storm could take all that is left.
+            self.set_dry(!self.park.make_room(self));
+        }
+        if connections.percent() >= TIGHT {
+            self.weigh();
+        }
+        taken
+    }
+
+    /// Gives up what the budgets ask for; the level that is left.
+    fn relieve(&self) -> Level {
+        if self.weigh() > Level::Calm {
+            self.shorten_waits();
+            self.note_sample();
+            self.close_longest();
+            let is_full = self.worker.process.fill().percent >= SCARCE;
+            self.set_dry(is_full && self.park.is_dry());
+        }
+        self.weigh()
+    }
+
+    fn weigh(&self) -> Level {
+        weigh(&self.worker.process)
+    }
+
+    /// Whether what is not under way yet is refused: nothing idle is left to close. For first
+    /// requests of connections, and for further streams of HTTP/2.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.worker.process.level() == Level::Overloaded
+    }
+
+    fn shorten_waits(&self) {
+        let percent = self.worker.process.fill().percent;
+        self.park.shorten(|limit| shortened(limit, percent), CLOSED_PER_TURN, self);
+    }
+
+    /// Decides how many connections to close for the sake of memory: what was freed shows only in
+    /// the next sample.
+    fn note_sample(&self) {
+        let memory = self.worker.process.pressure.memory();
+        if self.relief.sample.replace(memory.sample) != memory.sample {
+            let workers = self.worker.process.workers();
+            let parked = self.worker.counters.connections_parked.value() as usize;
+            self.relief.for_memory.set(to_close(memory, workers, parked));
+            if memory.percent() >= TIGHT {
+                self.park.give_back();
+            }
+        }
+    }
+
+    fn close_longest(&self) {
+        let process = &self.worker.process;
+        let excess = process.connections.excess(SCARCE);
+        let mut for_memory = self.relief.for_memory.get();
+        for closed in 0..excess.max(for_memory).min(CLOSED_PER_TURN) {
+            // Others close theirs too.
+            let is_enough = closed >= for_memory && process.connections.percent() < SCARCE;
+            if is_enough || !self.park.make_room(self) {
+                break;
+            }
+        }
+        for_memory = for_memory.saturating_sub(CLOSED_PER_TURN);
+        self.relief.for_memory.set(for_memory);
+    }
+
+    /// Says whether nothing idle is left on this worker.
+    pub(crate) fn set_dry(&self, is_dry: bool) {
+        let pressure = &self.worker.process.pressure;
+        match (self.relief.is_dry.replace(is_dry), is_dry) {
+            (false, true) => pressure.runs_dry(),
+            (true, false) => pressure.is_dry_no_longer(),
+            _ => {}
+        }
+    }
+}
+
+/// What is left of a wait: all of it up to three quarters, a second from nine tenths on, and in a
+/// straight line between.
+fn shortened(limit: Duration, percent: u8) -> Duration {
+    let least = limit.min(IDLE_LEAST);
+    let left = u32::from(SCARCE.saturating_sub(percent.max(TIGHT)));
+    least + (limit - least) * left / u32::from(SCARCE - TIGHT)
+}
+
+/// How many of a worker's `parked` connections to close for a sample of memory: as many as would
+/// free its share of what is too much, and no more than a tenth at once: it may be others who hold
+/// the memory.
+fn to_close(memory: Memory, workers: usize, parked: usize) -> usize {
+    if memory.percent() < SCARCE {
+        return 0;
+    }
+    let excess = memory.used.saturating_sub(memory.max / 100 * u64::from(SCARCE));
+    let share = excess / CONNECTION_BYTES / workers as u64;
+    usize::try_from(share).unwrap_or(usize::MAX).clamp(1, parked / 10 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn security_36_waits_shrink_in_a_straight_line() {
+        let check = |limit: u64, percent: u8, left: u64| {
+            let left = Duration::from_millis(left);
+            assert_eq!(shortened(Duration::from_millis(limit), percent), left, "at {percent} %");
+        };
+        check(76_000, 0, 76_000);
+        check(76_000, 75, 76_000);
+        check(76_000, 76, 71_000);
+        check(76_000, 84, 31_000);
+        check(76_000, 90, 1_000);
+        check(76_000, 100, 1_000);
+        // What was short stays as it is.
+        check(400, 100, 400);
+    }
+
+    #[test]
+    fn security_36_memory_closes_its_share_and_a_tenth_at_once() {
+        let check = |used: u64, workers: usize, parked: usize, expect: usize| {
+            let memory = Memory { used, max: 100 << 20, sample: 1 };
+            assert_eq!(to_close(memory, workers, parked), expect, "{used} B used");
+        };
+        check(89 << 20, 1, 50_000, 0);
+        check(92 << 20, 1, 50_000, 512);
+        check(92 << 20, 2, 50_000, 256);
+        check(92 << 20, 1, 100, 11);
+        check(91 << 20, 64, 0, 1);
+    }
+}

@@ -1,0 +1,254 @@
+//! Short of places for connections or of memory: SECURITY.md 36, 37.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use stead_base::Reason;
+use stead_core::{Level, Process};
+use stead_net::{Bind, acquire};
+
+use crate::client::Client;
+use crate::handlers::{Fixed, text, wait};
+use crate::harness::{Harness, Kitchen, Recipe, eventually};
+
+const PLACES: usize = 50;
+/// Connections that may stay: one more is nine tenths.
+const CALM: usize = 44;
+
+/// Keeps requests for `/wait` until it opens.
+#[derive(Clone, Default)]
+struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    fn open(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn recipe(&self) -> Recipe {
+        let gate = self.clone();
+        let waiting = || {
+            let gate = gate.clone();
+            wait(move |exchange| {
+                let gate = gate.clone();
+                Box::pin(async move {
+                    while !gate.0.load(Ordering::Relaxed) {
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                    Ok(text(exchange, b"waited"))
+                })
+            })
+        };
+        Recipe::default()
+            .timeouts(|timeouts| timeouts.idle = None)
+            .route("/", Fixed("hello"))
+            .route("/wait", waiting())
+            .health("/healthz", Fixed("well"))
+            .health("/healthz/wait", waiting())
+    }
+}
+
+fn process_with(places: usize) -> Arc<Process> {
+    let process = Arc::new(Process::default());
+    process.connections.set_limit(places);
+    process
+}
+
+fn start(process: &Arc<Process>, recipes: Vec<Recipe>) -> Harness {
+    Kitchen { process: Arc::clone(process), ..Kitchen::default() }.start(recipes)
+}
+
+/// A connection whose request is under way.
+fn begin(harness: &Harness) -> Client {
+    let mut client = harness.connect();
+    client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    client
+}
+
+fn expect_level(process: &Process, level: Level) {
+    assert!(eventually(|| process.level() == level), "{:?}, not {level:?}", process.level());
+}
+
+/// As many as rest now, in the order in which they began to.
+fn rest(harness: &Harness, count: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let mut client = harness.connect();
+        assert_eq!(client.get("/").text(), "hello");
+        // Clocks step every 4 ms.
+        std::thread::sleep(Duration::from_millis(6));
+        clients.push(client);
+    }
+    clients
+}
+
+#[test]
+fn security_36_a_storm_takes_the_places_of_the_longest_idle_first() {
+    let (process, gate) = (process_with(PLACES), Gate::default());
+    let harness = start(&process, vec![gate.recipe()]);
+    let mut active = begin(&harness);
+    let mut idle = rest(&harness, CALM - 1);
+    harness.expect_parked(CALM as u64 - 1);
+    assert_eq!(harness.outcomes(Reason::IdlePressure), 0);
+    // For each that comes, the one that rests longest goes.
+    let storm: Vec<_> = (0..10).map(|_| begin(&harness)).collect();
+    for mut gone in idle.drain(..10) {
+        gone.expect_closed();
+    }
+    harness.expect_outcomes(Reason::IdlePressure, 10);
+    // Those that rest for less time, and who is active, notice nothing.
+    assert_eq!(harness.outcomes(Reason::DescriptorsExhausted), 0);
+    gate.open();
+    for client in [&mut active].into_iter().chain(&mut idle) {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    assert_eq!(active.answer().text(), "waited");
+    for client in [&mut active].into_iter().chain(&mut idle) {
+        assert_eq!(client.answer().text(), "hello");
+    }
+    // All of it was served.
+    for mut client in storm {
+        assert_eq!(client.answer().text(), "waited");
+    }
+    assert_eq!(harness.outcomes(Reason::Overloaded), 0);
+}
+
+/// Connections that have been served before and are again, so that nothing rests.
+fn established(harness: &Harness, count: usize) -> Vec<Client> {
+    let mut clients: Vec<_> = (0..count).map(|_| harness.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").text(), "hello");
+        client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == count as u64));
+    clients
+}
+
+#[test]
+fn security_36_where_nothing_rests_first_requests_get_503_and_others_go_on() {
+    let (process, gate) = (process_with(PLACES), Gate::default());
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("private.sock");
+    let acquired = acquire(&Bind::Unix(path.clone()), 1).expect("the path is free");
+    let private = Recipe::default().route("/", Fixed("status")).private().on(acquired.descriptors);
+    let harness = start(&process, vec![gate.recipe(), private]);
+    let mut honest = established(&harness, CALM);
+    for _ in 0..3 {
+        let mut refused = harness.connect();
+        let answer = refused.get("/");
+        assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("1")));
+        assert_eq!(answer.field("Connection"), Some("close"));
+        refused.expect_closed();
+    }
+    harness.expect_outcomes(Reason::Overloaded, 3);
+    // Whoever asks how the server is learns it.
+    assert_eq!(harness.connect().get("/healthz").text(), "well");
+    harness.expect_open(CALM as u64);
+    let mut rest: Vec<_> = (CALM..PLACES).map(|_| harness.connect()).collect();
+    for client in &mut rest {
+        client.send("GET /healthz/wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    harness.expect_open(PLACES as u64);
+    expect_level(&process, Level::Overloaded);
+    assert!(eventually(|| harness.count(|c| &c.requests_active) == PLACES as u64));
+    // Nobody can be told to go.
+    let mut beyond = harness.connect();
+    let answer = beyond.answer();
+    assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("1")));
+    harness.expect_outcomes(Reason::DescriptorsExhausted, 1);
+    // The private server has what it needs.
+    let mut stream = UnixStream::connect(&path).expect("connect");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("write");
+    let mut told = String::new();
+    stream.read_to_string(&mut told).expect("an answer");
+    assert!(told.ends_with("status"), "{told}");
+    // Who was there goes on, on the same connections.
+    gate.open();
+    for client in honest.iter_mut().chain(&mut rest) {
+        assert_eq!(client.answer().text(), "waited");
+    }
+    for client in &mut honest {
+        assert_eq!(client.get("/").text(), "hello");
+    }
+    drop((honest, rest));
+    expect_level(&process, Level::Calm);
+    assert_eq!(harness.connect().get("/").text(), "hello");
+    assert_eq!(harness.outcomes(Reason::Overloaded), 3);
+}
+
+#[test]
+fn security_36_memory_closes_those_who_rest_and_lets_the_others_be() {
+    let (process, gate) = (Arc::new(Process::default()), Gate::default());
+    let harness = start(&process, vec![gate.recipe()]);
+    let mut active = begin(&harness);
+    let mut idle = rest(&harness, 5);
+    harness.expect_parked(5);
+    let note = |used: u64| {
+        process.pressure.note_memory(used, 100);
+        stead_serve::weigh(&process)
+    };
+    assert_eq!(note(80), Level::Tight);
+    assert!(note(92) >= Level::Scarce);
+    // One for each sample, and what that frees shows in the next.
+    idle.remove(0).expect_closed();
+    for _ in 0..4 {
+        let before = harness.outcomes(Reason::IdlePressure);
+        note(92);
+        harness.expect_outcomes(Reason::IdlePressure, before + 1);
+        idle.remove(0).expect_closed();
+    }
+    expect_level(&process, Level::Overloaded);
+    assert_eq!(harness.connect().get("/").status, 503);
+    note(10);
+    expect_level(&process, Level::Calm);
+    assert_eq!(harness.connect().get("/").text(), "hello");
+    gate.open();
+    assert_eq!(active.answer().text(), "waited");
+}
+
+#[test]
+fn security_36_idle_timeouts_shrink_as_it_gets_tight() {
+    let (process, gate) = (Arc::new(Process::default()), Gate::default());
+    let recipe = gate.recipe().timeouts(|timeouts| {
+        timeouts.first_byte = None;
+        timeouts.idle = Some(Duration::from_secs(75));
+    });
+    let harness = start(&process, vec![recipe]);
+    let mut idle = harness.connect();
+    assert_eq!(idle.get("/").text(), "hello");
+    let forever = harness.connect();
+    harness.expect_parked(2);
+    // Of 75 s about 6 are left.
+    process.pressure.note_memory(89, 100);
+    assert_eq!(stead_serve::weigh(&process), Level::Tight);
+    idle.expect_closed();
+    harness.expect_outcomes(Reason::IdlePressure, 1);
+    assert_eq!(harness.outcomes(Reason::IdleTimeout), 0);
+    // What may rest for ever still may.
+    harness.expect_parked(1);
+    drop(forever);
+}
+
+#[test]
+fn security_36_workers_make_room_together_and_no_more_than_is_needed() {
+    let (process, gate) = (process_with(PLACES), Gate::default());
+    let kitchen = Kitchen { workers: 3, process: Arc::clone(&process), ..Kitchen::default() };
+    let harness = kitchen.start(vec![gate.recipe()]);
+    let idle: Vec<_> = (0..CALM)
+        .map(|_| {
+            let mut client = harness.connect();
+            assert_eq!(client.get("/").text(), "hello");
+            client
+        })
+        .collect();
+    harness.expect_parked(CALM as u64);
+    let mut storm: Vec<_> = (0..CALM).map(|_| begin(&harness)).collect();
+    // Whichever worker they came to, the others make room too.
+    harness.expect_open(CALM as u64);
+    gate.open();
+    let served = storm.iter_mut().filter_map(Client::try_answer);
+    assert!(served.filter(|answer| answer.text() == "waited").count() >= CALM - PLACES / 10);
+    drop(idle);
+}
