@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use crate::pressure::{Fill, Level, Pressure, Scarcity, percent};
 use crate::Shared;
+use crate::pressure::{Fill, Level, Pressure, Scarcity, percent};
 
 /// Where the process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -150,7 +150,7 @@ impl State {
 fn shortened(limit: Duration, percent: u8) -> Duration {
     let least = limit.min(IDLE_LEAST);
     let left = u32::from(SCARCE.saturating_sub(percent.max(TIGHT)));
-    least + (limit - least) * left / u32::from(SCARCE - TIGHT)
+    least + limit.saturating_sub(least) * left / u32::from(SCARCE - TIGHT)
 }
 
 /// How many of a worker's `parked` connections to close for a sample of memory: as many as would

@@ -206,8 +206,12 @@ const RULES: &[(u32, &str)] = &[
         "a head too long: 431; a target too long: 414; a body above its limit: 413, from its announced length before a byte is read, and while it streams",
     ),
     (
+        36,
+        "from three quarters of the places for connections or of the memory on, idle connections are kept for less and less time; from nine tenths on the longest idle are closed, and a newcomer takes the place of one; where nothing idle is left, first requests get 503 with `Retry-After`, while exchanges under way, `health` and the admin socket go on",
+    ),
+    (
         37,
-        "where the process or the system has no descriptor left: keep serving, back off, keep a spare one, count",
+        "where the process or the system has no descriptor left: the longest idle connection makes room; without one keep serving, back off, keep a spare one, count",
     ),
     (
         38,

@@ -50,7 +50,7 @@ impl Gate {
     }
 }
 
-fn process_with(places: usize) -> Arc<Process> {
+fn places_for(places: usize) -> Arc<Process> {
     let process = Arc::new(Process::default());
     process.connections.set_limit(places);
     process
@@ -86,7 +86,7 @@ fn rest(harness: &Harness, count: usize) -> Vec<Client> {
 
 #[test]
 fn security_36_a_storm_takes_the_places_of_the_longest_idle_first() {
-    let (process, gate) = (process_with(PLACES), Gate::default());
+    let (process, gate) = (places_for(PLACES), Gate::default());
     let harness = start(&process, vec![gate.recipe()]);
     let mut active = begin(&harness);
     let mut idle = rest(&harness, CALM - 1);
@@ -128,7 +128,7 @@ fn established(harness: &Harness, count: usize) -> Vec<Client> {
 
 #[test]
 fn security_36_where_nothing_rests_first_requests_get_503_and_others_go_on() {
-    let (process, gate) = (process_with(PLACES), Gate::default());
+    let (process, gate) = (places_for(PLACES), Gate::default());
     let folder = tempfile::tempdir().expect("a directory");
     let path = folder.path().join("private.sock");
     let acquired = acquire(&Bind::Unix(path.clone()), 1).expect("the path is free");
@@ -233,7 +233,7 @@ fn security_36_idle_timeouts_shrink_as_it_gets_tight() {
 
 #[test]
 fn security_36_workers_make_room_together_and_no_more_than_is_needed() {
-    let (process, gate) = (process_with(PLACES), Gate::default());
+    let (process, gate) = (places_for(PLACES), Gate::default());
     let kitchen = Kitchen { workers: 3, process: Arc::clone(&process), ..Kitchen::default() };
     let harness = kitchen.start(vec![gate.recipe()]);
     let idle: Vec<_> = (0..CALM)

@@ -1,3 +1,5 @@
+//! Who makes room, in which order, and who is left alone.
+
 use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -115,7 +117,7 @@ fn what_makes_room_at_once_is_closed_at_once() {
     with_park(|park| {
         let told = Told::default();
         let task = park.admit(Peer::Unix, 1, None);
-        park.arm(task, Wait::IdleTask, crate::FOR_EVER, Waker::noop());
+        park.arm(task, Wait::IdleTask, FOR_EVER, Waker::noop());
         let (_, peer) = rest(park, 2, Wait::Idle, Some(seconds(75)), seconds(0));
         assert!(park.make_room_at_once(&told) && !park.make_room_at_once(&told));
         assert!(!park.makes_room(task) && !park.is_dry());
