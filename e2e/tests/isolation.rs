@@ -160,8 +160,9 @@ fn security_37_without_descriptors_it_goes_on_and_recovers() {
     assert_eq!(early.request("GET", "/", &[]).text(), "honest");
     let mut crowd = Vec::new();
     for _ in 0..150 {
-        // Beyond the limit they wait in the listener's queue.
-        let stream = TcpStream::connect(("127.0.0.1", stead.port("honest"))).unwrap();
+        // None of them rests, or the longest at rest would make room for the next.
+        let mut stream = TcpStream::connect(("127.0.0.1", stead.port("honest"))).unwrap();
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\n");
         crowd.push(stream);
     }
     // Who was there before is served throughout, also from files and by both workers.
