@@ -138,6 +138,8 @@ reasons! {
     HandlerPanic "handler_panic" 500 Us "a handler or middleware panicked";
     ResponseTruncated "response_truncated" 0 Us "a body ended before its announced length";
     Drained "drained" 0 Us "the connection was closed because the server drains";
+    ProxySourceRefused "proxy_source_refused" 0 Client "the connection came from no proxy that proxy_protocol of its listener names";
+    ProxyHeaderTimeout "proxy_header_timeout" 0 Client "the PROXY header was not complete within 5 s";
     BadProxyHeader "bad_proxy_header" 0 Client "the connection did not begin with a well-formed PROXY header";
     PlainHttp "plain_http" 400 Client "plain HTTP was sent to a listener that speaks TLS";
     BadClientHello "bad_client_hello" 0 Client "the connection did not begin with a well-formed TLS ClientHello";

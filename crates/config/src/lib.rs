@@ -60,7 +60,7 @@ pub use mode::Mode;
 pub use model::{
     AccessLog, Always, Configuration, Drain, ErrorPages, ErrorStatus, Escape, HandlerConfig, Level,
     Levels, Listen, Log, LogFormat, Matcher, MiddlewareConfig, MiddlewareRef, Module, Pattern,
-    Placed, Process, Redact, RouteConfig, RouteOwn, Sample, ScopeLimits, ScopeTimeouts,
+    Placed, Process, Proxies, Redact, RouteConfig, RouteOwn, Sample, ScopeLimits, ScopeTimeouts,
     ServerConfig, ServerRedirect, SiteConfig, Switch, TcpKeepalive, UnknownHost, Workers,
     effective_middleware,
 };

@@ -15,7 +15,7 @@ mod middleware;
 mod scope;
 
 pub use handler::HandlerConfig;
-pub use listen::{Listen, TcpKeepalive};
+pub use listen::{Listen, Proxies, TcpKeepalive};
 pub use log::{AccessLog, Always, Escape, Level, Levels, Log, LogFormat, Module, Redact, Sample};
 pub use middleware::{MiddlewareConfig, MiddlewareRef, effective_middleware};
 pub use scope::{

@@ -150,6 +150,13 @@ impl Park {
         inner.slab.find(token).map(|record| (record.peer(), record.listener, record.requests))
     }
 
+    /// Names the other end of an open connection anew, where a proxy said who it is.
+    pub fn set_peer(&self, token: Token, peer: Peer) {
+        if let Some(record) = self.inner.borrow_mut().slab.find(token) {
+            record.set_peer(peer);
+        }
+    }
+
     /// Adds to an open connection's requests.
     pub fn count_requests(&self, token: Token, requests: u32) {
         if let Some(record) = self.inner.borrow_mut().slab.find(token) {

@@ -115,7 +115,8 @@ impl Record {
         Peer::Tcp(SocketAddr::new(ip, self.port))
     }
 
-    fn set_peer(&mut self, peer: Peer) {
+    pub(crate) fn set_peer(&mut self, peer: Peer) {
+        self.flags &= !(UNIX | IPV4);
         match peer {
             Peer::Unix => self.flags |= UNIX,
             Peer::Tcp(address) => {
@@ -310,6 +311,13 @@ mod tests {
         assert!(slab.find(first).is_none());
         let record = slab.find(second).expect("the second");
         assert_eq!(record.peer().to_string(), "127.0.0.1");
+        for peer in ["[2001:db8::1]:7", "192.0.2.1:9"] {
+            let peer = Peer::Tcp(peer.parse().expect("address"));
+            record.set_peer(peer);
+            assert_eq!(record.peer(), peer);
+        }
+        record.set_peer(Peer::Unix);
+        assert_eq!(record.peer(), Peer::Unix);
         assert_eq!(record.listener, 7);
         slab.remove(first);
         assert_eq!(slab.len(), 1);

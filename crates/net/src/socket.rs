@@ -82,6 +82,48 @@ impl Socket {
         }
     }
 
+    /// Copies what is there into the spare capacity of `buffer`, which must not be zero, and leaves
+    /// it to be read; 0 at the end of input. It waits only where nothing is left unread.
+    pub fn poll_peek(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let guard = match &self.state {
+                State::Watched(watched) => Some(ready!(watched.poll_read_ready(context))?),
+                _ => None,
+            };
+            match (recv(&*self, spare_capacity(buffer), RecvFlags::PEEK), guard) {
+                (Ok((_, count)), _) => return Poll::Ready(Ok(count)),
+                (Err(Errno::INTR), _) => {}
+                (Err(Errno::AGAIN), Some(mut guard)) => {
+                    guard.clear_ready_matching(tokio::io::Ready::READABLE);
+                }
+                (Err(Errno::AGAIN), None) => self.watch()?,
+                (Err(error), _) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Reads away bytes that are there: `poll_peek` showed them.
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn discard(&mut self, mut count: usize) -> io::Result<()> {
+        let mut nowhere = [0; 512];
+        while count > 0 {
+            let part = count.min(nowhere.len());
+            match recv(&*self, &mut nowhere[..part], RecvFlags::empty()) {
+                Ok((_, 0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok((_, read)) => count -= read,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Reads what is there, without waiting.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! New connections: admitted, read from once, then parked or served.
+//! New connections: admitted, then opened.
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -10,11 +10,11 @@ use std::time::Duration;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use stead_base::Reason;
 use stead_core::Peer;
-use stead_net::{Accepted, Acceptor, Socket, Wait};
+use stead_net::{Accepted, Acceptor, Socket};
 
 use crate::events;
+use crate::opening;
 use crate::state::State;
-use crate::streams;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -113,10 +113,15 @@ const NO_DESCRIPTOR: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Lengt
     Retry-After: 1\r\nConnection: close\r\n\r\n";
 
 fn admit(state: &State, descriptor: OwnedFd, peer: Peer, listener: u16) {
-    let server = state.source(listener).server;
-    let owner = state.server(server);
+    let source = state.source(listener);
+    let owner = state.server(source.server);
     if owner.private && !is_own_user(&descriptor) {
         return;
+    }
+    let proxies = &source.opening.proxy_protocol;
+    let has_header = !proxies.is_empty();
+    if has_header && !proxies.contains(peer.into()) {
+        return shed(state, source.server, peer, Reason::ProxySourceRefused);
     }
     if !owner.private && !state.take_place() {
         state.worker.counters.accepts_without_descriptor.add(1);
@@ -126,45 +131,27 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, listener: u16) {
     let admitted = if owner.streams.is_some() && state.is_overloaded() {
         Err(Reason::Overloaded)
     } else {
-        owner.connections.admit(&owner.scope.limits, peer)
+        let client = (!has_header).then_some(peer);
+        owner.connections.admit(&owner.scope.limits, client)
     };
     if let Err(reason) = admitted {
-        state.worker.counters.outcome(reason);
-        events::refused(&owner.name, peer, reason);
         if !owner.private {
             state.worker.process.connections.release(1);
         }
-        return;
+        return shed(state, source.server, peer, reason);
     }
-    state.remember(server);
-    if !owner.private {
-        events::opened(&owner.name, peer);
-    }
-    if owner.streams.is_some() {
-        return streams::spawn(state, descriptor, peer, server);
-    }
+    state.remember(source.server);
     let token = state.park.admit(peer, listener, owner.scope.timeouts.connection_age_max);
-    let mut socket = Socket::new(descriptor);
-    let mut input = state.worker.buffer();
-    input.reserve(4 << 10);
-    match socket.try_read(&mut input) {
-        Ok(1..) => state.spawn(token, socket, input),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            state.worker.reclaim_buffer(input);
-            let limit = owner.scope.timeouts.first_byte;
-            let parked = socket
-                .into_descriptor()
-                .is_some_and(|fd| state.park.rest(token, fd, Wait::FirstByte, limit).is_ok());
-            if !parked {
-                state.forget(server, peer);
-            }
-        }
-        Ok(0) | Err(_) => {
-            state.worker.reclaim_buffer(input);
-            state.park.remove(token);
-            state.forget(server, peer);
-        }
+    if has_header {
+        return opening::await_header(state, token, descriptor, peer, listener);
     }
+    opening::begin(state, token, Socket::new(descriptor), peer, listener);
+}
+
+/// Closes a connection before anything was read of it.
+fn shed(state: &State, server: u16, peer: Peer, reason: Reason) {
+    state.worker.counters.outcome(reason);
+    events::refused(&state.server(server).name, peer, reason);
 }
 
 /// Whether the other end of a unix socket is root or the user that we run as.

@@ -21,24 +21,34 @@ pub struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    /// Admits a connection from `peer`; each admission is undone by one [`Self::release`].
+    /// Admits a connection, of `client` where that is known already; undone by [`Self::release`],
+    /// and by [`Self::release_client`] for its client.
+    ///
+    /// # Errors
+    /// The reason why not; then nothing is to be undone.
+    pub fn admit(&self, limits: &Limits, client: Option<Peer>) -> Result<(), Reason> {
+        let total = self.total.fetch_add(1, Ordering::Relaxed);
+        let admitted = match limits.connections {
+            Some(limit) if total >= limit => Err(Reason::TooManyConnections),
+            _ => client.map_or(Ok(()), |client| self.admit_client(limits, client)),
+        };
+        if admitted.is_err() {
+            self.release();
+        }
+        admitted
+    }
+
+    /// Admits the client of a connection that was admitted without one.
     ///
     /// # Errors
     /// The reason why not.
-    pub fn admit(&self, limits: &Limits, peer: Peer) -> Result<(), Reason> {
-        let total = self.total.fetch_add(1, Ordering::Relaxed);
-        if limits.connections.is_some_and(|limit| total >= limit) {
-            self.total.fetch_sub(1, Ordering::Relaxed);
-            return Err(Reason::TooManyConnections);
-        }
-        let (Some(limit), Some(key)) = (limits.connections_per_ip, key(peer)) else {
+    pub fn admit_client(&self, limits: &Limits, client: Peer) -> Result<(), Reason> {
+        let (Some(limit), Some(key)) = (limits.connections_per_ip, key(client)) else {
             return Ok(());
         };
         let mut shard = self.shard(key);
         let count = shard.entry(key).or_insert(0);
         if *count >= limit {
-            drop(shard);
-            self.total.fetch_sub(1, Ordering::Relaxed);
             return Err(Reason::TooManyConnectionsPerAddress);
         }
         *count += 1;
@@ -46,9 +56,13 @@ impl ConnectionLimits {
     }
 
     /// Forgets a connection that was admitted.
-    pub fn release(&self, limits: &Limits, peer: Peer) {
+    pub fn release(&self) {
         self.total.fetch_sub(1, Ordering::Relaxed);
-        let (Some(_), Some(key)) = (limits.connections_per_ip, key(peer)) else { return };
+    }
+
+    /// Forgets the client of a connection.
+    pub fn release_client(&self, limits: &Limits, client: Peer) {
+        let (Some(_), Some(key)) = (limits.connections_per_ip, key(client)) else { return };
         let mut shard = self.shard(key);
         if let Some(count) = shard.get_mut(&key) {
             *count -= 1;
@@ -92,17 +106,18 @@ mod tests {
     fn addresses_count_by_themselves_and_ipv6_by_64_bits() {
         let limits = Limits { connections_per_ip: Some(1), ..Limits::default() };
         let open = ConnectionLimits::default();
-        assert_eq!(open.admit(&limits, peer("10.0.0.1")), Ok(()));
+        assert_eq!(open.admit(&limits, Some(peer("10.0.0.1"))), Ok(()));
         assert_eq!(
-            open.admit(&limits, peer("10.0.0.1")),
+            open.admit(&limits, Some(peer("10.0.0.1"))),
             Err(Reason::TooManyConnectionsPerAddress)
         );
-        assert_eq!(open.admit(&limits, peer("10.0.0.2")), Ok(()));
-        assert_eq!(open.admit(&limits, peer("2001:db8::1")), Ok(()));
-        assert!(open.admit(&limits, peer("2001:db8::2")).is_err());
-        assert_eq!(open.admit(&limits, peer("2001:db8:0:1::1")), Ok(()));
-        open.release(&limits, peer("10.0.0.1"));
-        assert_eq!(open.admit(&limits, peer("10.0.0.1")), Ok(()));
+        assert_eq!(open.admit(&limits, Some(peer("10.0.0.2"))), Ok(()));
+        assert_eq!(open.admit(&limits, Some(peer("2001:db8::1"))), Ok(()));
+        assert!(open.admit(&limits, Some(peer("2001:db8::2"))).is_err());
+        assert_eq!(open.admit(&limits, Some(peer("2001:db8:0:1::1"))), Ok(()));
+        open.release_client(&limits, peer("10.0.0.1"));
+        open.release();
+        assert_eq!(open.admit(&limits, Some(peer("10.0.0.1"))), Ok(()));
         assert_eq!(open.open(), 4);
     }
 
@@ -110,9 +125,9 @@ mod tests {
     fn the_total_is_a_limit_of_its_own() {
         let limits = Limits { connections: Some(1), ..Limits::default() };
         let open = ConnectionLimits::default();
-        assert_eq!(open.admit(&limits, Peer::Unix), Ok(()));
-        assert_eq!(open.admit(&limits, Peer::Unix), Err(Reason::TooManyConnections));
-        open.release(&limits, Peer::Unix);
-        assert_eq!(open.admit(&limits, Peer::Unix), Ok(()));
+        assert_eq!(open.admit(&limits, Some(Peer::Unix)), Ok(()));
+        assert_eq!(open.admit(&limits, Some(Peer::Unix)), Err(Reason::TooManyConnections));
+        open.release();
+        assert_eq!(open.admit(&limits, Some(Peer::Unix)), Ok(()));
     }
 }

@@ -20,6 +20,7 @@ mod fleet;
 mod guard;
 mod linger;
 mod listener;
+mod opening;
 mod parting;
 mod receive;
 mod relief;

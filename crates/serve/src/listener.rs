@@ -2,6 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
+use stead_core::Origins;
+
 /// One address of one server, for every worker.
 pub struct Listener {
     /// The server's position in the snapshot.
@@ -17,13 +19,16 @@ pub struct Listener {
 
 /// What comes before the first request of a connection, and in which protocol it may be.
 #[derive(Clone, Debug, Default)]
-pub struct Opening {}
+pub struct Opening {
+    /// The proxies from which connections are taken, each with a PROXY header; nobody: connections
+    /// are anybody's, and none has a header.
+    pub proxy_protocol: Origins,
+}
 
 /// What workers know of a listener.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) server: u16,
     pub(crate) inherited: bool,
-    #[allow(dead_code, reason = "the first way to begin differently brings its reader")]
     pub(crate) opening: Opening,
 }

@@ -104,7 +104,13 @@ impl State {
     /// A connection was closed: undoes its admission.
     pub(crate) fn forget(&self, server: u16, peer: Peer) {
         let owner = self.server(server);
-        owner.connections.release(&owner.scope.limits, peer);
+        owner.connections.release_client(&owner.scope.limits, peer);
+        self.forget_unknown(server);
+    }
+
+    /// A connection was closed before it was known whose it is.
+    pub(crate) fn forget_unknown(&self, server: u16) {
+        self.server(server).connections.release();
         if let Some(counters) = self.counters(server) {
             counters.connections_open.subtract(1);
             self.worker.process.connections.release(1);
@@ -120,7 +126,8 @@ impl Drop for State {
         self.set_dry(false);
         self.park.clear(|listener, peer| {
             let owner = self.owner(listener);
-            owner.connections.release(&owner.scope.limits, peer);
+            owner.connections.release_client(&owner.scope.limits, peer);
+            owner.connections.release();
             if !owner.private {
                 self.worker.counters.connections_open.subtract(1);
                 self.worker.process.connections.release(1);

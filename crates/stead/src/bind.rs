@@ -113,7 +113,7 @@ pub(crate) fn claims(configuration: &Configuration) -> impl Iterator<Item = Clai
             name: name.value.clone(),
             wanted: Wanted::Address(listen.address.value.clone()),
             options: options(listen),
-            opening: Opening::default(),
+            opening: opening(listen),
         })
     })
 }
@@ -190,6 +190,12 @@ fn is_localhost(address: &Address, acquired: &[Acquired]) -> bool {
 
 fn has_ipv6() -> bool {
     std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+/// How connections of a listener begin.
+fn opening(listen: &Listen) -> Opening {
+    let proxies = listen.proxy_protocol.iter().flat_map(|proxies| &proxies.0);
+    Opening { proxy_protocol: proxies.copied().collect() }
 }
 
 fn options(listen: &Listen) -> ListenOptions {

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use stead_base::{Limits, Timeouts};
-use stead_config::Address;
+use stead_config::{Address, Origin};
 use stead_net::ListenOptions;
 use stead_serve::Opening;
 use stead_tower::IntoApp;
@@ -16,7 +16,7 @@ use crate::bind::{Claim, Wanted};
 use crate::ranges;
 use crate::start::ServerError;
 use crate::tcp::{Async, Ending};
-use crate::trusted_proxies::TrustedProxies;
+use crate::trusted_proxies::{self, TrustedProxies};
 
 /// A named set of listeners with one service, or one function for raw connections, behind them.
 ///
@@ -156,7 +156,7 @@ impl Server {
 
     /// The address of the first listener, where that was bound before.
     pub(crate) fn bound_address(&self) -> Option<SocketAddr> {
-        match &self.listen.first()?.0 {
+        match &self.listen.first()?.wanted {
             Ok(Wanted::Socket(socket)) => rustix::net::getsockname(socket).ok()?.try_into().ok(),
             _ => None,
         }
@@ -187,13 +187,17 @@ impl Server {
         }
         let mut claims = Vec::new();
         for listen in self.listen {
-            match listen.0 {
+            let (proxies, unknown) = trusted_proxies::split(listen.proxies);
+            for message in unknown {
+                wrong(&message);
+            }
+            match listen.wanted {
                 Ok(wanted) => {
                     if wanted.is_unix() && matches!(self.serves, Some(Serves::Streams(_))) {
                         wrong("`tcp` takes no unix socket: write a port");
                     }
                     let options = ListenOptions::default();
-                    let opening = Opening::default();
+                    let opening = Opening { proxy_protocol: proxies.into_iter().collect() };
                     let name = self.name.clone();
                     claims.push(Claim { server: index, name, wanted, options, opening });
                 }
@@ -227,12 +231,38 @@ impl Server {
 /// let bound = Listen::from(std::net::TcpListener::bind("127.0.0.1:0")?);
 /// # Ok::<_, std::io::Error>(())
 /// ```
-pub struct Listen(Result<Wanted, String>);
+pub struct Listen {
+    wanted: Result<Wanted, String>,
+    /// Whose PROXY headers are taken; nobody's: there are none.
+    proxies: Vec<Result<Origin, String>>,
+}
+
+impl Listen {
+    /// Takes connections from these proxies only, each with a header of the PROXY protocol,
+    /// version 1 or 2, whose client is then the peer: networks and addresses, `"private"`,
+    /// `"loopback"`, and `"unix"` for peers that come through a unix socket. What is no network is
+    /// an error at the start.
+    ///
+    /// ```
+    /// # use stead::{Listen, Server};
+    /// let behind_haproxy = Listen::from(":8080").proxy_protocol(["10.0.0.0/8"]);
+    /// let server = Server::new("web").listen(behind_haproxy);
+    /// ```
+    pub fn proxy_protocol<T: AsRef<str>>(mut self, proxies: impl IntoIterator<Item = T>) -> Self {
+        self.proxies =
+            proxies.into_iter().map(|text| trusted_proxies::origin(text.as_ref())).collect();
+        self
+    }
+
+    fn new(wanted: Result<Wanted, String>) -> Self {
+        Self { wanted, proxies: Vec::new() }
+    }
+}
 
 impl From<&str> for Listen {
     fn from(text: &str) -> Self {
         let address = Address::parse(text).map(Wanted::Address);
-        Self(address.map_err(|help| format!("`{text}` is no address: {help}")))
+        Self::new(address.map_err(|help| format!("`{text}` is no address: {help}")))
     }
 }
 
@@ -245,19 +275,19 @@ impl From<String> for Listen {
 impl From<SocketAddr> for Listen {
     fn from(address: SocketAddr) -> Self {
         let host = stead_config::Host::Ip(address.ip());
-        Self(Ok(Wanted::Address(Address::Tcp { host, port: address.port() })))
+        Self::new(Ok(Wanted::Address(Address::Tcp { host, port: address.port() })))
     }
 }
 
 impl From<std::net::TcpListener> for Listen {
     fn from(listener: std::net::TcpListener) -> Self {
-        Self(Ok(Wanted::Socket(OwnedFd::from(listener))))
+        Self::new(Ok(Wanted::Socket(OwnedFd::from(listener))))
     }
 }
 
 impl From<std::os::unix::net::UnixListener> for Listen {
     fn from(listener: std::os::unix::net::UnixListener) -> Self {
-        Self(Ok(Wanted::Socket(OwnedFd::from(listener))))
+        Self::new(Ok(Wanted::Socket(OwnedFd::from(listener))))
     }
 }
 
@@ -276,6 +306,6 @@ impl From<tokio::net::UnixListener> for Listen {
 impl Listen {
     fn of_tokio(listener: std::io::Result<impl Into<OwnedFd>>) -> Self {
         let socket = listener.map(|listener| Wanted::Socket(listener.into()));
-        Self(socket.map_err(|error| error.to_string()))
+        Self::new(socket.map_err(|error| error.to_string()))
     }
 }

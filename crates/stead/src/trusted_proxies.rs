@@ -48,13 +48,7 @@ impl TrustedProxies {
 
     /// As a configuration has it, and what is wrong with the rest.
     pub(crate) fn into_parts(self) -> (stead_config::TrustedProxies, Vec<String>) {
-        let (mut networks, mut wrong) = (Vec::new(), Vec::new());
-        for network in self.networks {
-            match network {
-                Ok(origin) => networks.push(origin),
-                Err(message) => wrong.push(message),
-            }
-        }
+        let (networks, wrong) = split(self.networks);
         (stead_config::TrustedProxies { networks, header: self.header }, wrong)
     }
 
@@ -89,8 +83,20 @@ impl<T: AsRef<str>> From<&[T]> for TrustedProxies {
     }
 }
 
+/// What is a network, and what is wrong with the rest.
+pub(crate) fn split(networks: Vec<Result<Origin, String>>) -> (Vec<Origin>, Vec<String>) {
+    let (mut origins, mut wrong) = (Vec::new(), Vec::new());
+    for network in networks {
+        match network {
+            Ok(origin) => origins.push(origin),
+            Err(message) => wrong.push(message),
+        }
+    }
+    (origins, wrong)
+}
+
 /// What a text stands for, or what to write instead.
-fn origin(text: &str) -> Result<Origin, String> {
+pub(crate) fn origin(text: &str) -> Result<Origin, String> {
     match text {
         "private" => return Ok(Origin::Private),
         "loopback" => return Ok(Origin::Loopback),

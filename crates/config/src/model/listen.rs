@@ -3,7 +3,9 @@
 //! Options are set on the listening socket, whose connections inherit them, so that none costs a
 //! system call for each connection (tcp(7), socket(7)).
 
-use crate::{Address, Config, Decoder, Diagnostic, Duration, Mode, Off, Span, Spanned};
+use crate::{
+    Address, Config, Decoder, Diagnostic, Duration, Mode, Off, Origin, Schema, Span, Spanned, Value,
+};
 
 /// One listener: an address, alone or with options.
 #[derive(Clone, Debug, PartialEq, Config)]
@@ -30,6 +32,11 @@ pub struct Listen {
     /// Who may connect to a unix socket: permissions in octal. Without it as the umask says, often
     /// `"0755"`, with which only the socket's own user may. Unix sockets only. Applies on restart.
     pub mode: Option<Spanned<Mode>>,
+    /// The proxies in front that pass connections on with the PROXY protocol, version 1 or 2:
+    /// networks and addresses, `"private"`, `"loopback"`, and `"unix"` for a unix socket. Each
+    /// connection begins with the header, whose client counts as the peer; those without one, and
+    /// from anybody else, are closed. Applies on restart.
+    pub proxy_protocol: Option<Spanned<Proxies>>,
 }
 
 /// Probes to a peer that is silent; a duration alone is `idle`. Whole seconds.
@@ -47,8 +54,32 @@ pub struct TcpKeepalive {
     pub count: u8,
 }
 
+/// From whom a listener takes connections; at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxies(pub Vec<Origin>);
+
+impl Config for Proxies {
+    fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        let origins = Vec::<Origin>::decode(value, decoder)?;
+        if value.as_list().is_some_and(<[_]>::is_empty) {
+            let message = "`proxy_protocol` names no proxy, so that nobody can connect";
+            let help = "name the proxies, as in `[\"10.0.0.0/8\"]`, or remove `proxy_protocol`";
+            decoder.report(Diagnostic::error(value.span, message).help(help));
+        }
+        // What is wrong with those that are missing was reported.
+        (!origins.is_empty()).then_some(Self(origins))
+    }
+
+    fn schema() -> Schema {
+        Vec::<Origin>::schema()
+    }
+}
+
 /// A unix socket has no TCP beneath it, and a port no permissions.
 fn fits_address(listen: &Listen, _: Span, decoder: &mut Decoder<'_>) {
+    if let Some(proxies) = &listen.proxy_protocol {
+        reaches_anybody(&listen.address.value, proxies, decoder);
+    }
     if !matches!(listen.address.value, Address::Unix(_)) {
         if let Some(mode) = &listen.mode {
             let message = format!("`mode` is of unix sockets, and {} is TCP", listen.address.value);
@@ -63,6 +94,22 @@ fn fits_address(listen: &Listen, _: Span, decoder: &mut Decoder<'_>) {
         let message = format!("`{key}` is of TCP, and {} is a unix socket", listen.address.value);
         decoder.report(Diagnostic::error(span, message).help(format!("remove `{key}`")));
     }
+}
+
+/// A listener whose proxies cannot come to it closes every connection.
+fn reaches_anybody(address: &Address, proxies: &Spanned<Proxies>, decoder: &mut Decoder<'_>) {
+    let is_unix = matches!(address, Address::Unix(_));
+    if proxies.0.iter().any(|origin| matches!(origin, Origin::Unix) == is_unix) {
+        return;
+    }
+    let (message, help) = if is_unix {
+        let message = format!("{address} is a unix socket, to which no network connects");
+        (message, "write `[\"unix\"]`")
+    } else {
+        let message = format!("{address} is TCP, to which no unix socket connects");
+        (message, "name the proxies, as in `[\"10.0.0.0/8\"]`")
+    };
+    decoder.report(Diagnostic::error(proxies.span, message).help(help));
 }
 
 /// The system counts these in seconds.

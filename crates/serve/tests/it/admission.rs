@@ -1,7 +1,5 @@
 //! How many connections a server takes: `limits.connections` and `limits.connections_per_ip`.
 
-use std::net::{SocketAddr, TcpStream};
-
 use stead_base::Reason;
 
 use crate::client::Client;
@@ -35,15 +33,6 @@ fn one_connection_too_many_is_closed_and_counted() {
     assert!(is_admitted_again(&harness));
 }
 
-/// A connection from another address of this machine.
-fn connect_from(ip: [u8; 4], to: SocketAddr) -> Client {
-    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-    bind(&socket, &SocketAddr::from((ip, 0))).expect("bind");
-    connect(&socket, &to).expect("connect");
-    Client::from(TcpStream::from(socket))
-}
-
 #[test]
 fn an_address_has_its_own_share() {
     let harness = Recipe::default()
@@ -54,7 +43,7 @@ fn an_address_has_its_own_share() {
     assert!(is_served(&mut first) && is_served(&mut second));
     assert!(!is_served(&mut harness.connect()));
     harness.expect_outcomes(Reason::TooManyConnectionsPerAddress, 1);
-    let mut other = connect_from([127, 0, 0, 2], harness.address);
+    let mut other = Client::connect_from([127, 0, 0, 2], harness.address);
     assert!(is_served(&mut other), "another address");
     // A place is free again however its connection ended.
     first.reset();

@@ -46,6 +46,15 @@ impl Client {
         Self::from(TcpStream::connect(address).expect("connect"))
     }
 
+    /// A connection from another address of this machine.
+    pub(crate) fn connect_from(ip: [u8; 4], to: SocketAddr) -> Self {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&socket, &SocketAddr::from((ip, 0))).expect("bind");
+        connect(&socket, &to).expect("connect");
+        Self::from(TcpStream::from(socket))
+    }
+
     /// Connects with a small receive buffer, so that the kernel takes little on our behalf.
     pub(crate) fn connect_narrow(address: SocketAddr) -> Self {
         use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stead_base::{Limits, Reason, Timeouts};
-use stead_core::{Counter, Counters, Handler, Middleware, Process};
+use stead_config::Origin;
+use stead_core::{Counter, Counters, Handler, Middleware, Origins, Process};
 use stead_net::{Bind, Collect, Listening, acquire};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
 use stead_serve::access_log::AccessLog;
@@ -37,6 +38,8 @@ pub(crate) struct Recipe {
     error_page: Option<ErrorPage>,
     routes: Vec<(RouteSpec, Route)>,
     private: bool,
+    /// Who must send a PROXY header.
+    proxies: Origins,
     /// In place of a listener of its own: one descriptor for each worker.
     listener: Option<Vec<OwnedFd>>,
 }
@@ -143,6 +146,12 @@ impl Recipe {
         self
     }
 
+    /// Takes connections from these only, each with a PROXY header.
+    pub(crate) fn behind(mut self, proxies: impl IntoIterator<Item = Origin>) -> Self {
+        self.proxies = proxies.into_iter().collect();
+        self
+    }
+
     /// Serves what these accept, one for each worker, if they accept anything at all.
     pub(crate) fn on(mut self, descriptors: Vec<OwnedFd>) -> Self {
         self.listener = Some(descriptors);
@@ -181,7 +190,7 @@ impl Kitchen {
                 None => bind(self.workers),
             };
             addresses.push(address);
-            let opening = Opening::default();
+            let opening = Opening { proxy_protocol: std::mem::take(&mut recipe.proxies) };
             let server = index as u16;
             listeners.push(Listener { server, descriptors, inherited: false, opening });
             servers.push(recipe.into_server(format!("server{index}")));

@@ -27,6 +27,7 @@ mod overload;
 mod panics;
 mod park;
 mod private_descriptors;
+mod proxied;
 mod several_workers;
 mod silent_peers;
 mod sizes;
