@@ -12,6 +12,7 @@
 mod blocking;
 mod body;
 mod build;
+mod challenges;
 mod configured;
 mod counters;
 mod exchange;
@@ -33,6 +34,7 @@ mod worker;
 pub use blocking::{Blocking, Job, Pending};
 pub use body::{Body, BodyStream, Frame};
 pub use build::{BuildContext, HandlerKind, MiddlewareKind};
+pub use challenges::Challenges;
 pub use configured::{check_field_name, check_field_value};
 pub use counters::{Counter, Counters};
 pub use exchange::{BodyPipe, Client, Connection, Exchange, Peer, RequestBody, Scheme};

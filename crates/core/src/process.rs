@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use crate::Shared;
 use crate::pressure::{Fill, Level, Pressure, Scarcity, percent};
+use crate::{Challenges, Shared};
 
 /// Where the process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Process {
     worker_connections: AtomicUsize,
     /// Descriptors of files that caches keep open.
     pub open_files: Budget,
+    /// What authorities are shown before they issue certificates.
+    pub challenges: Challenges,
     /// What components have in common.
     pub shared: Shared,
     /// How near the process is to its budgets.

@@ -27,12 +27,14 @@ pub(crate) struct Routed<'a> {
     pub(crate) answer: Option<Response>,
     /// Why there is no answer at all.
     pub(crate) closes: Option<Reason>,
+    /// Whether the answer goes out as it is, with no middleware around it.
+    pub(crate) is_bare: bool,
 }
 
 impl Routed<'_> {
     /// For an exchange that never reached the router.
     pub(crate) fn none() -> Self {
-        Self { route: None, place: ScopeRef::SERVER, answer: None, closes: None }
+        Self { route: None, place: ScopeRef::SERVER, answer: None, closes: None, is_bare: false }
     }
 
     /// For an exchange that is answered before the router sees it.
@@ -55,6 +57,9 @@ pub(crate) fn route<'a>(
     if let Err(reason) = exchange.canonicalize_path() {
         return Routed::answered(exchange.refuse(reason));
     }
+    if let Some(answer) = challenge(exchange) {
+        return Routed { is_bare: true, ..Routed::answered(answer) };
+    }
     let scheme = exchange.scheme();
     let (head, path, captures) = exchange.route_parts();
     let request = Request { head, path, method: head.method().as_str() };
@@ -63,7 +68,7 @@ pub(crate) fn route<'a>(
     let answer = match verdict {
         Verdict::Route(route, found) => {
             let place = ScopeRef::of_route(found);
-            return Routed { route: Some(route), place, answer: None, closes: None };
+            return Routed { route: Some(route), place, ..Routed::none() };
         }
         // At the server: what a site asks, such as a password, must not be sent in the clear.
         Verdict::Redirect(route) => return Routed { route: Some(route), ..Routed::none() },
@@ -86,7 +91,22 @@ pub(crate) fn route<'a>(
         }
     };
     let route = place.route().and_then(|found| server.route(found));
-    Routed { route, place, answer: Some(answer), closes: None }
+    Routed { route, place, ..Routed::answered(answer) }
+}
+
+/// What an authority asks for before it issues a certificate (RFC 8555 §8.3), whatever the server
+/// does with everybody else: redirects, asks for passwords, serves no such host. Only as long as an
+/// order is under way, and only what belongs to it.
+fn challenge(exchange: &Exchange) -> Option<Response> {
+    let text = exchange.worker().process.challenges.text(exchange.path())?;
+    if !matches!(exchange.head().method().as_str(), "GET" | "HEAD") {
+        return None;
+    }
+    let mut body = exchange.worker().buffer();
+    body.extend_from_slice(text.as_bytes());
+    let mut answer = exchange.respond(StatusCode::OK).with_body(body);
+    answer.fields.set(name::CONTENT_TYPE, b"application/octet-stream");
+    Some(answer)
 }
 
 /// The route that a browser asks about before it dares: its middleware know the answer (Fetch,
@@ -211,7 +231,9 @@ pub(crate) async fn ask(
     beside: impl FnMut(&mut Context<'_>) -> Poll<Result<(), Reason>>,
 ) -> Result<Response, Reason> {
     let inner = match (routed.route, routed.answer.take()) {
-        (_, Some(answer)) if scope.middleware.is_empty() => return Ok(scope.errors.dress(answer)),
+        (_, Some(answer)) if routed.is_bare || scope.middleware.is_empty() => {
+            return Ok(scope.errors.dress(answer));
+        }
         (_, Some(answer)) => Inner::Answer(Box::new(answer)),
         (Some(route), None) => Inner::Route(route),
         (None, None) => return Err(Reason::HandlerError),

@@ -114,6 +114,7 @@ impl Guest {
         }
         let scope = owner.scope(routed.place);
         let inner = match (routed.answer, routed.route) {
+            (Some(answer), _) if routed.is_bare => return answer,
             (Some(answer), _) => Inner::Answer(Box::new(answer)),
             (None, Some(route)) => Inner::Route(route),
             (None, None) => return exchange.refuse(Reason::NoRoute),

@@ -37,6 +37,8 @@ pub(crate) struct Recipe {
     access_log: bool,
     error_page: Option<ErrorPage>,
     routes: Vec<(RouteSpec, Route)>,
+    /// Round everything that the server answers.
+    around: Vec<Arc<dyn Middleware>>,
     private: bool,
     /// Who must send a PROXY header.
     proxies: Origins,
@@ -118,6 +120,12 @@ impl Recipe {
         self
     }
 
+    /// Middleware of the server itself, which stand round what no route answers too.
+    pub(crate) fn around(mut self, middleware: impl Middleware + 'static) -> Self {
+        self.around.push(Arc::new(middleware));
+        self
+    }
+
     pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
@@ -170,6 +178,11 @@ impl Recipe {
         let mut server = Server::new(name, router, answers);
         server.private = self.private;
         let errors = server.scope.errors.inside(self.error_page.into_iter().collect());
+        server.scope.middleware = self.around.iter().cloned().collect();
+        for route in &mut server.routes {
+            let own = route.scope.middleware.iter();
+            route.scope.middleware = self.around.iter().chain(own).cloned().collect();
+        }
         let routes = server.routes.iter_mut().map(|route| &mut route.scope);
         for scope in routes.chain([&mut server.scope]) {
             scope.limits = self.limits;

@@ -9,6 +9,7 @@ mod average_rates;
 mod basics;
 mod bodies_in;
 mod bodies_out;
+mod challenges;
 mod client;
 mod descriptors;
 mod drain;
