@@ -84,6 +84,8 @@ impl Limits {
 pub struct Timeouts {
     /// From accept to the first byte.
     pub first_byte: Option<Duration>,
+    /// From a TLS handshake's first byte to its last.
+    pub tls_handshake: Option<Duration>,
     /// From a head's first byte to its last.
     pub header: Option<Duration>,
     /// Between two reads of a body.
@@ -107,6 +109,7 @@ impl Default for Timeouts {
         let seconds = |n| Some(Duration::from_secs(n));
         Self {
             first_byte: seconds(10),
+            tls_handshake: seconds(20),
             header: seconds(10),
             body_idle: seconds(30),
             body_rate: Some(Rate(240)),

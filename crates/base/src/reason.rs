@@ -142,6 +142,9 @@ reasons! {
     ProxyHeaderTimeout "proxy_header_timeout" 0 Client "the PROXY header was not complete within 5 s";
     BadProxyHeader "bad_proxy_header" 0 Client "the connection did not begin with a well-formed PROXY header";
     PlainHttp "plain_http" 400 Client "plain HTTP was sent to a listener that speaks TLS";
+    TlsHandshakeTimeout "tls_handshake_timeout" 0 Client "the TLS handshake was not done within timeouts.tls_handshake";
+    TlsHandshakeFailed "tls_handshake_failed" 0 Client "the TLS handshake came to nothing";
+    MisdirectedRequest "misdirected_request" 421 Client "the host is not covered by the certificate that the handshake chose, or asks clients for another one";
     BadClientHello "bad_client_hello" 0 Client "the connection did not begin with a well-formed TLS ClientHello";
     BadUpstreamResponse "bad_upstream_response" 502 Upstream "an upstream's response broke the protocol";
 }

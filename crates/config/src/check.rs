@@ -25,11 +25,15 @@ pub(crate) fn check(configuration: &Configuration, root: &Table, decoder: &mut D
         let help = "add `[server.web]` with `listen = [\":8080\"]` and a `[[server.web.route]]`";
         decoder.report(Diagnostic::error(span, "no server is configured").help(help));
     }
+    for (name, _) in &configuration.tls {
+        self::name("a certificate", name, decoder);
+    }
     for (name, server) in &configuration.servers {
         self::name("a server", name, decoder);
         Server { root, name, server }.check(decoder);
     }
     addresses(configuration, decoder);
+    crate::certificates::check(configuration, root, decoder);
     for (name, middleware) in &configuration.middleware {
         self::name("middleware", name, decoder);
         let settings = &middleware.settings.0;

@@ -12,6 +12,7 @@
 extern crate self as stead_config;
 
 mod address;
+mod certificates;
 mod check;
 mod decode;
 mod diagnostic;
@@ -61,8 +62,8 @@ pub use model::{
     AccessLog, Always, Configuration, Drain, ErrorPages, ErrorStatus, Escape, HandlerConfig, Level,
     Levels, Listen, Log, LogFormat, Matcher, MiddlewareConfig, MiddlewareRef, Module, Pattern,
     Placed, Process, Proxies, Redact, RouteConfig, RouteOwn, Sample, ScopeLimits, ScopeTimeouts,
-    ServerConfig, ServerRedirect, SiteConfig, Switch, TcpKeepalive, UnknownHost, Workers,
-    effective_middleware,
+    ServerConfig, ServerRedirect, SiteConfig, Switch, TcpKeepalive, TlsClients, TlsConfig,
+    TlsVersion, UnknownHost, Workers, effective_middleware,
 };
 pub use network::{Origin, ProxyHeader, TrustedProxies};
 pub use reference::{Page, reference};

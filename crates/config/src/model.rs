@@ -13,6 +13,7 @@ mod listen;
 mod log;
 mod middleware;
 mod scope;
+mod tls;
 
 pub use handler::HandlerConfig;
 pub use listen::{Listen, Proxies, TcpKeepalive};
@@ -22,6 +23,7 @@ pub use scope::{
     ErrorPages, ErrorStatus, Placed, ScopeLimits, ScopeTimeouts, ServerRedirect, Switch,
     UnknownHost,
 };
+pub use tls::{TlsClients, TlsConfig, TlsVersion};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Config)]
@@ -42,6 +44,9 @@ pub struct Configuration {
     /// Named configurations of middleware kinds.
     #[config(default, with_middleware)]
     pub middleware: Map<MiddlewareConfig>,
+    /// Certificates by name.
+    #[config(default)]
+    pub tls: Map<TlsConfig>,
 }
 
 impl Configuration {
@@ -338,6 +343,9 @@ struct TimeoutsTable {
     /// From accept to the first byte.
     #[config(default = "10s", range = "1ms"..="30d")]
     first_byte: Off<Duration>,
+    /// From a TLS handshake's first byte to its last.
+    #[config(default = "20s", range = "1ms"..="30d")]
+    tls_handshake: Off<Duration>,
     /// From a head's first byte to its last.
     #[config(default = "10s", range = "1ms"..="30d")]
     header: Off<Duration>,
@@ -372,6 +380,7 @@ impl Config for stead_base::Timeouts {
         let table = TimeoutsTable::decode(value, decoder)?;
         Some(Self {
             first_byte: table.first_byte.0,
+            tls_handshake: table.tls_handshake.0,
             header: table.header.0,
             body_idle: table.body_idle.0,
             body_rate: table.body_rate.0,

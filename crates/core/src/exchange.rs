@@ -14,7 +14,9 @@ use std::task::{Context, Poll, Waker};
 use stead_http1::{Method, RequestHead, Version};
 use stead_route::Captures;
 
-use crate::{Body, BodyStream, Fields, Frame, Reason, Response, Result, Slots, StatusCode, Worker};
+use crate::{
+    Body, BodyStream, Fields, Frame, Reason, Response, Result, Slots, StatusCode, TlsFacts, Worker,
+};
 
 /// Whether a connection is encrypted.
 ///
@@ -110,6 +112,8 @@ pub struct Connection {
     pub peer: Peer,
     /// Plaintext or TLS.
     pub scheme: Scheme,
+    /// What the handshake agreed on, where it is TLS.
+    pub tls: Option<Rc<TlsFacts>>,
     /// The server's name.
     pub server: Rc<str>,
 }
@@ -194,6 +198,20 @@ impl Exchange {
     /// The connection that it came on.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// The connection is encrypted: for whoever did the handshake, before the first request.
+    pub fn secure(&mut self, facts: Rc<TlsFacts>) {
+        self.connection.scheme = Scheme::Https;
+        self.connection.tls = Some(facts);
+        self.scheme = Scheme::Https;
+    }
+
+    /// Whether the request must not come on this connection: its handshake proved too little, or
+    /// the wrong thing, for the host that is asked (RFC 9110 §7.4).
+    pub fn is_misdirected(&self) -> bool {
+        let Some(tls) = &self.connection.tls else { return false };
+        self.head().host_name().is_some_and(|host| !tls.permits(host))
     }
 
     /// The request's head as it was parsed.

@@ -28,6 +28,7 @@ mod response;
 mod shared;
 mod slots;
 mod text;
+mod tls;
 mod tunnel;
 mod worker;
 
@@ -52,5 +53,6 @@ pub use slots::Slots;
 pub use stead_base::{Error, Reason, Result};
 pub use stead_http1::{Fields, Method, Name, StatusCode, Version, name};
 pub use text::{Fact, Part, Text, push_parameter};
+pub use tls::{ClientCertificate, Protocol, Shown, TlsFacts};
 pub use tunnel::{Tunnel, TunnelIo};
 pub use worker::Worker;

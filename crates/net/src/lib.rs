@@ -21,7 +21,7 @@ pub use acquire::{AcquireError, Acquired, Bind, Listening, acquire, acquire_with
 pub use holder::{Holder, holder_of};
 pub use inherit::{InheritError, Inherited, UnusedSocket};
 pub use options::{Keepalive, ListenOptions, backlog_max};
-pub use park::{Closed, Collect, FOR_EVER, Park, Wake, step_towards};
+pub use park::{Closed, Collect, FOR_EVER, Left, Park, Wake, step_towards};
 pub use progress::{Pace, Progress};
-pub use record::{Token, Wait};
+pub use record::{Held, Token, Wait};
 pub use socket::Socket;

@@ -6,7 +6,8 @@
 //! are lists in order of expiry, one for each length of time, so that arming and disarming are
 //! O(1).
 //!
-//! INVARIANT: a record is parked exactly while it holds its descriptor.
+//! INVARIANT: a record is parked exactly while it holds its descriptor. What else a connection
+//! needs again, such as its TLS session, the record keeps unseen.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -27,17 +28,25 @@ use stead_sys::event::{self, Watched};
 use tokio::io::Interest;
 use tokio::time::Instant;
 
-use crate::record::{NO_LIST, NONE, Record, Slab, Token, Wait};
+use crate::record::{Held, Kept, NO_LIST, NONE, Record, Slab, Token, Wait};
 
 mod room;
 
 /// What the worker does with connections that leave the park.
 pub trait Wake {
-    /// The first byte is there: make a task of the connection.
-    fn wake(&self, token: Token, descriptor: OwnedFd);
+    /// The first byte is there: make a task of the connection, from what it held while it rested.
+    fn wake(&self, token: Token, descriptor: OwnedFd, held: Option<Held>);
 
-    /// The park closed the connection by itself.
-    fn closed(&self, why: Closed, listener: u16, peer: Peer);
+    /// The park closes the connection by itself; what is `left` of it is given up.
+    fn closed(&self, why: Closed, listener: u16, peer: Peer, left: Left);
+}
+
+/// What is left of a connection that the park closes.
+pub struct Left {
+    /// Closed when this is dropped.
+    pub descriptor: Option<OwnedFd>,
+    /// What it held while it rested.
+    pub held: Option<Held>,
 }
 
 /// Why the park closed a connection.
@@ -164,7 +173,8 @@ impl Park {
         }
     }
 
-    /// Parks an active connection until its first byte or until `limit` is over.
+    /// Parks an active connection until its first byte or until `limit` is over; it is woken with
+    /// what it `held`.
     ///
     /// # Errors
     /// The descriptor could not be watched; the connection is closed.
@@ -174,6 +184,7 @@ impl Park {
         descriptor: OwnedFd,
         wait: Wait,
         limit: Option<Duration>,
+        held: Option<Held>,
     ) -> io::Result<()> {
         let mut inner = self.inner.borrow_mut();
         inner.unlink(token.index);
@@ -191,7 +202,7 @@ impl Park {
         }
         record.set_watched(true);
         record.descriptor = Some(descriptor);
-        record.waker = None;
+        record.kept = Kept::Held(held.map(Box::new));
         record.wait = wait;
         let age = record.age_ends().map(|end| end - clock::now());
         let age = age.filter(|age| limit.is_none_or(|limit| *age < limit));
@@ -211,8 +222,8 @@ impl Park {
         let mut inner = self.inner.borrow_mut();
         inner.unlink(token.index);
         let Some(record) = inner.slab.find(token) else { return };
-        if !record.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            record.waker = Some(waker.clone());
+        if !record.kept.waker().is_some_and(|known| known.will_wake(waker)) {
+            record.kept = Kept::Waker(waker.clone());
         }
         record.wait = wait;
         record.set_expired(false);
@@ -222,7 +233,7 @@ impl Park {
     /// Says whom to wake for an active connection, before it has a deadline.
     pub fn introduce(&self, token: Token, waker: &Waker) {
         if let Some(record) = self.inner.borrow_mut().slab.find(token) {
-            record.waker = Some(waker.clone());
+            record.kept = Kept::Waker(waker.clone());
         }
     }
 
@@ -247,22 +258,22 @@ impl Park {
             let mut inner = self.inner.borrow_mut();
             let Some(record) = inner.slab.find(token) else { continue };
             let Some(descriptor) = record.descriptor.take() else {
-                if let Some(waker) = record.waker.clone() {
+                if let Some(waker) = record.kept.waker().cloned() {
                     waker.wake();
                 }
                 continue;
             };
+            let held = record.kept.take();
             if has_input(&descriptor) {
                 self.unpark(&mut inner, token);
                 drop(inner);
-                wake.wake(token, descriptor);
+                wake.wake(token, descriptor, held);
                 continue;
             }
-            record.descriptor = Some(descriptor);
             let (listener, peer) = (record.listener, record.peer());
             self.close_parked(&mut inner, token);
             drop(inner);
-            wake.closed(Closed::Drain, listener, peer);
+            wake.closed(Closed::Drain, listener, peer, Left { descriptor: Some(descriptor), held });
         }
     }
 
@@ -341,17 +352,17 @@ impl Park {
             let Some(record) = inner.slab.find(token) else { continue };
             let Some(descriptor) = record.descriptor.take() else { continue };
             let (listener, peer) = (record.listener, record.peer());
-            let closed = flags.intersects(HANG_UP);
+            let (closed, held) = (flags.intersects(HANG_UP), record.kept.take());
             if closed && !has_input(&descriptor) {
-                record.descriptor = Some(descriptor);
                 self.close_parked(&mut inner, token);
                 drop(inner);
-                wake.closed(Closed::Peer, listener, peer);
+                let left = Left { descriptor: Some(descriptor), held };
+                wake.closed(Closed::Peer, listener, peer, left);
                 continue;
             }
             self.unpark(&mut inner, token);
             drop(inner);
-            wake.wake(token, descriptor);
+            wake.wake(token, descriptor, held);
         }
         self.touch();
         Ok(events.len())
@@ -375,7 +386,7 @@ impl Park {
                 let record = &mut inner.slab[token.index];
                 if record.descriptor.is_none() {
                     record.set_expired(true);
-                    if let Some(waker) = record.waker.clone() {
+                    if let Some(waker) = record.kept.waker().cloned() {
                         waker.wake();
                     }
                     continue;
@@ -388,8 +399,9 @@ impl Park {
                 let (listener, peer) = (record.listener, record.peer());
                 let closed =
                     if record.ages() { Closed::Age } else { Closed::Deadline(record.wait) };
+                let left = Left { descriptor: record.descriptor.take(), held: record.kept.take() };
                 self.close_parked(&mut inner, token);
-                wake.closed(closed, listener, peer);
+                wake.closed(closed, listener, peer, left);
             }
         }
         let trim_at = self.trim_when_quiet(&mut inner, now);

@@ -3,6 +3,7 @@
 //! A connection has one record from accept to close; while it is parked the record is all that it
 //! has. Records live in chunks of 256, so that nothing is reserved ahead and nothing ever moves.
 
+use std::any::Any;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::task::Waker;
@@ -50,6 +51,35 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// In no deadline list.
 pub(crate) const NO_LIST: u8 = u8::MAX;
 
+/// What a connection needs again when it wakes; the park does not look at it.
+pub type Held = Box<dyn Any>;
+
+/// What a record keeps besides: never both at once.
+pub(crate) enum Kept {
+    /// Active: whom to wake when its deadline is over.
+    Waker(Waker),
+    /// Parked, or nobody yet. PERF: boxed twice, so that no plaintext connection's record grows for
+    /// it.
+    Held(Option<Box<Held>>),
+}
+
+impl Kept {
+    pub(crate) fn waker(&self) -> Option<&Waker> {
+        match self {
+            Self::Waker(waker) => Some(waker),
+            Self::Held(_) => None,
+        }
+    }
+
+    /// Takes what was held out.
+    pub(crate) fn take(&mut self) -> Option<Held> {
+        match std::mem::replace(self, Self::Held(None)) {
+            Self::Held(held) => held.map(|held| *held),
+            Self::Waker(_) => None,
+        }
+    }
+}
+
 /// What rests of a connection.
 pub(crate) struct Record {
     /// Held while parked; an active connection's task holds it.
@@ -59,8 +89,7 @@ pub(crate) struct Record {
     /// Neighbours in the deadline list, or the next free record.
     pub(crate) previous: u32,
     pub(crate) next: u32,
-    /// Who to wake when the deadline of an active connection is over.
-    pub(crate) waker: Option<Waker>,
+    pub(crate) kept: Kept,
     address: [u8; 16],
     port: u16,
     /// The listener it came by, as the owner of the park counts them.
@@ -91,7 +120,7 @@ impl Record {
             deadline: Tick::default(),
             previous: NONE,
             next,
-            waker: None,
+            kept: Kept::Held(None),
             address: [0; 16],
             port: 0,
             listener: 0,
@@ -289,6 +318,7 @@ mod tests {
     #[test]
     fn a_record_keeps_its_budget() {
         assert!(size_of::<Record>() <= 96, "{} bytes", size_of::<Record>());
+        assert_eq!(size_of::<Kept>(), size_of::<Waker>());
     }
 
     #[test]

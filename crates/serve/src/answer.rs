@@ -16,6 +16,7 @@ use stead_core::{
 use stead_http1::Framing;
 use stead_http1::encode::{self, Promise, ResponseLine};
 use stead_sys::file;
+use stead_tls::SEAL_BYTES_MAX;
 
 use crate::receive::Receiver;
 use crate::wire::{TURN_BYTES, Wire};
@@ -132,6 +133,9 @@ async fn write_file(
         // Nothing would follow what `flush` announces.
         return Ok(0);
     }
+    if wire.transport.is_secure() {
+        return write_sealed(wire, file, start, end).await;
+    }
     wire.flush(true).await?;
     let (mut offset, mut is_resident) = (start, true);
     while offset < end {
@@ -144,7 +148,7 @@ async fn write_file(
                 return Err(Reason::FileChanged);
             }
             let sent = poll_fn(|context| {
-                let sent = wire.socket.poll_send_file(
+                let sent = wire.transport.poll_send_file(
                     context,
                     std::os::fd::AsFd::as_fd(&**file),
                     offset,
@@ -170,6 +174,60 @@ async fn write_file(
         file.set_resident(wire.state.worker.now());
     }
     Ok(end - start)
+}
+
+/// A file that must be encrypted is read into the output, behind what is there: so the head and all
+/// of a small file leave in one call.
+async fn write_sealed(
+    wire: &mut Wire,
+    file: &Arc<OpenFile>,
+    start: u64,
+    end: u64,
+) -> Result<u64, Reason> {
+    let (mut offset, mut is_resident) = (start, true);
+    while offset < end {
+        let turn_end = end.min(offset + TURN_BYTES);
+        is_resident &= read_in(wire, file, offset, turn_end - offset).await?;
+        while offset < turn_end {
+            let room = SEAL_BYTES_MAX.saturating_sub(wire.output.len()).max(COPY_MAX);
+            let piece = (turn_end - offset).min(room as u64);
+            if offset + piece == end && !file.is_unchanged().unwrap_or(false) {
+                return Err(Reason::FileChanged);
+            }
+            read_piece(wire.output(), file, offset, piece as usize)?;
+            offset += piece;
+            if wire.output.len() > COPY_MAX {
+                wire.flush(offset < end).await?;
+                wire.end_turn().await;
+            }
+        }
+    }
+    if is_resident && start == 0 && end == file.facts().size {
+        file.set_resident(wire.state.worker.now());
+    }
+    Ok(end - start)
+}
+
+/// Appends exactly `count` bytes of a file.
+fn read_piece(
+    output: &mut Vec<u8>,
+    file: &OpenFile,
+    offset: u64,
+    count: usize,
+) -> Result<(), Reason> {
+    let (start, mut filled) = (output.len(), 0);
+    output.resize(start + count, 0);
+    while filled < count {
+        let read = file::read_at(file, &mut output[start + filled..], offset + filled as u64);
+        match read {
+            Ok(read @ 1..) => filled += read,
+            failed => {
+                output.truncate(start + filled);
+                return Err(failed.map_or(Reason::FileError, |_| Reason::FileChanged));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes sure that the worker does not sleep on the disk when it sends these bytes. Whether they

@@ -49,6 +49,9 @@ pub(crate) fn route<'a>(
     router: &Router,
     exchange: &mut Exchange,
 ) -> Routed<'a> {
+    if exchange.is_misdirected() {
+        return Routed::answered(exchange.refuse(Reason::MisdirectedRequest));
+    }
     if exchange.head().form() == Form::Asterisk {
         // `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
         let answer = exchange.respond(StatusCode::NO_CONTENT);

@@ -22,17 +22,19 @@ use stead_core::{
     name,
 };
 use stead_http1::{Form, Framing, RequestDecoder};
-use stead_net::{Socket, Token, Wait};
+use stead_net::{Token, Wait};
 
 use crate::access_log::WorkerLog;
 use crate::answer::{self, OUTPUT_MAX};
 use crate::chain::{self, Routed};
 use crate::events;
 use crate::guard::{Panicked, poll_guarded};
+use crate::handshake::{Failed, shake_hands};
 use crate::linger::linger;
 use crate::receive::Receiver;
 use crate::snapshot::Server;
 use crate::state::State;
+use crate::transport::Transport;
 use crate::tunnel;
 use crate::wire::Wire;
 use account::Account;
@@ -89,7 +91,7 @@ impl Connection {
     pub(crate) fn task(
         state: Rc<State>,
         token: Token,
-        socket: Socket,
+        transport: Transport,
         input: Vec<u8>,
     ) -> impl Future<Output = ()> {
         let (peer, listener, _) = state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
@@ -97,12 +99,16 @@ impl Connection {
         let facts = Facts {
             peer,
             scheme: Scheme::Http,
+            tls: None,
             server: Rc::clone(&state.names[usize::from(server)]),
         };
         let limits = &state.server(server).scope.limits;
         let decoder = RequestDecoder::new(limits.head(), limits.body.map(|size| size.0));
-        let mut wire = Wire::new(Rc::clone(&state), token, socket, input, decoder);
-        let exchange = Exchange::new(Rc::clone(&state.worker), facts);
+        let mut wire = Wire::new(Rc::clone(&state), token, transport, input, decoder);
+        let mut exchange = Exchange::new(Rc::clone(&state.worker), facts);
+        if let Some(secure) = wire.transport.secure() {
+            exchange.secure(Rc::clone(secure.facts()));
+        }
         let mut connection = Self {
             state,
             token,
@@ -121,7 +127,11 @@ impl Connection {
         // PERF: captured and used in place; an `async fn` would hold its arguments twice.
         async move {
             connection.introduce().await;
-            match connection.run(&mut wire).await {
+            let end = match connection.open(&mut wire, listener).await {
+                Ok(()) => connection.run(&mut wire).await,
+                Err(end) => end,
+            };
+            match end {
                 End::Park => connection.park(wire),
                 End::Linger => Box::pin(linger(wire)).await,
                 End::Close => wire.release_buffers(),
@@ -136,6 +146,42 @@ impl Connection {
             Poll::Ready(())
         })
         .await;
+    }
+
+    /// What comes before the first request of a new connection.
+    ///
+    /// # Errors
+    /// The connection ends before its first request.
+    async fn open(&mut self, wire: &mut Wire, listener: u16) -> Result<(), End> {
+        let state = Rc::clone(&self.state);
+        let Some(chooser) = &state.source(listener).opening.tls else { return Ok(()) };
+        if wire.transport.is_secure() {
+            return Ok(());
+        }
+        let Failed { reason, why } = match Box::pin(shake_hands(wire, chooser)).await {
+            Ok(facts) => {
+                self.exchange.secure(facts);
+                return Ok(());
+            }
+            Err(failed) => failed,
+        };
+        if reason == Reason::PlainHttp {
+            return Err(Box::pin(self.answer_plain(wire)).await);
+        }
+        self.ends(reason);
+        events::handshake_failed(&self.exchange, reason, &why);
+        // The alert may be on its way still.
+        let is_told = matches!(reason, Reason::TlsHandshakeFailed | Reason::BadClientHello);
+        Err(if is_told { End::Linger } else { End::Close })
+    }
+
+    /// Who speaks plain HTTP is told so in plain HTTP.
+    async fn answer_plain(&mut self, wire: &mut Wire) -> End {
+        self.refuse(wire, Reason::PlainHttp).await;
+        match wire.flush(false).await {
+            Ok(()) => End::Linger,
+            Err(_) => End::Close,
+        }
     }
 
     /// Serves until the connection is quiet or is to be closed.
@@ -173,13 +219,15 @@ impl Connection {
         };
         if matches!(close, After::Cut) {
             // The kernel may hold megabytes for a peer that does not take them.
-            wire.socket.reset_on_close();
+            wire.transport.reset_on_close();
             return End::Close;
         }
+        wire.transport.end_follows();
         match (wire.flush(false).await, close) {
             (Ok(()), After::Linger) => return End::Linger,
+            (Ok(()), _) => wire.transport.end(&self.state.worker),
             // That a peer went away without its last answer is no outcome of its own.
-            (Ok(()) | Err(Reason::ClientClosed), _) => {}
+            (Err(Reason::ClientClosed), _) => {}
             (Err(reason), _) => self.ends(reason),
         }
         End::Close
@@ -189,10 +237,10 @@ impl Connection {
         wire.release_buffers();
         let idle = self.state.server(self.server).scope.timeouts.idle;
         let limit = idle.map(|idle| idle.saturating_sub(QUIET_FOR));
-        let (state, token, socket, _) = wire.into_parts();
+        let (state, token, socket, held) = wire.into_parts();
         state.park.count_requests(token, self.requests);
         if let Some(descriptor) = socket.into_descriptor() {
-            self.is_parked = state.park.rest(token, descriptor, Wait::Idle, limit).is_ok();
+            self.is_parked = state.park.rest(token, descriptor, Wait::Idle, limit, held).is_ok();
         }
     }
 
@@ -377,7 +425,7 @@ impl Connection {
         let written = answer::write_body(wire, receiver, body, promise.framing).await;
         if written.is_err() && promise.framing == Framing::Close {
             // An orderly end would say that the body is complete.
-            wire.socket.reset_on_close();
+            wire.transport.reset_on_close();
         }
         Ok(Sent { body_bytes: written?, keep: promise.keep_alive })
     }
@@ -489,7 +537,7 @@ fn is_peers_doing(reason: Reason) -> bool {
 mod tests {
     use super::*;
 
-    fn future_size<F: Future>(_: &impl Fn(Rc<State>, Token, Socket, Vec<u8>) -> F) -> usize {
+    fn future_size<F: Future>(_: &impl Fn(Rc<State>, Token, Transport, Vec<u8>) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -100,7 +100,7 @@ impl Guest {
     /// An exchange with a server that no connection carries.
     pub fn exchange(&self, server: u16, peer: Peer) -> Exchange {
         let server = Rc::clone(&self.0.names[usize::from(server)]);
-        let connection = Connection { peer, scheme: Scheme::Http, server };
+        let connection = Connection { peer, scheme: Scheme::Http, tls: None, server };
         Exchange::new(Rc::clone(&self.0.worker), connection)
     }
 

@@ -18,6 +18,12 @@ pub(crate) fn refused(server: &str, peer: Peer, reason: Reason) {
     tracing::debug!("server {server}: connection from {peer} refused: {}", meaning(reason));
 }
 
+/// A TLS handshake came to nothing. What the peer sent is not shown, only what is wrong with it.
+pub(crate) fn handshake_failed(exchange: &Exchange, reason: Reason, why: &str) {
+    let (server, peer) = (&exchange.connection().server, exchange.connection().peer);
+    tracing::debug!("server {server}: TLS with {peer}: {}: {why}", reason.code());
+}
+
 /// A connection that was a task ended.
 pub(crate) fn closed(server: &str, peer: Peer, requests: u32, why: Option<Reason>) {
     let why = why.map_or("it was done", meaning);

@@ -18,7 +18,7 @@ const LINGER_BYTES_MAX: u64 = 256 << 10;
 pub(crate) async fn linger(mut wire: Wire) {
     wire.request_ends = None;
     wire.consume(wire.unread().len());
-    if wire.socket.shutdown_write().is_err() {
+    if wire.shutdown_write().is_err() {
         return;
     }
     let (limit, mut armed) = (wire.bytes_in + LINGER_BYTES_MAX, false);

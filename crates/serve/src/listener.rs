@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use stead_core::Origins;
+use stead_tls::Chooser;
 
 /// One address of one server, for every worker.
 pub struct Listener {
@@ -23,6 +24,8 @@ pub struct Opening {
     /// The proxies from which connections are taken, each with a PROXY header; nobody: connections
     /// are anybody's, and none has a header.
     pub proxy_protocol: Origins,
+    /// The certificates, where it speaks TLS.
+    pub tls: Option<Chooser>,
 }
 
 /// What workers know of a listener.

@@ -20,6 +20,7 @@ use stead_preamble::{PROXY_BYTES_MAX, parse_proxy_header};
 use crate::events;
 use crate::state::State;
 use crate::streams;
+use crate::transport::Transport;
 
 /// From accept to the last byte of a PROXY header: proxies send it at once (SECURITY.md 48).
 const HEADER_WITHIN: Duration = Duration::from_secs(5);
@@ -41,13 +42,13 @@ pub(crate) fn begin(state: &State, token: Token, mut socket: Socket, peer: Peer,
     let mut input = state.worker.buffer();
     input.reserve(4 << 10);
     match socket.try_read(&mut input) {
-        Ok(1..) => state.spawn(token, socket, input),
+        Ok(1..) => state.spawn(token, Transport::new(socket), input),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             state.worker.reclaim_buffer(input);
             let limit = owner.scope.timeouts.first_byte;
             let parked = socket
                 .into_descriptor()
-                .is_some_and(|fd| state.park.rest(token, fd, Wait::FirstByte, limit).is_ok());
+                .is_some_and(|fd| state.park.rest(token, fd, Wait::FirstByte, limit, None).is_ok());
             if !parked {
                 state.forget(server, peer);
             }

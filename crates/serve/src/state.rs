@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use stead_base::Reason;
 use stead_core::{Counters, Peer, Worker};
-use stead_net::{Closed, Park, Socket, Token, Wait, Wake};
+use stead_net::{Closed, Held, Left, Park, Socket, Token, Wait, Wake};
 use stead_route::Router;
 
 use crate::access_log::WorkerLog;
@@ -16,6 +16,7 @@ use crate::events;
 use crate::listener::Source;
 use crate::relief::Relief;
 use crate::snapshot::{Server, Snapshot};
+use crate::transport::Transport;
 
 /// One worker's park, snapshot and log.
 pub(crate) struct State {
@@ -95,9 +96,9 @@ impl State {
     }
 
     /// Makes a task of a connection that has something to read.
-    pub(crate) fn spawn(&self, token: Token, socket: Socket, input: Vec<u8>) {
+    pub(crate) fn spawn(&self, token: Token, transport: Transport, input: Vec<u8>) {
         if let Some(state) = self.this.upgrade() {
-            tokio::task::spawn_local(Connection::task(state, token, socket, input));
+            tokio::task::spawn_local(Connection::task(state, token, transport, input));
         }
     }
 
@@ -137,11 +138,16 @@ impl Drop for State {
 }
 
 impl Wake for State {
-    fn wake(&self, token: Token, descriptor: OwnedFd) {
-        self.spawn(token, Socket::new(descriptor), self.worker.buffer());
+    fn wake(&self, token: Token, descriptor: OwnedFd, held: Option<Held>) {
+        let transport = Transport::resume(Socket::new(descriptor), held);
+        self.spawn(token, transport, self.worker.buffer());
     }
 
-    fn closed(&self, why: Closed, listener: u16, peer: Peer) {
+    fn closed(&self, why: Closed, listener: u16, peer: Peer, left: Left) {
+        if let (Some(descriptor), Some(held)) = (left.descriptor, left.held) {
+            // Who was told that nothing more comes knows that nothing is missing.
+            Transport::resume(Socket::new(descriptor), Some(held)).end(&self.worker);
+        }
         let server = self.source(listener).server;
         self.forget(server, peer);
         let reason = match why {

@@ -63,6 +63,9 @@ impl TunnelIo for TunnelEnd<'_> {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         if self.0.unread().is_empty() && ready!(self.0.poll_fill(context))? == 0 {
+            if self.0.transport.is_truncated() {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
             return Poll::Ready(Ok(0));
         }
         let count = buffer.len().min(self.0.unread().len());
@@ -72,12 +75,13 @@ impl TunnelIo for TunnelEnd<'_> {
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let count = ready!(self.0.socket.poll_write(context, bytes, false))?;
+        let worker = &self.0.state.worker;
+        let count = ready!(self.0.transport.poll_write(context, worker, bytes, false))?;
         self.0.bytes_out += count as u64;
         Poll::Ready(Ok(count))
     }
 
     fn shutdown(&mut self) -> io::Result<()> {
-        self.0.socket.shutdown_write()
+        self.0.shutdown_write()
     }
 }

@@ -4,18 +4,19 @@
 //! which waits holds none.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use stead_base::{Reason, Tick, Timeouts};
 use stead_http1::RequestDecoder;
-use stead_net::{Pace, Progress, Socket, Token, Wait, step_towards};
+use stead_net::{Held, Pace, Progress, Socket, Token, Wait, step_towards};
 
 use crate::scope::Scope;
 use crate::snapshot::ScopeRef;
 use crate::state::State;
+use crate::transport::Transport;
 
 /// Room made for one read.
 const READ_BYTES: usize = 4 << 10;
@@ -28,7 +29,7 @@ pub(crate) const TURN_BYTES: u64 = 256 << 10;
 pub(crate) struct Wire {
     pub(crate) state: Rc<State>,
     pub(crate) token: Token,
-    pub(crate) socket: Socket,
+    pub(crate) transport: Transport,
     pub(crate) decoder: RequestDecoder,
     /// What was read; `start..` is not consumed yet.
     input: Vec<u8>,
@@ -61,7 +62,7 @@ impl Wire {
     pub(crate) fn new(
         state: Rc<State>,
         token: Token,
-        socket: Socket,
+        transport: Transport,
         input: Vec<u8>,
         decoder: RequestDecoder,
     ) -> Self {
@@ -69,7 +70,7 @@ impl Wire {
         Self {
             state,
             token,
-            socket,
+            transport,
             decoder,
             input,
             start: 0,
@@ -148,7 +149,7 @@ impl Wire {
             return Poll::Ready(Ok(0));
         }
         self.make_room();
-        match self.socket.poll_read(context, &mut self.input) {
+        match self.transport.poll_read(context, &self.state.worker, &mut self.input) {
             Poll::Pending => {
                 if self.input.is_empty() {
                     self.state.worker.reclaim_buffer(std::mem::take(&mut self.input));
@@ -201,7 +202,8 @@ impl Wire {
     ) -> Poll<io::Result<()>> {
         while self.written < self.output.len() {
             let bytes = &self.output[self.written..];
-            let count = ready!(self.socket.poll_write(context, bytes, more))?;
+            let worker = &self.state.worker;
+            let count = ready!(self.transport.poll_write(context, worker, bytes, more))?;
             self.written += count;
             self.bytes_out += count as u64;
         }
@@ -227,9 +229,9 @@ impl Wire {
         let mut sent = 0;
         while sent < bytes.len() {
             let count = poll_fn(|context| {
-                let slices =
-                    [IoSlice::new(&self.output[self.written..]), IoSlice::new(&bytes[sent..])];
-                match self.socket.poll_write_vectored(context, &slices) {
+                let slices = [&self.output[self.written..], &bytes[sent..]];
+                let worker = &self.state.worker;
+                match self.transport.poll_write_vectored(context, worker, slices) {
                     Poll::Pending => self.poll_slow(context),
                     Poll::Ready(result) => Poll::Ready(result.map_err(|_| Reason::ClientClosed)),
                 }
@@ -247,6 +249,11 @@ impl Wire {
         }
         self.settle();
         Ok(())
+    }
+
+    /// Ends our side.
+    pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
+        self.transport.shutdown_write(&self.state.worker)
     }
 
     /// The peer takes nothing more for now: waits, unless it is too slow.
@@ -278,6 +285,7 @@ impl Wire {
     pub(crate) fn release_output(&mut self) {
         if self.output.is_empty() {
             self.state.worker.reclaim_buffer(std::mem::take(&mut self.output));
+            self.transport.release_buffers(&self.state.worker);
         }
     }
 
@@ -324,15 +332,36 @@ impl Wire {
         &self.state.owner(listener).scope(self.scope).timeouts
     }
 
-    pub(crate) fn into_parts(mut self) -> (Rc<State>, Token, Socket, Vec<u8>) {
-        let rest = self.input.split_off(self.start);
-        (self.state, self.token, self.socket, rest)
+    /// What stays of a connection that goes to rest.
+    pub(crate) fn into_parts(self) -> (Rc<State>, Token, Socket, Option<Held>) {
+        let (socket, held) = self.transport.into_parts();
+        (self.state, self.token, socket, held)
+    }
+
+    /// The input as it is, for whoever reads what comes before the first request.
+    pub(crate) fn take_input(&mut self) -> Vec<u8> {
+        self.input.drain(..self.start);
+        self.start = 0;
+        std::mem::take(&mut self.input)
+    }
+
+    /// Puts an input in place of the one that was taken.
+    pub(crate) fn put_input(&mut self, input: Vec<u8>) {
+        self.bytes_in = input.len() as u64;
+        self.input = input;
+    }
+
+    /// Whether the worker drains, and this connection with it.
+    pub(crate) fn drains(&self) -> bool {
+        let listener = self.state.park.facts(self.token).map_or(0, |(_, listener, _)| listener);
+        self.state.cut.get() || self.state.drains(self.state.source(listener).server)
     }
 
     /// Gives both buffers back to the worker.
     pub(crate) fn release_buffers(&mut self) {
         self.state.worker.reclaim_buffer(std::mem::take(&mut self.input));
         self.state.worker.reclaim_buffer(std::mem::take(&mut self.output));
+        self.transport.release_buffers(&self.state.worker);
         self.start = 0;
         self.written = 0;
     }
@@ -414,7 +443,7 @@ impl Watch {
 /// Bytes that the peer sent, or that it acknowledged.
 fn moved(direction: Direction, wire: &Wire) -> u64 {
     match direction {
-        Direction::Read => wire.bytes_in,
-        Direction::Write => wire.bytes_out.saturating_sub(wire.socket.unacknowledged()),
+        Direction::Read => wire.transport.received(wire.bytes_in),
+        Direction::Write => wire.transport.acknowledged(wire.bytes_out),
     }
 }

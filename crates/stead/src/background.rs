@@ -22,7 +22,6 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    #[allow(dead_code, reason = "the first task is about to come")]
     pub(crate) fn new(name: &'static str, work: impl Future<Output = ()> + Send + 'static) -> Self {
         Self { name, work: Box::pin(work) }
     }

@@ -12,6 +12,8 @@ use stead_net::{
 };
 use stead_serve::Opening;
 
+use crate::certificates::Certificates;
+
 /// One address that was bound, for every worker.
 pub(crate) struct Bound {
     pub(crate) server: usize,
@@ -106,14 +108,17 @@ impl Wanted {
 }
 
 /// What the servers of a configuration want.
-pub(crate) fn claims(configuration: &Configuration) -> impl Iterator<Item = Claim> {
-    configuration.servers.iter().enumerate().flat_map(|(server, (name, config))| {
+pub(crate) fn claims(
+    configuration: &Configuration,
+    certificates: &Certificates,
+) -> impl Iterator<Item = Claim> {
+    configuration.servers.iter().enumerate().flat_map(move |(server, (name, config))| {
         config.listen.iter().map(move |listen| Claim {
             server,
             name: name.value.clone(),
             wanted: Wanted::Address(listen.address.value.clone()),
             options: options(listen),
-            opening: opening(listen),
+            opening: opening(listen, certificates),
         })
     })
 }
@@ -193,9 +198,9 @@ fn has_ipv6() -> bool {
 }
 
 /// How connections of a listener begin.
-fn opening(listen: &Listen) -> Opening {
+fn opening(listen: &Listen, certificates: &Certificates) -> Opening {
     let proxies = listen.proxy_protocol.iter().flat_map(|proxies| &proxies.0);
-    Opening { proxy_protocol: proxies.copied().collect() }
+    Opening { proxy_protocol: proxies.copied().collect(), tls: certificates.chooser(listen) }
 }
 
 fn options(listen: &Listen) -> ListenOptions {

@@ -20,6 +20,7 @@ use stead_route::{
 use stead_serve::{ClientField, Route, Scope, Server, Site, Snapshot, TrustedProxies, UnknownHost};
 
 use crate::additions::Additions;
+use crate::certificates::Certificates;
 use crate::log::LogPlan;
 use crate::stacks::Stacks;
 use crate::{registry, scopes};
@@ -29,6 +30,7 @@ pub(crate) struct Compiled {
     pub(crate) snapshot: Snapshot,
     pub(crate) process: Arc<Process>,
     pub(crate) log: LogPlan,
+    pub(crate) certificates: Certificates,
 }
 
 /// Compiles a configuration; gives warnings beside it.
@@ -50,10 +52,12 @@ pub(crate) fn compile(
             Compiler { config, sources, process, keys: &keys, stacks: &stacks, additions };
         servers.extend(compiler.server(name, &mut diagnostics));
     }
+    let certificates = Certificates::load(configuration, process, &mut diagnostics);
     let log = LogPlan::compile(&configuration.log, &mut diagnostics);
     let Some(log) = log.filter(|_| !diagnostics.has_errors()) else { return Err(diagnostics) };
     servers.extend(additions.servers.iter().map(|server| server.compile(&keys)));
-    let compiled = Compiled { snapshot: Snapshot { servers }, process: Arc::clone(process), log };
+    let (snapshot, process) = (Snapshot { servers }, Arc::clone(process));
+    let compiled = Compiled { snapshot, process, log, certificates };
     Ok((compiled, diagnostics))
 }
 

@@ -19,6 +19,7 @@ mod admin;
 mod background;
 mod bind;
 mod call;
+mod certificates;
 mod check;
 mod client;
 mod compile;

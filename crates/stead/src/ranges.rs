@@ -40,6 +40,7 @@ pub(crate) fn wrong(limits: &Limits, timeouts: &Timeouts) -> Vec<String> {
     }
     for (name, wait, range) in [
         ("timeouts.first_byte", timeouts.first_byte, &WAIT),
+        ("timeouts.tls_handshake", timeouts.tls_handshake, &WAIT),
         ("timeouts.header", timeouts.header, &WAIT),
         ("timeouts.body_idle", timeouts.body_idle, &WAIT),
         ("timeouts.write_idle", timeouts.write_idle, &WAIT),

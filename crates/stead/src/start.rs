@@ -19,6 +19,7 @@ use stead_sys::table;
 use crate::admin::{self, AdminOptions, Control, LogLevels};
 use crate::background::{Background, Task};
 use crate::bind::{self, BindError, Bound, Claim, bind_all};
+use crate::certificates;
 use crate::check::Checked;
 use crate::compile::Compiled;
 use crate::runtime::{Leftovers, Lock, Runtime, RuntimeError};
@@ -219,12 +220,13 @@ pub(crate) fn start_compiled(
 ) -> Result<Started, StartError> {
     let workers = worker_count(configuration.process.workers);
     let inherited = std::mem::take(&mut options.inherited);
-    let claims = bind::claims(configuration).chain(claims);
+    let claims = bind::claims(configuration, &compiled.certificates).chain(claims);
     let bound = bind_all(claims, workers, inherited).map_err(StartError::Bind)?;
     let listening = Release(bound.iter().map(|b| b.acquired.listening.clone()).collect());
     let log = compiled.log.open(options.is_terminal);
     let log = log.map_err(|(doing, error)| StartError::System(doing, error))?;
-    let Compiled { snapshot, process, log: _ } = compiled;
+    let Compiled { snapshot, process, log: _, certificates } = compiled;
+    let tasks = certificates::watch(certificates.entries()).into_iter().collect();
     let private_descriptors = configuration.process.private_descriptors;
     allot(&process, workers, private_descriptors);
     let mut launch = Launch {
@@ -235,7 +237,7 @@ pub(crate) fn start_compiled(
         process,
         workers,
         log,
-        tasks: Vec::new(),
+        tasks,
         private_descriptors,
     };
     let admin = launch.open_admin(&options)?;
@@ -523,11 +525,12 @@ fn addresses(snapshot: &Snapshot, bound: &[Bound]) -> Vec<Address> {
 
 /// An address that leads here and nowhere else: `localhost` only where both of its families do.
 fn url(bound: &Bound) -> String {
-    let literal = |ip: IpAddr, port| format!("http://{}", SocketAddr::new(ip, port));
+    let scheme = if bound.opening.tls.is_some() { "https" } else { "http" };
+    let literal = |ip: IpAddr, port| format!("{scheme}://{}", SocketAddr::new(ip, port));
     match &bound.acquired.listening {
         Listening::Unix { path, .. } => format!("unix:{}", path.display()),
         Listening::Tcp(address) if bound.is_localhost => {
-            format!("http://localhost:{}", address.port())
+            format!("{scheme}://localhost:{}", address.port())
         }
         Listening::Tcp(address) => match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => {

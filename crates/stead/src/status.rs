@@ -133,6 +133,7 @@ pub(crate) fn timeouts(timeouts: &Timeouts) -> Value {
     let time = |limit: Option<Duration>| or_off(limit.map(format_duration));
     json!({
         "first_byte": time(timeouts.first_byte),
+        "tls_handshake": time(timeouts.tls_handshake),
         "header": time(timeouts.header),
         "body_idle": time(timeouts.body_idle),
         "body_rate": or_off(timeouts.body_rate.map(|rate| rate.to_string())),

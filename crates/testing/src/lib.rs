@@ -204,8 +204,12 @@ impl Bench {
     }
 
     fn call_head(&self, head: RequestHead) -> Option<Answer> {
-        let connection =
-            Connection { peer: Peer::Tcp(self.peer), scheme: self.scheme, server: Rc::from("web") };
+        let connection = Connection {
+            peer: Peer::Tcp(self.peer),
+            scheme: self.scheme,
+            tls: None,
+            server: Rc::from("web"),
+        };
         let mut exchange = Exchange::new(Rc::clone(&self.worker), connection);
         exchange.begin();
         *exchange.head_mut() = head;

@@ -1,6 +1,25 @@
 //! TLS: certificates and keys, who is served with which, tickets, and the session of one
 //! connection over buffers that the worker owns.
 //!
-//! rustls with aws-lc-rs; its types stay in here.
+//! An [`Entry`] is one `[tls.NAME]`, a [`Chooser`] the entries of one listener, a [`Session`] one
+//! connection. rustls with aws-lc-rs does the cryptography; its types stay in here.
 
 #![forbid(unsafe_code)]
+
+mod certificate;
+mod chooser;
+mod client;
+mod entry;
+mod names;
+mod outgoing;
+mod problem;
+mod session;
+mod tickets;
+mod watch;
+
+pub use chooser::Chooser;
+pub use entry::{Clients, Counts, Entry, EntryOptions, Pem, Source, Version};
+pub use outgoing::Outgoing;
+pub use problem::{Part, Problem};
+pub use session::{Broken, SEAL_BYTES_MAX, Session};
+pub use watch::{Watch, WatchState};

@@ -241,6 +241,10 @@ const RULES: &[(u32, &str)] = &[
         "the client is the rightmost hop that is no trusted proxy; a malformed entry stops the walk; IPv6 addresses stand in brackets in `Forwarded`",
     ),
     (
+        47,
+        "a host that the certificate of the handshake does not cover, or that a `[tls]` entry with another policy for clients' certificates covers: 421; tickets are bound to their entry and its policy",
+    ),
+    (
         48,
         "a listener with `proxy_protocol` takes connections from the listed sources only, each with a whole and well-formed header within 5 s; lengths and TLVs fill it exactly",
     ),

@@ -107,7 +107,8 @@ const CRATES: &[Allowed] = &[
         "stead-tls",
         &["stead-base", "stead-core", "stead-preamble", "stead-sys"],
         &["arc-swap", "aws-lc-rs", "rcgen", "rustix", "rustls", "tracing", "x509-parser"],
-    ),
+    )
+    .in_tests(&["libc"]),
     shipped(
         "stead-serve",
         &[

@@ -4,7 +4,8 @@
 //! system call for each connection (tcp(7), socket(7)).
 
 use crate::{
-    Address, Config, Decoder, Diagnostic, Duration, Mode, Off, Origin, Schema, Span, Spanned, Value,
+    Address, Config, Decoder, Diagnostic, Duration, Mode, Off, OneOrMany, Origin, Schema, Span,
+    Spanned, Value,
 };
 
 /// One listener: an address, alone or with options.
@@ -37,6 +38,18 @@ pub struct Listen {
     /// connection begins with the header, whose client counts as the peer; those without one, and
     /// from anybody else, are closed. Applies on restart.
     pub proxy_protocol: Option<Spanned<Proxies>>,
+    /// The certificates, by the names of `[tls.NAME]`: a client gets the one that is good for the
+    /// name which it asks for, else the first. `"off"` for connections in the clear. Applies on
+    /// restart.
+    #[config(default = "off")]
+    pub tls: OneOrMany<Spanned<String>>,
+}
+
+impl Listen {
+    /// The certificates that it names; none where it speaks in the clear.
+    pub fn certificates(&self) -> impl Iterator<Item = &Spanned<String>> {
+        self.tls.0.iter().filter(|name| name.value != "off")
+    }
 }
 
 /// Probes to a peer that is silent; a duration alone is `idle`. Whole seconds.

@@ -136,7 +136,7 @@ fn put<T: Copy>(inherited: &mut Option<T>, own: Option<&Off<T>>) {
 
 impl Config for ScopeTimeouts {
     fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
-        let server_only = ["first_byte", "header", "idle", "connection_age_max"];
+        let server_only = ["first_byte", "tls_handshake", "header", "idle", "connection_age_max"];
         without(value, &server_only, decoder, ScopeTimeoutsTable::decode).map(Self)
     }
 

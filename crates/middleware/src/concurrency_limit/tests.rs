@@ -35,7 +35,10 @@ fn exchange(ip: &str) -> Exchange {
     let worker = Rc::new(Worker::new(0, Arc::new(Process::default()), counters, Box::new(NoPool)));
     let ip: std::net::IpAddr = ip.parse().expect(ip);
     let peer = Peer::Tcp((ip, 1).into());
-    Exchange::new(worker, Connection { peer, scheme: Scheme::Http, server: Rc::from("web") })
+    Exchange::new(
+        worker,
+        Connection { peer, scheme: Scheme::Http, tls: None, server: Rc::from("web") },
+    )
 }
 
 /// The status of the answer; 0 where it goes on.

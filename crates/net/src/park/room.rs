@@ -8,7 +8,7 @@ use std::time::Duration;
 use stead_base::Tick;
 use stead_sys::clock;
 
-use super::{Closed, FOR_EVER, Inner, Park, Wake};
+use super::{Closed, FOR_EVER, Inner, Left, Park, Wake};
 use crate::record::{Token, Wait};
 
 /// Who has sent nothing for this long goes before those who have.
@@ -96,17 +96,18 @@ impl Park {
     fn end(&self, token: Token, wait: Wait, wake: &impl Wake) {
         let mut inner = self.inner.borrow_mut();
         if wait != Wait::IdleTask {
-            let record = &inner.slab[token.index];
+            let record = &mut inner.slab[token.index];
             let (listener, peer) = (record.listener, record.peer());
+            let left = Left { descriptor: record.descriptor.take(), held: record.kept.take() };
             self.close_parked(&mut inner, token);
             drop(inner);
-            return wake.closed(Closed::Pressure, listener, peer);
+            return wake.closed(Closed::Pressure, listener, peer, left);
         }
         inner.unlink(token.index);
         let record = &mut inner.slab[token.index];
         record.wait = Wait::Room;
         record.set_expired(true);
-        if let Some(waker) = record.waker.clone() {
+        if let Some(waker) = record.kept.waker().cloned() {
             drop(inner);
             waker.wake();
         }

@@ -32,6 +32,7 @@ fn a_json_record_costs() {
     let connection = Connection {
         peer: Peer::Tcp(([127, 0, 0, 1], 50_000).into()),
         scheme: Scheme::Http,
+        tls: None,
         server: "web".into(),
     };
     let mut exchange = Exchange::new(Rc::new(worker), connection);

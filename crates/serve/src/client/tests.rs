@@ -41,7 +41,7 @@ fn exchange(peer: &str) -> Exchange {
     let counters = Arc::new(Counters::default());
     let worker = Rc::new(Worker::new(0, Arc::new(Process::default()), counters, Box::new(NoPool)));
     let peer = peer.parse().map_or(Peer::Unix, |ip: std::net::IpAddr| Peer::Tcp((ip, 1).into()));
-    let connection = Connection { peer, scheme: Scheme::Http, server: Rc::from("web") };
+    let connection = Connection { peer, scheme: Scheme::Http, tls: None, server: Rc::from("web") };
     let mut exchange = Exchange::new(worker, connection);
     exchange.begin();
     exchange

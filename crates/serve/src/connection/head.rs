@@ -54,7 +54,9 @@ impl Connection {
                 return Next::Cut(reason);
             }
             wire.release_output();
-            let between = wire.decoder.is_idle() && wire.unread().is_empty();
+            // A part of a record is a part of a request.
+            let is_still = wire.unread().is_empty() && !wire.transport.has_partial();
+            let between = wire.decoder.is_idle() && is_still;
             let filled = if between && self.state.drains(self.server) {
                 Self::fill_at_once(wire).await
             } else if between {
@@ -80,6 +82,7 @@ impl Connection {
                 Filled::Expired if self.idle_limit() <= Some(QUIET_FOR) => {
                     return Next::Close(Some(Reason::IdleTimeout));
                 }
+                Filled::Expired if wire.transport.has_partial() => {}
                 Filled::Expired => return Next::Quiet,
             }
         }

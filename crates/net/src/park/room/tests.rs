@@ -25,9 +25,9 @@ impl Blocking for Nobody {
 struct Told(RefCell<Vec<u16>>);
 
 impl Wake for Told {
-    fn wake(&self, _: Token, _: std::os::fd::OwnedFd) {}
+    fn wake(&self, _: Token, _: std::os::fd::OwnedFd, _: Option<crate::Held>) {}
 
-    fn closed(&self, why: Closed, listener: u16, _: Peer) {
+    fn closed(&self, why: Closed, listener: u16, _: Peer, _: Left) {
         assert_eq!(why, Closed::Pressure);
         self.0.borrow_mut().push(listener);
     }
@@ -61,7 +61,7 @@ fn rest(
 ) -> (Token, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let token = park.admit(Peer::Unix, name, None);
-    park.rest(token, ours.into(), wait, limit).expect("it rests");
+    park.rest(token, ours.into(), wait, limit, None).expect("it rests");
     backdate(park, token, ago);
     (token, theirs)
 }

@@ -1,0 +1,90 @@
+//! What is known of an encrypted connection: made when its handshake is done, kept as long as the
+//! connection, also while that rests.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// What a handshake agreed on.
+pub struct TlsFacts {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite's name in the registry of IANA.
+    pub cipher: &'static str,
+    /// The name that the client asked for (SNI): lower case, without a trailing dot.
+    pub server_name: Option<Box<str>>,
+    /// The application protocol that was agreed on (ALPN).
+    pub protocol: Option<Protocol>,
+    /// Whose certificate was shown.
+    pub shown: Arc<dyn Shown>,
+    /// Whether the name that the client asked for is permitted.
+    pub is_named: bool,
+    /// Whether the client went on with an earlier session.
+    pub is_resumed: bool,
+    /// The client's certificate, verified.
+    pub client: Option<Box<ClientCertificate>>,
+}
+
+/// A certificate that was shown to a client.
+pub trait Shown: Send + Sync {
+    /// The name of its `[tls.NAME]`.
+    fn name(&self) -> &str;
+
+    /// Whether requests for this host, without a port, may come on a connection with it.
+    fn permits(&self, host: &str) -> bool;
+}
+
+impl TlsFacts {
+    /// Whether requests for a host, without a port, may come on this connection.
+    ///
+    /// PERF: nearly always it is the name of the handshake, which was looked at then.
+    pub fn permits(&self, host: &[u8]) -> bool {
+        let is_same = |name: &str| host.eq_ignore_ascii_case(name.as_bytes());
+        self.is_named && self.server_name.as_deref().is_some_and(is_same)
+            || std::str::from_utf8(host).is_ok_and(|host| self.shown.permits(host))
+    }
+}
+
+/// What ALPN agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http/1.1`.
+    Http1,
+    /// `h2`.
+    Http2,
+}
+
+impl Protocol {
+    /// The protocol's name in ALPN.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "http/1.1",
+            Self::Http2 => "h2",
+        }
+    }
+}
+
+/// A certificate by which a client proved who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Whom it names, `CN=…, O=…`, the way it stands in the certificate; control characters are
+    /// replaced.
+    pub subject: Box<str>,
+    /// Who signed it, likewise.
+    pub issuer: Box<str>,
+    /// Its serial number, lower-case hexadecimal without separators.
+    pub serial: Box<str>,
+    /// SHA-256 of the certificate, lower-case hexadecimal.
+    pub fingerprint: Box<str>,
+    /// When it ends, in seconds since 1970.
+    pub not_after: u64,
+    /// Its DNS names.
+    pub dns_names: Box<[Box<str>]>,
+    /// Its e-mail addresses.
+    pub emails: Box<[Box<str>]>,
+}
+
+impl fmt::Debug for TlsFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.version, self.cipher)
+    }
+}
