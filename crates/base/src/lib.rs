@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod frequency;
 mod limits;
 mod network;
 mod reason;
@@ -13,6 +14,7 @@ mod size;
 mod tick;
 
 pub use error::{Error, Kind, Result, Retry};
+pub use frequency::Frequency;
 pub use limits::{HeadLimits, Limits, Timeouts};
 pub use network::{Network, Networks, ParseNetworkError};
 pub use reason::{Reason, ReasonFacts, Side};

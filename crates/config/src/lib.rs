@@ -52,7 +52,6 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::{Document, FILES_MAX, INCLUDE_DEPTH_MAX};
 pub use expand::Environment;
 pub use files::{Disk, FILE_BYTES_MAX, Files, read_regular};
-pub use frequency::Frequency;
 pub use full::full;
 pub use json_schema::schema;
 pub use kind::{Kind, KindFacts, Vocabulary};
@@ -73,7 +72,7 @@ pub use schema::{Field, FieldSchema, PathPart, RestSchema, Schema, TableSchema, 
 pub use secret::Secret;
 pub use settings::Settings;
 pub use span::{FileId, Position, Sources, Span, Spanned};
-pub use stead_base::{ByteSize, Network, Rate};
+pub use stead_base::{ByteSize, Frequency, Network, Rate};
 pub use stead_derive::Config;
 pub use template::{Piece, Template};
 pub use value::{Content, Entry, Key, Literal, Table, Text, Value};

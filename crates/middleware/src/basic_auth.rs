@@ -42,12 +42,10 @@ use stead_config::{
     Config, Diagnostic, Diagnostics, Frequency, Map, Off, Secret, Settings, Spanned, module_docs,
 };
 use stead_core::{
-    BuildContext, Exchange, Flow, Middleware, MiddlewareKind, Reason, Response, Result,
-    check_field_name, check_field_value, name,
+    Allowances, BuildContext, Exchange, Flow, Key, Middleware, MiddlewareKind, Reason, Response,
+    Result, check_field_name, check_field_value, name,
 };
 
-use crate::gcra::Allowances;
-use crate::keys::Key;
 use crate::passwords::{Users, Verifications};
 
 /// The kind `basic_auth`.

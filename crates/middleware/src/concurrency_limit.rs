@@ -34,11 +34,12 @@ use std::time::Duration;
 
 use stead_config::{Config, Diagnostics, Settings, module_docs};
 use stead_core::{
-    BuildContext, Exchange, Flow, Middleware, MiddlewareKind, Reason, Response, Result, name,
+    BuildContext, Exchange, Flow, Key, Middleware, MiddlewareKind, Reason, Response, Result,
+    Secrets, name,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::keys::{Key, KeyConfig, KeyOf, Secrets};
+use crate::keys::{KeyConfig, KeyOf};
 
 /// The kind `concurrency_limit`.
 pub const KIND: MiddlewareKind = MiddlewareKind::new("concurrency_limit", build)

@@ -1,14 +1,10 @@
 //! What tells clients apart where each is counted by itself: a text with placeholders, or a header
-//! field, made into 128 bits.
-//!
-//! SECURITY: two hashes (`SipHash`, Aumasson and Bernstein, 2012) with secret keys, so that
-//! nobody can choose names that collide.
-
-use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
-use std::net::IpAddr;
+//! field, made into a [`Key`].
 
 use stead_config::{Config, Diagnostic, Diagnostics, Spanned, Template};
-use stead_core::{BuildContext, Client, Exchange, Fact, Name, Part, Text, check_field_name};
+use stead_core::{
+    BuildContext, Exchange, Fact, Key, KeyHasher, Name, Part, Text, check_field_name,
+};
 
 /// What tells clients apart.
 #[derive(Config)]
@@ -100,54 +96,4 @@ fn write_part(part: &Part, exchange: &Exchange, hasher: &mut KeyHasher) {
     }
     // So that `a` beside `bc` is not `ab` beside `c`; no text holds a NUL.
     hasher.write(b"\0");
-}
-
-/// What names a client: 128 bits of keyed hashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key(pub(crate) [u64; 2]);
-
-impl Key {
-    /// Which of `shards` it belongs to.
-    pub(crate) fn shard(self, shards: usize) -> usize {
-        self.0[0] as usize % shards
-    }
-}
-
-/// What the keys of one table are made with.
-pub(crate) struct Secrets([RandomState; 2]);
-
-impl Secrets {
-    pub(crate) fn new() -> Self {
-        Self([RandomState::new(), RandomState::new()])
-    }
-
-    /// Begins a key.
-    pub(crate) fn hasher(&self) -> KeyHasher {
-        KeyHasher([self.0[0].build_hasher(), self.0[1].build_hasher()])
-    }
-}
-
-/// A key that is being made, from several pieces if need be.
-pub(crate) struct KeyHasher([DefaultHasher; 2]);
-
-impl KeyHasher {
-    /// Adds bytes. Pieces run into each other: mark where one ends if that matters.
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.0.iter_mut().for_each(|hasher| hasher.write(bytes));
-    }
-
-    /// Adds a client: an IPv4 address, or the /64 of an IPv6 address, within which a host chooses
-    /// freely.
-    pub(crate) fn write_client(&mut self, client: Client) {
-        match client {
-            Client::Ip(IpAddr::V4(ip)) => self.write(&ip.octets()),
-            Client::Ip(IpAddr::V6(ip)) => self.write(&ip.octets()[..8]),
-            Client::Unix => self.write(b"unix\0"),
-        }
-    }
-
-    /// The key.
-    pub(crate) fn finish(self) -> Key {
-        Key(self.0.map(|hasher| hasher.finish()))
-    }
 }

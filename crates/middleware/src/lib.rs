@@ -15,7 +15,6 @@ register! {
 }
 
 mod escape;
-mod gcra;
 mod guests;
 mod keys;
 mod lines;

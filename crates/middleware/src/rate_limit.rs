@@ -36,11 +36,11 @@ use std::time::Duration;
 
 use stead_config::{Config, Diagnostic, Diagnostics, Frequency, Settings, Spanned, module_docs};
 use stead_core::{
-    BuildContext, Exchange, Fields, Flow, Middleware, MiddlewareKind, Name, Reason, Response, name,
+    Allowances, BuildContext, Exchange, Fields, Flow, Key, Middleware, MiddlewareKind, Name,
+    Reason, Response, Verdict, name,
 };
 
-use crate::gcra::{Allowances, Verdict};
-use crate::keys::{Key, KeyConfig, KeyOf};
+use crate::keys::{KeyConfig, KeyOf};
 
 /// The kind `rate_limit`.
 pub const KIND: MiddlewareKind = MiddlewareKind::new("rate_limit", build)

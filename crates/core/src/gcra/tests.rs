@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
-use stead_core::Client;
 
 use super::*;
+use crate::Client;
 
 const SECOND: u64 = 1_000_000_000;
 

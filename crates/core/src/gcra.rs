@@ -14,18 +14,18 @@
 //! over it, one bucket every few requests, found most of it free.
 //!
 //! INVARIANT: a decision is one short lock on one shard. Clients are told apart by 128
-//! bits of keyed hashes ([`crate::keys`]).
+//! bits of keyed hashes ([`Key`]).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use stead_config::Frequency;
+use stead_base::Frequency;
 use stead_sys::clock;
 
-use crate::keys::{Key, KeyHasher, Secrets};
+use crate::key::{Key, KeyHasher, Secrets};
 
 /// Allowances of many clients.
-pub(crate) struct Allowances {
+pub struct Allowances {
     /// Nanoseconds in which one request is earned, rounded up: never more than was allowed.
     interval: u64,
     /// Requests at once.
@@ -38,7 +38,7 @@ pub(crate) struct Allowances {
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It conforms, after this wait, which is zero where it conforms at once.
     Conforms(Duration),
     /// It does not; asking again after this long will.
@@ -47,11 +47,11 @@ pub(crate) enum Verdict {
 
 /// How much a client may still do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub struct Standing {
     /// Requests that would conform now.
-    pub(crate) remaining: u64,
+    pub remaining: u64,
     /// Until all of the burst would.
-    pub(crate) whole_in: Duration,
+    pub whole_in: Duration,
 }
 
 /// One client.
@@ -90,7 +90,7 @@ const WHOLE_MAX: u64 = u64::MAX >> 3;
 impl Allowances {
     /// Allowances of `rate` with bursts of `burst` requests, at least 1, for `clients_max` clients
     /// at a time; `None` where the burst takes longer than 73 years to earn.
-    pub(crate) fn new(rate: Frequency, burst: u32, clients_max: u32) -> Option<Self> {
+    pub fn new(rate: Frequency, burst: u32, clients_max: u32) -> Option<Self> {
         let per = u64::try_from(rate.per.as_nanos()).ok()?;
         let interval = per.div_ceil(u64::from(rate.count)).max(1);
         let burst = u64::from(burst.max(1));
@@ -107,17 +107,17 @@ impl Allowances {
     }
 
     /// The clock that allowances go by, in nanoseconds.
-    pub(crate) fn now() -> u64 {
+    pub fn now() -> u64 {
         u64::try_from(clock::precise().as_nanos()).unwrap_or(u64::MAX >> 1)
     }
 
     /// Begins a client's key.
-    pub(crate) fn key(&self) -> KeyHasher {
+    pub fn key(&self) -> KeyHasher {
         self.secrets.hasher()
     }
 
     /// One request of a client, which may be made to wait up to `delay`.
-    pub(crate) fn take(&self, key: Key, now: u64, delay: Duration) -> Verdict {
+    pub fn take(&self, key: Key, now: u64, delay: Duration) -> Verdict {
         let delay = nanos(delay);
         let ahead_max = self.interval * (self.burst - 1);
         let mut shard = self.shard(key);
@@ -138,7 +138,7 @@ impl Allowances {
 
     /// How long until a client's next request would conform; `None` where it does now. Changes
     /// nothing.
-    pub(crate) fn wait(&self, key: Key, now: u64) -> Option<Duration> {
+    pub fn wait(&self, key: Key, now: u64) -> Option<Duration> {
         let shard = self.shard(key);
         let whole_at = shard.find(key).map_or(now, |index| shard.slots[index].whole_at);
         let ahead_max = self.interval * (self.burst - 1);
@@ -147,7 +147,7 @@ impl Allowances {
     }
 
     /// How much a client may still do; changes nothing.
-    pub(crate) fn standing(&self, key: Key, now: u64) -> Standing {
+    pub fn standing(&self, key: Key, now: u64) -> Standing {
         let shard = self.shard(key);
         let whole_at = shard.find(key).map_or(now, |index| shard.slots[index].whole_at.max(now));
         let (ahead, whole) = (whole_at - now, self.interval * self.burst);
@@ -156,12 +156,12 @@ impl Allowances {
     }
 
     /// Requests at once.
-    pub(crate) fn burst(&self) -> u64 {
+    pub fn burst(&self) -> u64 {
         self.burst
     }
 
     /// How long it takes to earn a burst.
-    pub(crate) fn window(&self) -> Duration {
+    pub fn window(&self) -> Duration {
         Duration::from_nanos(self.interval * self.burst)
     }
 
