@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::{ByteSize, Rate};
+use crate::{ByteSize, Frequency, Rate};
 
 /// What the head of one message may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Limits {
     pub connections: Option<u32>,
     /// Connections from one IPv4 address or one IPv6 /64.
     pub connections_per_ip: Option<u32>,
+    /// New connections from one IPv4 address or one IPv6 /64: so many at once, and over time.
+    pub connection_rate_per_ip: Option<Frequency>,
     /// Bytes of a head; 1 KiB to 1 MiB.
     pub header_size: ByteSize,
     /// Fields of a head; 1 to 1000.
@@ -50,6 +52,7 @@ impl Default for Limits {
         Self {
             connections: None,
             connections_per_ip: None,
+            connection_rate_per_ip: None,
             header_size: ByteSize(32 << 10),
             header_count: 100,
             uri: ByteSize(8 << 10),

@@ -125,6 +125,7 @@ reasons! {
     FileError "file_error" 500 Us "the file could not be read";
     TooManyConnections "too_many_connections" 0 Us "limits.connections was reached";
     TooManyConnectionsPerAddress "too_many_connections_per_ip" 0 Client "limits.connections_per_ip was reached";
+    ConnectionRateLimited "connection_rate_limited" 0 Client "limits.connection_rate_per_ip was reached";
     DescriptorsExhausted "descriptors_exhausted" 0 Us "the process or the system has no descriptor left to accept with";
     ClientDenied "client_denied" 403 Client "the client's address is not allowed, or is denied";
     Unauthorized "unauthorized" 401 Client "the request came without valid credentials";

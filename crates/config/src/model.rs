@@ -4,8 +4,8 @@
 //! types. Component settings stay undecoded ([`Settings`]); their kinds decode them.
 
 use crate::{
-    ByteSize, Config, Decoder, Duration, Map, Off, Rate, Schema, Settings, Spanned, TextForm,
-    TrustedProxies, Value,
+    ByteSize, Config, Decoder, Duration, Frequency, Map, Off, Rate, Schema, Settings, Spanned,
+    TextForm, TrustedProxies, Value,
 };
 
 mod handler;
@@ -407,6 +407,11 @@ struct LimitsTable {
     /// Connections from one IPv4 address or one IPv6 /64.
     #[config(default = "off", range = 1..=4_294_967_295)]
     connections_per_ip: Off<u32>,
+    /// New connections from one IPv4 address or one IPv6 /64: `"20/s"` lets 20 come at once, and
+    /// then one every 50 ms. What is beyond is closed before anything of it is read. Whoever shares
+    /// an address with many others, behind a carrier's gateway, shares its allowance too.
+    #[config(default = "off")]
+    connection_rate_per_ip: Off<Frequency>,
     /// Bytes of a head.
     #[config(default = "32KiB", range = "1KiB"..="1MiB")]
     header_size: ByteSize,
@@ -431,6 +436,7 @@ impl Config for stead_base::Limits {
         Some(Self {
             connections: table.connections.0,
             connections_per_ip: table.connections_per_ip.0,
+            connection_rate_per_ip: table.connection_rate_per_ip.0,
             header_size: table.header_size,
             header_count: table.header_count,
             uri: table.uri,

@@ -123,6 +123,10 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, listener: u16) {
     if has_header && !proxies.contains(peer.into()) {
         return shed(state, source.server, peer, Reason::ProxySourceRefused);
     }
+    let client = (!has_header).then_some(peer);
+    if let Some(Err(reason)) = client.map(|client| owner.connections.admit_rate(client)) {
+        return shed(state, source.server, peer, reason);
+    }
     if !owner.private && !state.take_place() {
         state.worker.counters.accepts_without_descriptor.add(1);
         return refuse(state, &descriptor);
@@ -131,7 +135,6 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, listener: u16) {
     let admitted = if owner.streams.is_some() && state.is_overloaded() {
         Err(Reason::Overloaded)
     } else {
-        let client = (!has_header).then_some(peer);
         owner.connections.admit(&owner.scope.limits, client)
     };
     if let Err(reason) = admitted {

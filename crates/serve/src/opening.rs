@@ -133,7 +133,10 @@ impl Unknown {
     /// The client is known: it is admitted like one that came by itself.
     fn introduce(mut self, socket: Socket, client: Peer, listener: u16) {
         let owner = self.state.server(self.server);
-        if let Err(reason) = owner.connections.admit_client(&owner.scope.limits, client) {
+        let limits = &owner.scope.limits;
+        let admitted = owner.connections.admit_rate(client);
+        let admitted = admitted.and_then(|()| owner.connections.admit_client(limits, client));
+        if let Err(reason) = admitted {
             return self.refuse(client, Some(reason));
         }
         self.state.park.set_peer(self.token, client);

@@ -7,7 +7,7 @@ use stead_base::{Limits, Timeouts};
 use stead_config::{Diagnostic, Diagnostics, Settings, TrustedProxies, Vocabulary};
 use stead_core::{Handler, HandlerKind, LocalKeys, MiddlewareKind, Peer};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
-use stead_serve::{Route, Scope, Streams};
+use stead_serve::{ConnectionLimits, Route, Scope, Streams};
 use stead_tower::{App, Facts};
 
 use crate::compile::trusted_proxies;
@@ -136,6 +136,7 @@ impl CodeServer {
             }
         };
         server.scope = scope();
+        server.connections = ConnectionLimits::new(&self.limits);
         server.trusted_proxies = trusted_proxies(&self.trusted_proxies);
         server
     }

@@ -17,7 +17,10 @@ use stead_route::{
     CaptureNames, PathSpec, Place, Problem, ProblemKind, RouteRef, RouteSpec, Router, RouterSpec,
     SiteSpec, ValueMatch,
 };
-use stead_serve::{ClientField, Route, Scope, Server, Site, Snapshot, TrustedProxies, UnknownHost};
+use stead_serve::{
+    ClientField, ConnectionLimits, Route, Scope, Server, Site, Snapshot, TrustedProxies,
+    UnknownHost,
+};
 
 use crate::additions::Additions;
 use crate::certificates::Certificates;
@@ -93,8 +96,17 @@ impl Compiler<'_> {
             UnknownHostConfig::Close => UnknownHost::Close,
         };
         let trusted_proxies = trusted_proxies(&self.config.trusted_proxies);
+        let connections = ConnectionLimits::new(&scope.limits);
         let server = Server::new(name, router?, routes);
-        Some(Server { sites, redirect, unknown_host, scope, trusted_proxies, ..server })
+        Some(Server {
+            sites,
+            redirect,
+            unknown_host,
+            scope,
+            trusted_proxies,
+            connections,
+            ..server
+        })
     }
 
     /// What sends whoever came in the clear to TLS.

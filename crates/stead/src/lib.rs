@@ -50,7 +50,7 @@ pub use server::{Listen, Server};
 pub use serving::{Serve, serve};
 pub use start::{Address, KindError, ServerError, StartError};
 #[doc(inline)]
-pub use stead_base::{ByteSize, Error, Limits, Rate, Reason, Timeouts};
+pub use stead_base::{ByteSize, Error, Frequency, Limits, Rate, Reason, Timeouts};
 #[doc(inline)]
 pub use stead_config::ProxyHeader;
 #[doc(inline)]

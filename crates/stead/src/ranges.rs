@@ -31,6 +31,15 @@ pub(crate) fn wrong(limits: &Limits, timeouts: &Timeouts) -> Vec<String> {
             wrong.0.push(format!("`{name}` is 0: write `None` for no limit"));
         }
     }
+    // Of what is written as a text these are the ranges too.
+    if let Some(rate) = limits.connection_rate_per_ip
+        && rate.to_string().parse() != Ok(rate)
+    {
+        let name = "limits.connection_rate_per_ip";
+        wrong
+            .0
+            .push(format!("`{name}` is {rate}: write 1/d to 1000000/1ms, or `None` for no limit"));
+    }
     for (name, rate) in
         [("timeouts.body_rate", timeouts.body_rate), ("timeouts.write_rate", timeouts.write_rate)]
     {
@@ -77,6 +86,7 @@ impl Wrong {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stead_base::Frequency;
 
     #[test]
     fn the_defaults_and_no_limit_are_right() {
@@ -93,6 +103,7 @@ mod tests {
             header_count: 0,
             uri: ByteSize(255),
             connections: Some(0),
+            connection_rate_per_ip: Some(Frequency { count: 0, per: Duration::from_secs(1) }),
             ..Limits::default()
         };
         let timeouts = Timeouts {
@@ -102,7 +113,10 @@ mod tests {
             ..Timeouts::default()
         };
         let wrong = wrong(&limits, &timeouts);
-        assert_eq!(wrong.len(), 7, "{wrong:?}");
+        assert_eq!(wrong.len(), 8, "{wrong:?}");
+        let rate = "`limits.connection_rate_per_ip` is 0/s: write 1/d to 1000000/1ms, or `None` for \
+                    no limit";
+        assert!(wrong.iter().any(|text| text == rate), "{wrong:?}");
         assert_eq!(wrong[0], "`limits.header_size` is 4GiB: write 1KiB to 1MiB");
         let idle = "`timeouts.idle` is 0ns: write 1ms to 30d, or `None` for no limit";
         assert!(wrong.iter().any(|text| text == idle), "{wrong:?}");

@@ -121,6 +121,7 @@ pub(crate) fn limits(limits: &Limits) -> Value {
     json!({
         "connections": or_off(limits.connections),
         "connections_per_ip": or_off(limits.connections_per_ip),
+        "connection_rate_per_ip": or_off(limits.connection_rate_per_ip.map(|rate| rate.to_string())),
         "header_size": limits.header_size.to_string(),
         "header_count": limits.header_count,
         "uri": limits.uri.to_string(),

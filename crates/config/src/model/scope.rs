@@ -79,6 +79,7 @@ impl Config for ScopeLimits {
         let server_only = [
             "connections",
             "connections_per_ip",
+            "connection_rate_per_ip",
             "keepalive_requests",
             "header_size",
             "header_count",

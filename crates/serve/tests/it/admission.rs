@@ -34,6 +34,25 @@ fn one_connection_too_many_is_closed_and_counted() {
 }
 
 #[test]
+fn security_36_an_address_that_connects_too_often_is_closed_unread() {
+    let harness = Recipe::default()
+        .limits(|limits| limits.connection_rate_per_ip = "3/h".parse().ok())
+        .route("/", Fixed("hello"))
+        .start();
+    for _ in 0..3 {
+        assert!(is_served(&mut harness.connect()));
+    }
+    for _ in 0..2 {
+        assert!(!is_served(&mut harness.connect()));
+    }
+    harness.expect_outcomes(Reason::ConnectionRateLimited, 2);
+    let accepted = harness.count(|counters| &counters.connections_accepted);
+    assert_eq!(accepted, 3, "what is refused was never open");
+    let mut other = Client::connect_from([127, 0, 0, 2], harness.address);
+    assert!(is_served(&mut other), "another address");
+}
+
+#[test]
 fn an_address_has_its_own_share() {
     let harness = Recipe::default()
         .limits(|limits| limits.connections_per_ip = Some(2))

@@ -15,7 +15,8 @@ use stead_net::{Bind, Collect, Listening, acquire};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
 use stead_serve::access_log::AccessLog;
 use stead_serve::{
-    ErrorPage, Fleet, FleetOptions, Listener, Opening, Route, Scope, Server, Snapshot,
+    ConnectionLimits, ErrorPage, Fleet, FleetOptions, Listener, Opening, Route, Scope, Server,
+    Snapshot,
 };
 
 use crate::client::Client;
@@ -177,6 +178,7 @@ impl Recipe {
         let (router, _) = Router::build(&all).expect("the routes are right");
         let mut server = Server::new(name, router, answers);
         server.private = self.private;
+        server.connections = ConnectionLimits::new(&self.limits);
         let errors = server.scope.errors.inside(self.error_page.into_iter().collect());
         server.scope.middleware = self.around.iter().cloned().collect();
         for route in &mut server.routes {

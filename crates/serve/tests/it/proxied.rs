@@ -142,6 +142,16 @@ fn security_48_limits_count_the_client_not_the_proxy() {
 }
 
 #[test]
+fn security_48_rates_count_the_client_not_the_proxy() {
+    let rate = "1/h".parse().ok();
+    let harness = recipe().limits(|limits| limits.connection_rate_per_ip = rate).start();
+    assert!(ask(&harness, LINE).is_some());
+    assert!(ask(&harness, LINE).is_none());
+    assert!(ask(&harness, LINE.replace("192.0.2.1 ", "192.0.2.2 ")).is_some());
+    harness.expect_outcomes(Reason::ConnectionRateLimited, 1);
+}
+
+#[test]
 fn a_drain_does_not_wait_for_headers() {
     let harness = recipe().start();
     let mut client = harness.connect();
