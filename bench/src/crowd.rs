@@ -72,7 +72,7 @@ impl Crowd {
             visit,
         };
         for index in 0..count {
-            let socket = open_socket_from(source(index), address)
+            let socket = open_socket_from((source(index), 0).into(), address)
                 .with_context(|| format!("connection {index} of {count}"))?;
             // Closing with a reset leaves no TIME_WAIT behind that would take the port.
             set_socket_linger(&socket, Some(Duration::ZERO))?;

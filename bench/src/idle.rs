@@ -44,11 +44,38 @@ pub struct IdleOptions {
     /// Rows to run, separated by commas: keep-alive, axum, tls, http2, clear-http2 [default: all]
     #[arg(long = "idle-rows", value_delimiter = ',')]
     rows: Option<Vec<String>>,
+    /// Hold so many connections at once, with more descriptors than a process may have: takes root,
+    /// and 9 KB of memory for each
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1_000..=2_000_000))]
+    connections: Option<u32>,
+    /// With --connections, at most 18,000: the row of TLS, with so many in its second process
+    #[arg(long, requires = "connections")]
+    tls: bool,
+}
+
+impl IdleOptions {
+    /// How many connections to hold at once, where the rows are not what is asked for.
+    pub fn crowd(&self) -> Option<u32> {
+        self.connections.filter(|_| !self.tls)
+    }
+
+    /// How long connections rest in a crowd: a million of them settle longer.
+    pub fn crowd_rest(&self) -> Duration {
+        Duration::from_secs(self.wait.max(CROWD_REST))
+    }
 }
 
 impl Default for IdleOptions {
     fn default() -> IdleOptions {
-        IdleOptions { few: 2_000, many: 18_000, wait: 10, record_bytes: 72, rows: None }
+        IdleOptions {
+            few: 2_000,
+            many: 18_000,
+            wait: 10,
+            record_bytes: 72,
+            rows: None,
+            connections: None,
+            tls: false,
+        }
     }
 }
 
@@ -118,6 +145,17 @@ const CLEAR_HTTP2: Work = Work {
 };
 
 pub fn run(session: &Session, options: &IdleOptions) -> Result<()> {
+    if let (Some(many), true) = (options.connections, options.tls) {
+        let options = IdleOptions {
+            few: many / FEW_SHARE,
+            many,
+            rows: Some(vec![TLS.name.into()]),
+            connections: None,
+            tls: false,
+            ..options.clone()
+        };
+        return run(session, &options);
+    }
     let works = [CONNECTION, AXUM_ROUTER, TLS, HTTP2, CLEAR_HTTP2];
     for (order, work) in works.iter().enumerate() {
         if options.rows.as_ref().is_none_or(|rows| rows.iter().any(|row| row == work.name)) {
@@ -282,6 +320,9 @@ pub fn with_peak<T>(family: &[u32], work: impl FnOnce() -> T) -> Result<(T, u64)
     })
 }
 
+/// The first process of a row holds so much less than the second.
+const FEW_SHARE: u32 = 9;
+const CROWD_REST: u64 = 30;
 const BYTES_MAX: f64 = 128.0;
 const TLS_BYTES_MAX: f64 = 4096.0;
 /// Two directions of keys alone are more than this: 32 bytes of secret each, with their counters.

@@ -22,6 +22,7 @@ pub mod idle;
 pub mod latency;
 pub mod loader;
 pub mod machine;
+pub mod million;
 pub mod outside;
 pub mod pace;
 pub mod plot;

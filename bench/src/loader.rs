@@ -7,7 +7,7 @@
 //! answers still due, so that answers counted equal requests sent. Each in the clear or over TLS;
 //! with a connection for each request the last is then mostly handshakes.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -221,10 +221,10 @@ pub fn open_socket(address: SocketAddr) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// The same from a given loopback address: each has ports of its own.
-pub fn open_socket_from(source: Ipv4Addr, address: SocketAddr) -> Result<OwnedFd> {
+/// The same from a given loopback address, each of which has ports of its own; port 0 is any.
+pub fn open_socket_from(source: SocketAddr, address: SocketAddr) -> Result<OwnedFd> {
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    bind(&socket, &SocketAddr::from((source, 0))).with_context(|| format!("bind {source}"))?;
+    bind(&socket, &source).with_context(|| format!("bind {source}"))?;
     connect(&socket, &address).context("connect")?;
     set_tcp_nodelay(&socket, true)?;
     Ok(socket)

@@ -16,6 +16,8 @@ use stead_bench::http::{self, HttpOptions};
 use stead_bench::http2::{self, Http2Options};
 use stead_bench::idle::{self, IdleOptions};
 use stead_bench::latency::{self, LatencyOptions};
+use stead_bench::million::namespace::within;
+use stead_bench::million::{self, CrowdOptions, beside, storm};
 use stead_bench::session::{Options, Session};
 use stead_bench::tls::{self, TlsOptions};
 use stead_bench::{outside, reading, report};
@@ -57,12 +59,26 @@ enum Group {
         #[command(flatten)]
         http2: Http2Options,
     },
-    /// Memory of idle connections
+    /// Memory of idle connections; with --connections a million of them, if asked for
     Idle {
         #[command(flatten)]
         options: Options,
         #[command(flatten)]
         idle: IdleOptions,
+    },
+    /// The longest wait when a crowd of idle connections sends at once
+    Storm {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        crowd: CrowdOptions,
+    },
+    /// What a crowd of idle connections costs those that are busy
+    Beside {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        crowd: CrowdOptions,
     },
     /// Memory of a rate limit's clients
     Clients(Options),
@@ -101,7 +117,16 @@ fn main() -> Result<()> {
         Group::Tls { options, tls } => tls::run(&Session::open(options)?, &tls),
         Group::Http2 { options, http2 } => http2::run(&Session::open(options)?, &http2),
         Group::Abuse { options, abuse } => abuse::run(&Session::open(options)?, &abuse),
-        Group::Idle { options, idle } => idle::run(&Session::open(options)?, &idle),
+        Group::Idle { options, idle } => match idle.crowd() {
+            None => idle::run(&Session::open(options)?, &idle),
+            Some(count) => {
+                within(|| million::hold(&Session::open(options)?, count, idle.crowd_rest()))
+            }
+        },
+        Group::Storm { options, crowd } => within(|| storm::run(&Session::open(options)?, &crowd)),
+        Group::Beside { options, crowd } => {
+            within(|| beside::run(&Session::open(options)?, &crowd))
+        }
         Group::Clients(options) => clients::run(&Session::open(options)?),
         Group::Reading(options) => reading::run(&Session::open(options)?),
         Group::Latency { options, latency } => latency::run(&Session::open(options)?, &latency),

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
+use crate::million::ramp::Sample;
 use crate::procfs;
 
 /// One row of the table: the same work on several servers.
@@ -32,6 +33,9 @@ pub struct Record {
     /// How the load was made: seconds, connections and so on.
     pub method: BTreeMap<String, String>,
     pub series: Vec<Series>,
+    /// The way up to many connections, of Stead's last run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ramp: Vec<Sample>,
 }
 
 /// What Stead's value may be.
@@ -239,6 +243,7 @@ pub(crate) mod tests {
             versions: BTreeMap::new(),
             method: BTreeMap::new(),
             series: vec![series("stead", stead), series("nginx", nginx)],
+            ramp: Vec::new(),
         }
     }
 

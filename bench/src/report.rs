@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::million::ramp;
 use crate::plot;
 use crate::procfs;
 use crate::record::{Record, Verdict};
@@ -34,6 +35,11 @@ pub fn write(out: &Path) -> Result<()> {
             fs::write(&path, plot::draw(group.title, &rows))
                 .with_context(|| format!("write {}", path.display()))?;
         }
+    }
+    for record in records.iter().filter(|record| !record.ramp.is_empty()) {
+        let path = docs.join("plots").join(ramp_name(record));
+        fs::write(&path, ramp::draw(record))
+            .with_context(|| format!("write {}", path.display()))?;
     }
     println!("{}: {} rows", document.display(), records.len());
     Ok(())
@@ -125,6 +131,33 @@ const GROUPS: &[Group] = &[
             ("peak_bytes", "peak, bytes per connection", 1.0),
             ("base_pss_bytes", "empty process, MiB", MIB),
             ("pss_bytes", "with the many, MiB", MIB),
+        ],
+    },
+    Group {
+        name: "million",
+        title: "A million connections",
+        method: "Loopback, one machine: both ends of every connection lie in the same kernel, in a \
+                 network namespace of their own whose hash table has four million chains, for \
+                 all servers alike. A process here may hold 20,000 descriptors and the limit \
+                 cannot be raised, so Stead runs with `private_descriptors` and one worker for \
+                 17,000 connections, nginx with as many worker processes, and the load in a \
+                 thread with a descriptor table of its own for each 10,000. The way up makes one \
+                 request on each connection; idle timeouts are off while they rest. Then a \
+                 hundredth of them, by chance, ask once more, and after that every single one. \
+                 User memory is the Pss without files of all processes and threads, and the value \
+                 is all of it over the connections held; the slope leaves out what the empty \
+                 process takes. Kernel memory is what the slabs of sockets grew by, both ends. \
+                 nginx holds fewer: what one costs is what compares.",
+        columns: &[
+            ("held", "held", 1.0),
+            ("answered", "answered in the end", 1.0),
+            ("pss_bytes", "user memory, MB", 1e6),
+            ("slope_bytes", "slope, bytes", 1.0),
+            ("base_pss_bytes", "empty, MB", 1e6),
+            ("peak_pss_bytes", "peak, MB", 1e6),
+            ("kernel_bytes", "kernel, MB", 1e6),
+            ("open_seconds", "s to open", 1.0),
+            ("workers", "workers", 1.0),
         ],
     },
     Group {
@@ -274,6 +307,9 @@ fn section(page: &mut String, group: &Group, rows: &[&Record]) {
             record.method.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         let _ = write!(page, "\n### {}\n\n", capitalized(&record.title));
         let _ = write!(page, "In {}; {}.\n\n", record.unit, method.join("; "));
+        if !record.ramp.is_empty() {
+            let _ = write!(page, "![The way up](plots/{})\n\n", ramp_name(record));
+        }
         page.push_str("| server | median | min … max | ratio | requests/s |");
         let headings = group.columns.iter().map(|(_, heading, _)| format!(" {heading} |"));
         page.extend(headings);
@@ -299,6 +335,10 @@ fn section(page: &mut String, group: &Group, rows: &[&Record]) {
             let _ = writeln!(page, " {} of {} |", noisy_runs(series), series.runs.len());
         }
     }
+}
+
+fn ramp_name(record: &Record) -> String {
+    format!("{}-{}.svg", record.group, record.name)
 }
 
 fn capitalized(words: &str) -> String {

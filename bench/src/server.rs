@@ -47,6 +47,8 @@ pub struct Scene {
     /// The JSON access log, where the row wants one.
     pub access_log: Option<PathBuf>,
     pub extra: Extra,
+    /// Event loops: processes of nginx, threads of Stead.
+    pub workers: u32,
     /// Shown by every server that speaks TLS.
     pub certificate: Certificate,
     /// Open descriptors allowed per process.
@@ -72,6 +74,9 @@ pub enum Extra {
     TlsHttp2,
     /// Every server takes HTTP/2 in the clear, by prior knowledge.
     ClearHttp2,
+    /// Every server closes no idle connection, each of its workers has sockets of its own, and
+    /// Stead's have descriptor tables of their own.
+    Crowd,
 }
 
 /// Where the servers that are not Debian packages lie.
@@ -96,6 +101,7 @@ impl Scene {
             root: place.root(),
             access_log: access_log.then(|| work.join("access.log")),
             extra: Extra::Nothing,
+            workers: 1,
             certificate: place.certificate.clone(),
             descriptors: place.descriptors,
             binaries: place.binaries.clone(),
@@ -281,6 +287,11 @@ impl Server {
             (Server::Stead, Extra::Compress) => "middleware = [\"compress\"]",
             (Server::Stead, Extra::IdleMiddleware) => IDLE_MIDDLEWARE,
             (Server::Stead, Extra::RateLimit) => RATE_LIMIT,
+            (Server::Stead, Extra::Crowd) => "timeouts = { idle = \"off\" }",
+            _ => "",
+        };
+        let process = match scene.extra {
+            Extra::Crowd => "private_descriptors = true",
             _ => "",
         };
         let tls = scene.stead_tls();
@@ -288,6 +299,7 @@ impl Server {
         let words = [
             ("@ACCESS_LOG@", access.as_str()),
             ("@MIDDLEWARE@", middleware),
+            ("@PROCESS@", process),
             ("@LISTEN@", listen),
             ("@TLS@", &tls),
         ];
@@ -342,6 +354,7 @@ impl Extra {
             Extra::Tls => "ssl",
             Extra::TlsHttp2 => "ssl http2",
             Extra::ClearHttp2 => "http2",
+            Extra::Crowd => "reuseport",
             _ => "",
         }
     }
@@ -374,6 +387,7 @@ impl Scene {
         let port = self.address.port().to_string();
         let descriptors = self.descriptors.to_string();
         let connections = (self.descriptors - DESCRIPTORS_SPARE).to_string();
+        let workers = self.workers.to_string();
         let kilobyte = kilobyte();
         let places = [
             ("@PORT@", port.as_str()),
@@ -381,6 +395,7 @@ impl Scene {
             ("@WORK@", self.work.to_str().context("the folder's name is not UTF-8")?),
             ("@DESCRIPTORS@", &descriptors),
             ("@CONNECTIONS@", &connections),
+            ("@WORKERS@", &workers),
             ("@KILOBYTE@", &kilobyte),
         ];
         for (word, value) in places.iter().chain(words) {

@@ -104,20 +104,36 @@ impl Session {
         &self,
         row: &Row,
         servers: &[Server],
+        measure: impl FnMut(Server) -> Result<Run>,
+    ) -> Result<Record> {
+        self.some_rounds(self.runs(), row, servers, measure)
+    }
+
+    /// As many runs as were asked for, else so many.
+    pub fn runs_or(&self, runs: u32) -> u32 {
+        self.options.runs.unwrap_or(runs)
+    }
+
+    /// The same, with so many rounds.
+    pub fn some_rounds(
+        &self,
+        rounds: u32,
+        row: &Row,
+        servers: &[Server],
         mut measure: impl FnMut(Server) -> Result<Run>,
     ) -> Result<Record> {
         let name = |server: &Server| server.name().to_owned();
         let mut record = self.record(row);
         record.series =
             servers.iter().map(|it| Series { server: name(it), runs: Vec::new() }).collect();
-        for round in 1..=self.runs() {
+        for round in 1..=rounds {
             for (server, series) in servers.iter().zip(&mut record.series) {
                 let run = measure(*server)
                     .with_context(|| format!("{} {}, round {round}", row.name, server.name()))?;
                 eprintln!(
                     "{:>10} {round}/{} {:<10} {:>12.3} {}{}",
                     row.name,
-                    self.runs(),
+                    rounds,
                     server.name(),
                     run.value,
                     row.unit,
@@ -127,7 +143,7 @@ impl Session {
             }
         }
         record.versions = servers.iter().map(|it| (name(it), self.place.version(*it))).collect();
-        record.method.insert("runs".into(), format!("{} interleaved", self.runs()));
+        record.method.insert("runs".into(), format!("{rounds} interleaved"));
         Ok(record)
     }
 
@@ -152,6 +168,7 @@ impl Session {
             versions: BTreeMap::new(),
             method: row.method.clone(),
             series: Vec::new(),
+            ramp: Vec::new(),
         }
     }
 }

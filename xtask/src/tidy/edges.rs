@@ -227,7 +227,7 @@ const CRATES: &[Allowed] = &[
     ),
     tool("stead-examples", &["stead"]),
     tool("stead-e2e", &["stead-base", "stead-http1"]),
-    tool("stead-bench", &["stead", "stead-base", "stead-http1", "stead-route"]),
+    tool("stead-bench", &["stead", "stead-base", "stead-http1", "stead-route", "stead-sys"]),
     tool(
         "stead-fuzz-targets",
         &[
