@@ -17,6 +17,7 @@ pub mod differences;
 pub mod dns;
 pub mod doc_tree;
 pub mod folder;
+pub mod haproxy;
 pub mod nginx;
 pub mod pair;
 pub mod pebble;

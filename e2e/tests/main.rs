@@ -24,6 +24,7 @@ mod middleware;
 mod moving;
 mod paths;
 mod private_descriptors;
+mod proxied;
 mod ranges;
 mod requests;
 mod root_config;

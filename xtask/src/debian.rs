@@ -23,7 +23,7 @@ pub(crate) struct Peer {
 /// What the end-to-end tests compare with or drive.
 pub(crate) const TESTS: &[Peer] = &[
     NGINX, CURL, HTPASSWD, WGET, WRK, NGHTTP2, CHROMIUM, NODE, NODE_WS, SYSTEMD, SS, LOGROTATE,
-    BROTLI, ZSTD, PEBBLE,
+    BROTLI, ZSTD, PEBBLE, HAPROXY,
 ];
 
 /// What the benches measure beside.
@@ -55,7 +55,8 @@ const LOGROTATE: Peer =
 const BROTLI: Peer = peer(&["brotli"], "brotli", "decodes what was compressed");
 const ZSTD: Peer = peer(&["zstd"], "zstd", "decodes what was compressed");
 const PEBBLE: Peer = peer(&["pebble"], "pebble", "issues certificates by ACME");
-const HAPROXY: Peer = peer(&["haproxy"], "haproxy", "a peer of the benches");
+const HAPROXY: Peer =
+    peer(&["haproxy"], "haproxy", "passing connections on; a peer of the benches");
 const CADDY: Peer = peer(&["caddy"], "caddy", "a peer of the benches");
 const GO: Peer = peer(&["go"], "golang-go", "builds the net/http peer of the benches");
 const SLOWHTTPTEST: Peer = peer(&["slowhttptest"], "slowhttptest", "attackers of the benches");

@@ -180,6 +180,8 @@ pub struct Address {
     pub options: ListenOptions,
     /// Whether the socket was passed on by whoever started this process.
     pub inherited: bool,
+    /// Whether its connections come from proxies, each with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 /// Servers that run; ended by [`Started::drain`].
@@ -513,6 +515,7 @@ fn addresses(snapshot: &Snapshot, bound: &[Bound]) -> Vec<Address> {
             socket,
             options: bound.options,
             inherited: bound.acquired.inherited,
+            proxy_protocol: !bound.opening.proxy_protocol.is_empty(),
         };
         // `localhost` is two listeners and one address.
         let known = |other: &Address| other.server == address.server && other.url == address.url;

@@ -110,6 +110,7 @@ fn listener(address: &Address) -> Value {
     json!({
         "address": address.url,
         "inherited": address.inherited,
+        "proxy_protocol": address.proxy_protocol,
         "backlog": options.backlog,
         "tcp_keepalive": or_off(keepalive),
         "user_timeout": or_off(options.user_timeout.map(format_duration)),

@@ -1,9 +1,9 @@
-//! Trusted proxies of servers made in code.
+//! Trusted proxies of servers made in code, and proxies that pass connections on.
 
 use axum::routing::get;
 use axum::{Extension, Router};
 use http::{HeaderMap, Request};
-use stead::{ConnectInfo, ProxyHeader, Server, StartError, Stead, TrustedProxies};
+use stead::{ConnectInfo, Listen, ProxyHeader, Server, StartError, Stead, TrustedProxies};
 
 use crate::Client;
 use crate::harness::serving;
@@ -95,4 +95,49 @@ async fn what_is_no_network_stops_the_start() {
             "server raw: `tcp` reads no fields of proxies: take `.trusted_proxies(…)` out",
         ]
     );
+}
+
+const HEADER: &str = "PROXY TCP4 192.0.2.1 192.0.2.9 49152 80\r\n";
+
+fn behind(proxies: &[&str]) -> Listen {
+    Listen::from("127.0.0.1:0").proxy_protocol(proxies)
+}
+
+#[tokio::test]
+async fn security_48_the_client_of_a_proxy_header_is_the_peer() {
+    let web = Server::new("web").listen(behind(&["loopback"])).service(who());
+    let running = Stead::new().server(web).start().await.expect("it starts");
+    let mut client = Client::connect(running.addresses("web")[0]);
+    client.send(HEADER);
+    assert_eq!(client.get("/").text(), "192.0.2.1 Http 0");
+    let mut without = Client::connect(running.addresses("web")[0]);
+    without.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(without.is_closed());
+    running.shutdown().await;
+}
+
+/// What stands behind the header is the function's, from its first byte.
+#[tokio::test]
+async fn raw_connections_begin_behind_their_header() {
+    async fn echo(mut stream: tokio::net::TcpStream) {
+        let (mut reader, mut writer) = stream.split();
+        let _ = tokio::io::copy(&mut reader, &mut writer).await;
+    }
+    let raw = Server::new("raw").listen(behind(&["loopback"])).tcp(echo);
+    let running = Stead::new().server(raw).start().await.expect("it starts");
+    let mut client = Client::connect(running.addresses("raw")[0]);
+    client.send([HEADER, "PROXY and more"].concat());
+    assert_eq!(client.take(14), b"PROXY and more");
+    client.send("later");
+    assert_eq!(client.take(5), b"later");
+    drop(client);
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_no_network_of_a_proxy_header_stops_the_start() {
+    let web = Server::new("web").listen(behind(&["10.0.0.1/8"])).service(who());
+    let started = Stead::new().server(web).start().await;
+    let Err(StartError::Servers(errors)) = started else { panic!("an error") };
+    assert!(errors[0].to_string().contains("write `10.0.0.0/8`"), "{errors:?}");
 }

@@ -1,0 +1,100 @@
+//! Behind proxies that pass connections on: the PROXY protocol as curl and `HAProxy` speak it.
+
+use std::process::Command;
+
+use stead_e2e::haproxy::HaProxy;
+use stead_e2e::process::{Outcome, run};
+use stead_e2e::{Folder, Stead};
+
+const CONFIG: &str = r#"[log]
+access = { file = "access.log" }
+format = "json"
+[process]
+workers = 1
+[server.web]
+listen = [
+  { address = "127.0.0.1:0", proxy_protocol = ["loopback"] },
+  { address = "unix:web.sock", proxy_protocol = ["unix"] },
+]
+limits = { connections_per_ip = 8 }
+middleware = [{ headers = { response = { set = { X-Client = "{client_ip}" } } } }]
+[[server.web.route]]
+path = "/"
+respond = "ok\n"
+"#;
+
+fn curl(arguments: &[&str]) -> Outcome {
+    let quiet = ["-sS", "--max-time", "20", "-o", "/dev/null", "-w", "%header{x-client}"];
+    run(Command::new("curl").args(quiet).args(arguments))
+}
+
+/// Whom Stead took a request for that came by `proxy` from `from`.
+fn seen_from(from: &str, proxy: &HaProxy) -> String {
+    let url = format!("http://127.0.0.1:{}/", proxy.port());
+    let outcome = curl(&["--interface", from, &url]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    outcome.stdout
+}
+
+#[test]
+fn security_48_curl_is_served_with_a_header_only() {
+    let folder = Folder::new();
+    let mut stead = Stead::start(&folder, CONFIG);
+    assert_eq!(stead.status()["servers"][0]["listeners"][0]["proxy_protocol"], true);
+    let url = stead.url("web", "/");
+    let outcome = curl(&["--haproxy-protocol", "--interface", "127.0.0.7", &url]);
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "127.0.0.7"), "{outcome:?}");
+    let outcome = curl(&[&url]);
+    assert!(matches!(outcome.code, Some(52 | 56)), "empty, or reset: {outcome:?}");
+    assert_eq!(stead.outcome("bad_proxy_header"), 1);
+    stead.stop();
+    let log = folder.read("access.log");
+    assert!(log.contains("\"127.0.0.7\"") && !log.contains("\"127.0.0.1\""), "{log}");
+}
+
+#[test]
+fn security_48_who_is_not_listed_is_closed() {
+    let folder = Folder::new();
+    let stead = Stead::start(&folder, &CONFIG.replace("[\"loopback\"]", "[\"127.0.0.7\"]"));
+    let url = stead.url("web", "/");
+    let outcome = curl(&["--haproxy-protocol", "--interface", "127.0.0.7", &url]);
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), "127.0.0.7"), "{outcome:?}");
+    let outcome = curl(&["--haproxy-protocol", "--interface", "127.0.0.8", &url]);
+    assert!(matches!(outcome.code, Some(52 | 55 | 56)), "{outcome:?}");
+    assert_eq!(stead.outcome("proxy_source_refused"), 1);
+}
+
+#[test]
+fn security_48_the_client_behind_haproxy_is_the_peer() {
+    let folder = Folder::new();
+    let stead = Stead::start(&folder, CONFIG);
+    let port = stead.port("web");
+    for options in [
+        "send-proxy",
+        "send-proxy-v2",
+        "send-proxy-v2 proxy-v2-options crc32c,unique-id,ssl,cert-cn,authority",
+    ] {
+        let proxy = HaProxy::before(&format!("127.0.0.1:{port} {options}"));
+        for from in ["127.0.0.7", "127.0.0.8"] {
+            assert_eq!(seen_from(from, &proxy), from, "{options}");
+        }
+    }
+    let socket = folder.join("web.sock");
+    let proxy = HaProxy::before(&format!("unix@{} send-proxy-v2", socket.display()));
+    assert_eq!(seen_from("127.0.0.7", &proxy), "127.0.0.7");
+    assert_eq!(stead.outcome("bad_proxy_header"), 0);
+}
+
+#[test]
+fn haproxys_checks_speak_for_itself() {
+    let folder = Folder::new();
+    let stead = Stead::start(&folder, CONFIG);
+    let port = stead.port("web");
+    // A server that fails its checks gets nothing.
+    let check = "check inter 50ms rise 2 fall 1 check-send-proxy";
+    let proxy = HaProxy::before(&format!("127.0.0.1:{port} send-proxy-v2 {check}"));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(seen_from("127.0.0.7", &proxy), "127.0.0.7");
+    assert_eq!(stead.outcome("bad_proxy_header"), 0);
+    assert!(stead.counter("connections_accepted") > 5, "checks came");
+}
