@@ -45,6 +45,8 @@ pub struct Limits {
     pub body: Option<ByteSize>,
     /// Requests that one connection may carry.
     pub keepalive_requests: Option<u32>,
+    /// Requests of one HTTP/2 connection at a time; 1 to 1000.
+    pub http2_streams: u16,
 }
 
 impl Default for Limits {
@@ -58,6 +60,7 @@ impl Default for Limits {
             uri: ByteSize(8 << 10),
             body: None,
             keepalive_requests: None,
+            http2_streams: 128,
         }
     }
 }

@@ -428,6 +428,10 @@ struct LimitsTable {
     /// default: nothing of a connection grows with its requests.
     #[config(default = "off", range = 1..=4_294_967_295)]
     keepalive_requests: Off<u32>,
+    /// Requests of one HTTP/2 connection at a time, also those that the client has given up while
+    /// their handlers still run.
+    #[config(default = 128, range = 1..=1000)]
+    http2_streams: u16,
 }
 
 impl Config for stead_base::Limits {
@@ -442,6 +446,7 @@ impl Config for stead_base::Limits {
             uri: table.uri,
             body: table.body.0,
             keepalive_requests: table.keepalive_requests.0,
+            http2_streams: table.http2_streams,
         })
     }
 

@@ -43,7 +43,7 @@ pub(crate) fn write_head(
     let line = ResponseLine {
         version: exchange.version(),
         status: response.status,
-        framing: framing_of(response),
+        framing: framing_of(response.status, &response.body),
         keep_alive,
         to_head: *exchange.method() == Method::HEAD,
     };
@@ -52,9 +52,9 @@ pub(crate) fn write_head(
 
 /// A 304 without body says nothing of the length that a 200 would have: it is not zero
 /// (RFC 9110 §8.6).
-fn framing_of(response: &Response) -> Framing {
-    match response.body.len() {
-        Some(0) if response.status == StatusCode::NOT_MODIFIED => Framing::None,
+pub(crate) fn framing_of(status: StatusCode, body: &Body) -> Framing {
+    match body.len() {
+        Some(0) if status == StatusCode::NOT_MODIFIED => Framing::None,
         length => length.map_or(Framing::Chunked, Framing::Length),
     }
 }

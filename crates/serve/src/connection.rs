@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use stead_base::Reason;
 use stead_core::{
-    Body, Connection as Facts, Exchange, Fields, Level, Peer, Response, Scheme, StatusCode, Tunnel,
-    name,
+    Body, Connection as Facts, Exchange, Fields, Level, Peer, Protocol, Response, Scheme,
+    StatusCode, Tunnel, name,
 };
 use stead_http1::{Form, Framing, RequestDecoder};
 use stead_net::{Token, Wait};
@@ -30,6 +30,7 @@ use crate::chain::{self, Routed};
 use crate::events;
 use crate::guard::{Panicked, poll_guarded};
 use crate::handshake::{Failed, shake_hands};
+use crate::http2::{self, Preface};
 use crate::linger::linger;
 use crate::receive::Receiver;
 use crate::snapshot::Server;
@@ -62,6 +63,8 @@ pub(crate) struct Connection {
     answer_fields: Option<Box<Fields>>,
     /// Why the connection will end, for Stead's own log.
     why: Option<Reason>,
+    /// Whether it speaks HTTP/2; unknown until its first bytes.
+    http2: Preface,
     /// Whether an exchange is under way.
     is_active: bool,
     /// Whether the record stays in the park when this task ends.
@@ -73,6 +76,8 @@ enum End {
     Park,
     Linger,
     Close,
+    /// The peer speaks HTTP/2.
+    Http2,
 }
 
 /// What follows an exchange.
@@ -94,7 +99,10 @@ impl Connection {
         transport: Transport,
         input: Vec<u8>,
     ) -> impl Future<Output = ()> {
-        let (peer, listener, _) = state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
+        let (peer, listener, requests) = state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
+        let opening = &state.source(listener).opening;
+        // With TLS it is the handshake that tells.
+        let may_be_http2 = opening.http2 && opening.tls.is_none() && requests == 0;
         let server = state.source(listener).server;
         let facts = Facts {
             peer,
@@ -121,6 +129,7 @@ impl Connection {
             head_began: None,
             answer_fields: None,
             why: None,
+            http2: if may_be_http2 { Preface::Perhaps } else { Preface::No },
             is_active: false,
             is_parked: false,
         };
@@ -135,6 +144,8 @@ impl Connection {
                 End::Park => connection.park(wire),
                 End::Linger => Box::pin(linger(wire)).await,
                 End::Close => wire.release_buffers(),
+                // PERF: boxed, so that other tasks have no room for it.
+                End::Http2 => Box::pin(connection.serve_http2(wire)).await,
             }
         }
     }
@@ -160,6 +171,9 @@ impl Connection {
         }
         let Failed { reason, why } = match Box::pin(shake_hands(wire, chooser)).await {
             Ok(facts) => {
+                if facts.protocol == Some(Protocol::Http2) {
+                    self.http2 = Preface::Yes;
+                }
                 self.exchange.secure(facts);
                 return Ok(());
             }
@@ -190,6 +204,7 @@ impl Connection {
             match self.next_head(wire).await {
                 Next::Head => {}
                 Next::Quiet => return End::Park,
+                Next::Http2 => return End::Http2,
                 Next::Close(reason) => {
                     if let Some(reason) = reason {
                         self.ends(reason);
@@ -231,6 +246,19 @@ impl Connection {
             (Err(reason), _) => self.ends(reason),
         }
         End::Close
+    }
+
+    /// Serves the rest of the connection as HTTP/2.
+    async fn serve_http2(&mut self, wire: Wire) {
+        let (state, facts) = (Rc::clone(&self.state), self.exchange.connection().clone());
+        let ended = http2::serve(state, self.token, self.server, facts, wire).await;
+        self.requests = ended.requests;
+        self.why = ended.why;
+        match ended.wire {
+            Some(wire) if ended.lingers => linger(wire).await,
+            Some(mut wire) => wire.release_buffers(),
+            None => {}
+        }
     }
 
     fn park(&mut self, mut wire: Wire) {

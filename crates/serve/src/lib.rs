@@ -19,6 +19,7 @@ mod events;
 mod fleet;
 mod guard;
 mod handshake;
+mod http2;
 mod linger;
 mod listener;
 mod opening;

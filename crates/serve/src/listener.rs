@@ -19,13 +19,21 @@ pub struct Listener {
 }
 
 /// What comes before the first request of a connection, and in which protocol it may be.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Opening {
     /// The proxies from which connections are taken, each with a PROXY header; nobody: connections
     /// are anybody's, and none has a header.
     pub proxy_protocol: Origins,
     /// The certificates, where it speaks TLS.
     pub tls: Option<Chooser>,
+    /// Whether HTTP/2 is spoken to those who choose it, or begin with its preface.
+    pub http2: bool,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self { proxy_protocol: Origins::default(), tls: None, http2: true }
+    }
 }
 
 /// What workers know of a listener.

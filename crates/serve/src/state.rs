@@ -13,6 +13,7 @@ use stead_route::Router;
 use crate::access_log::WorkerLog;
 use crate::connection::Connection;
 use crate::events;
+use crate::http2::Stamps;
 use crate::listener::Source;
 use crate::relief::Relief;
 use crate::snapshot::{Server, Snapshot};
@@ -41,6 +42,8 @@ pub(crate) struct State {
     pub(crate) tunnels_cut: Cell<bool>,
     /// What the process's budgets ask of this worker.
     pub(crate) relief: Relief,
+    /// Values that answers of HTTP/2 share.
+    pub(crate) stamps: Stamps,
     pub(crate) this: Weak<State>,
 }
 

@@ -397,51 +397,70 @@ impl Watch {
         if let Some(reason) = wire.is_over() {
             return Poll::Ready(Err(reason));
         }
+        if self.waiting && !wire.is_expired() {
+            return Poll::Pending;
+        }
+        // Also where a wait begins: a peer that moves a little at a time never lets one expire.
         let now = wire.state.worker.now();
+        match self.judge(moved(self.direction, wire), wire.timeouts(), now) {
+            Ok(again) => wire.arm(context, Wait::Task, again),
+            Err(reason) => return Poll::Ready(Err(reason)),
+        }
+        Poll::Pending
+    }
+
+    /// Looks at a wait, `moved` being the bytes of this direction so far: when to look again.
+    ///
+    /// # Errors
+    /// The peer is too slow.
+    pub(crate) fn judge(
+        &mut self,
+        moved: u64,
+        timeouts: &Timeouts,
+        now: Tick,
+    ) -> Result<Option<Duration>, Reason> {
         let progress = self.progress.get_or_insert_with(|| {
-            let timeouts = wire.timeouts();
             let (idle, rate) = match self.direction {
                 Direction::Read => (timeouts.body_idle, timeouts.body_rate),
                 Direction::Write => (timeouts.write_idle, timeouts.write_rate),
             };
             Box::new(Progress::new(idle, rate, now))
         });
-        if !self.waiting {
+        if !std::mem::replace(&mut self.waiting, true) {
             progress.resume(now);
-            self.seen = moved(self.direction, wire);
-            self.waiting = true;
-        } else if !wire.is_expired() {
-            return Poll::Pending;
+            self.seen = moved;
         }
-        // Also where a wait begins: a peer that moves a little at a time never lets one expire.
-        let moved = moved(self.direction, wire);
         let pace = progress.observe(moved.saturating_sub(self.seen), now);
         self.seen = moved;
         match (pace, self.direction) {
-            (Pace::Fine, _) => wire.arm(context, Wait::Task, progress.check_after()),
-            (Pace::Idle, Direction::Read) => return Poll::Ready(Err(Reason::BodyIdleTimeout)),
-            (Pace::Slow, Direction::Read) => return Poll::Ready(Err(Reason::BodyTooSlow)),
-            (Pace::Idle, Direction::Write) => return Poll::Ready(Err(Reason::WriteIdleTimeout)),
-            (Pace::Slow, Direction::Write) => return Poll::Ready(Err(Reason::WriteTooSlow)),
+            (Pace::Fine, _) => Ok(progress.check_after()),
+            (Pace::Idle, Direction::Read) => Err(Reason::BodyIdleTimeout),
+            (Pace::Slow, Direction::Read) => Err(Reason::BodyTooSlow),
+            (Pace::Idle, Direction::Write) => Err(Reason::WriteIdleTimeout),
+            (Pace::Slow, Direction::Write) => Err(Reason::WriteTooSlow),
         }
-        Poll::Pending
     }
 
     /// The wait is over; what follows does not count until the next one.
     pub(crate) fn settle(&mut self, wire: &Wire) {
+        if self.waiting {
+            self.settle_at(moved(self.direction, wire), wire.state.worker.now());
+        }
+    }
+
+    /// The same for whoever counts bytes by himself.
+    pub(crate) fn settle_at(&mut self, moved: u64, now: Tick) {
         if let Some(progress) = &mut self.progress
-            && self.waiting
+            && std::mem::replace(&mut self.waiting, false)
         {
-            let moved = moved(self.direction, wire);
-            progress.observe(moved.saturating_sub(self.seen), wire.state.worker.now());
+            progress.observe(moved.saturating_sub(self.seen), now);
             self.seen = moved;
-            self.waiting = false;
         }
     }
 }
 
 /// Bytes that the peer sent, or that it acknowledged.
-fn moved(direction: Direction, wire: &Wire) -> u64 {
+pub(crate) fn moved(direction: Direction, wire: &Wire) -> u64 {
     match direction {
         Direction::Read => wire.transport.received(wire.bytes_in),
         Direction::Write => wire.transport.acknowledged(wire.bytes_out),

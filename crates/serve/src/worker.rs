@@ -22,6 +22,7 @@ use crate::errand::Errands;
 use crate::events;
 use crate::fleet::Signals;
 use crate::guard::{Panicked, poll_guarded};
+use crate::http2::Stamps;
 use crate::listener::Source;
 use crate::relief::{Relief, keep_relieving};
 use crate::snapshot::Snapshot;
@@ -88,6 +89,7 @@ pub(crate) async fn serve(plan: &Plan) -> io::Result<()> {
         tunnels: Cell::new(0),
         tunnels_cut: Cell::new(false),
         relief: Relief::default(),
+        stamps: Stamps::default(),
         this: this.clone(),
     });
     let mut accepting = Vec::new();

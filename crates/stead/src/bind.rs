@@ -200,7 +200,11 @@ fn has_ipv6() -> bool {
 /// How connections of a listener begin.
 fn opening(listen: &Listen, certificates: &Certificates) -> Opening {
     let proxies = listen.proxy_protocol.iter().flat_map(|proxies| &proxies.0);
-    Opening { proxy_protocol: proxies.copied().collect(), tls: certificates.chooser(listen) }
+    Opening {
+        proxy_protocol: proxies.copied().collect(),
+        tls: certificates.chooser(listen),
+        http2: listen.http2,
+    }
 }
 
 fn options(listen: &Listen) -> ListenOptions {

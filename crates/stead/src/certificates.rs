@@ -42,7 +42,7 @@ impl Certificates {
     /// What a listener shows; `None` where it speaks in the clear.
     pub(crate) fn chooser(&self, listen: &Listen) -> Option<Chooser> {
         let entries = listen.certificates().filter_map(|name| self.named(name)).collect();
-        Chooser::new(entries, false)
+        Chooser::new(entries, listen.http2)
     }
 
     fn named(&self, name: &str) -> Option<Arc<Entry>> {

@@ -10,6 +10,7 @@ use stead_base::{ByteSize, Limits, Rate, Timeouts, format_duration};
 
 const HEADER_SIZE: RangeInclusive<ByteSize> = ByteSize(1 << 10)..=ByteSize(1 << 20);
 const HEADER_COUNT: RangeInclusive<u16> = 1..=1000;
+const HTTP2_STREAMS: RangeInclusive<u16> = 1..=1000;
 const URI: RangeInclusive<ByteSize> = ByteSize(256)..=ByteSize(64 << 10);
 const RATE: RangeInclusive<Rate> = Rate(1)..=Rate(1_000_000_000_000);
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=DAYS_30;
@@ -21,6 +22,7 @@ pub(crate) fn wrong(limits: &Limits, timeouts: &Timeouts) -> Vec<String> {
     let mut wrong = Wrong(Vec::new());
     wrong.value("limits.header_size", limits.header_size, &HEADER_SIZE);
     wrong.value("limits.header_count", limits.header_count, &HEADER_COUNT);
+    wrong.value("limits.http2_streams", limits.http2_streams, &HTTP2_STREAMS);
     wrong.value("limits.uri", limits.uri, &URI);
     for (name, count) in [
         ("limits.connections", limits.connections),

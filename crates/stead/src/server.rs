@@ -197,8 +197,8 @@ impl Server {
                         wrong("`tcp` takes no unix socket: write a port");
                     }
                     let options = ListenOptions::default();
-                    let opening =
-                        Opening { proxy_protocol: proxies.into_iter().collect(), tls: None };
+                    let proxy_protocol = proxies.into_iter().collect();
+                    let opening = Opening { proxy_protocol, ..Opening::default() };
                     let name = self.name.clone();
                     claims.push(Claim { server: index, name, wanted, options, opening });
                 }

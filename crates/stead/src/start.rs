@@ -490,7 +490,7 @@ fn add_admin(
         server: index,
         descriptors: acquired.descriptors,
         inherited: false,
-        opening: Opening::default(),
+        opening: Opening { http2: false, ..Opening::default() },
     };
     Ok((listener, acquired.listening))
 }

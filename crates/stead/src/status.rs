@@ -128,6 +128,7 @@ pub(crate) fn limits(limits: &Limits) -> Value {
         "uri": limits.uri.to_string(),
         "body": or_off(limits.body.map(|size| size.to_string())),
         "keepalive_requests": or_off(limits.keepalive_requests),
+        "http2_streams": limits.http2_streams,
     })
 }
 

@@ -43,6 +43,10 @@ pub struct Listen {
     /// restart.
     #[config(default = "off")]
     pub tls: OneOrMany<Spanned<String>>,
+    /// Whether HTTP/2 is spoken here too: with TLS where the client chooses it, without it where
+    /// the client begins with it. Applies on restart.
+    #[config(default = true)]
+    pub http2: bool,
 }
 
 impl Listen {

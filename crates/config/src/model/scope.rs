@@ -81,6 +81,7 @@ impl Config for ScopeLimits {
             "connections_per_ip",
             "connection_rate_per_ip",
             "keepalive_requests",
+            "http2_streams",
             "header_size",
             "header_count",
             "uri",

@@ -14,6 +14,7 @@ use stead_net::Wait;
 use stead_sys::clock;
 
 use super::Connection;
+use crate::http2::Preface;
 use crate::wire::Wire;
 
 /// What the wait for a head came to.
@@ -24,6 +25,8 @@ pub(super) enum Next {
     /// The peer does not take what it asked for.
     Cut(Reason),
     Refuse(Reason),
+    /// The preface of HTTP/2.
+    Http2,
 }
 
 /// How long a connection stays a task after its last answer. Shorter and busy connections pay for
@@ -39,16 +42,15 @@ impl Connection {
         wire.ends_with_peer = false;
         let mut header_ends = None;
         loop {
-            let (decoder, unread) = wire.decoder_and_unread();
-            match decoder.decode(unread, self.exchange.head_mut()) {
-                Ok(Step { consumed, event }) => {
-                    wire.consume(consumed);
-                    if matches!(event, Event::Head) {
-                        wire.decoder.finish_empty();
-                        return Next::Head;
-                    }
-                }
-                Err(reason) => return Next::Refuse(reason),
+            match self.preface(wire) {
+                Preface::Yes => return Next::Http2,
+                // What it is shows when there is more of it.
+                Preface::Perhaps => {}
+                Preface::No => match self.decode(wire) {
+                    Ok(true) => return Next::Head,
+                    Ok(false) => {}
+                    Err(reason) => return Next::Refuse(reason),
+                },
             }
             if let Err(reason) = wire.flush(false).await {
                 return Next::Cut(reason);
@@ -86,6 +88,30 @@ impl Connection {
                 Filled::Expired => return Next::Quiet,
             }
         }
+    }
+
+    /// Whether HTTP/2 begins here.
+    fn preface(&mut self, wire: &Wire) -> Preface {
+        if self.http2 != Preface::Perhaps {
+            return self.http2;
+        }
+        if wire.unread().is_empty() {
+            return Preface::No;
+        }
+        self.http2 = Preface::of(wire.unread());
+        self.http2
+    }
+
+    /// Shows the decoder what was read; whether a head is whole.
+    fn decode(&mut self, wire: &mut Wire) -> Result<bool, Reason> {
+        let (decoder, unread) = wire.decoder_and_unread();
+        let Step { consumed, event } = decoder.decode(unread, self.exchange.head_mut())?;
+        wire.consume(consumed);
+        let is_head = matches!(event, Event::Head);
+        if is_head {
+            wire.decoder.finish_empty();
+        }
+        Ok(is_head)
     }
 
     fn idle_limit(&self) -> Option<Duration> {

@@ -205,8 +205,8 @@ impl Kitchen {
                 None => bind(self.workers),
             };
             addresses.push(address);
-            let opening =
-                Opening { proxy_protocol: std::mem::take(&mut recipe.proxies), tls: None };
+            let proxy_protocol = std::mem::take(&mut recipe.proxies);
+            let opening = Opening { proxy_protocol, ..Opening::default() };
             let server = index as u16;
             listeners.push(Listener { server, descriptors, inherited: false, opening });
             servers.push(recipe.into_server(format!("server{index}")));

@@ -1,0 +1,267 @@
+//! The answer of one stream on its way to the protocol.
+//!
+//! Bytes are handed over only as far as the peer's windows are open and the protocol holds little:
+//! a peer that takes nothing waits here, under `write_idle` and `write_rate`, not in memory.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::SendStream;
+use stead_base::Reason;
+use stead_core::{Body, BodyStream, Frame, OpenFile};
+use stead_http1::Framing;
+use stead_sys::file;
+
+use super::carrier::Piece;
+use super::fields;
+use super::receive::Receiver;
+use super::stream::Stream;
+
+/// The way out of one stream, once its head was sent.
+pub(super) type Out = SendStream<Piece>;
+
+impl Stream {
+    /// Writes a body to its end.
+    ///
+    /// # Errors
+    /// Why it was cut.
+    pub(super) async fn write_body(
+        &mut self,
+        out: &mut Out,
+        receiver: &mut Receiver,
+        body: Body,
+        framing: Framing,
+    ) -> Result<(), Reason> {
+        match body {
+            Body::Empty | Body::Tunnel(_) => self.end(out),
+            Body::Buffer(buffer) => self.write_buffer(out, buffer, true).await,
+            Body::Bytes(bytes) => self.write_bytes(out, bytes, true).await,
+            Body::File { file, start, end } => {
+                self.write_file(out, &file, start, end).await?;
+                self.end(out)
+            }
+            Body::Chain(bodies) => self.write_chain(out, bodies).await,
+            Body::Stream(stream) => self.write_stream(out, receiver, stream, framing).await,
+        }
+    }
+
+    fn end(&self, out: &mut Out) -> Result<(), Reason> {
+        out.send_data(Piece::bytes(&self.session, Bytes::new()), true).map_err(|_| CLOSED)
+    }
+
+    /// PERF: a small body goes as it is, in the worker's buffer, where the window is open.
+    async fn write_buffer(
+        &mut self,
+        out: &mut Out,
+        buffer: Vec<u8>,
+        is_last: bool,
+    ) -> Result<(), Reason> {
+        let count = buffer.len();
+        if count > 0 && count <= WHOLE_MAX && self.session.has_room() {
+            out.reserve_capacity(count);
+            if out.capacity() >= count {
+                self.count(count);
+                let piece = Piece::buffer(&self.session, buffer);
+                return out.send_data(piece, is_last).map_err(|_| CLOSED);
+            }
+        }
+        self.write_bytes(out, Bytes::from(buffer), is_last).await
+    }
+
+    async fn write_bytes(
+        &mut self,
+        out: &mut Out,
+        mut bytes: Bytes,
+        is_last: bool,
+    ) -> Result<(), Reason> {
+        while !bytes.is_empty() {
+            let room = self.room(out, bytes.len()).await?;
+            let piece = Piece::bytes(&self.session, bytes.split_to(room.min(bytes.len())));
+            self.count(room);
+            out.send_data(piece, is_last && bytes.is_empty()).map_err(|_| CLOSED)?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+        if is_last { self.end(out) } else { Ok(()) }
+    }
+
+    async fn write_chain(&mut self, out: &mut Out, bodies: Vec<Body>) -> Result<(), Reason> {
+        for body in bodies {
+            match body {
+                Body::Buffer(buffer) => self.write_buffer(out, buffer, false).await?,
+                Body::Bytes(bytes) => self.write_bytes(out, bytes, false).await?,
+                Body::File { file, start, end } => self.write_file(out, &file, start, end).await?,
+                Body::Empty => {}
+                // A promise of `Body::Chain` is broken: better a cut answer than a wrong one.
+                Body::Chain(_) | Body::Stream(_) | Body::Tunnel(_) => {
+                    return Err(Reason::ResponseTruncated);
+                }
+            }
+        }
+        self.end(out)
+    }
+
+    /// Copies a file through the worker's buffers, as far as the peer takes it.
+    async fn write_file(
+        &mut self,
+        out: &mut Out,
+        file: &Arc<OpenFile>,
+        start: u64,
+        end: u64,
+    ) -> Result<(), Reason> {
+        let mut offset = start;
+        while offset < end {
+            let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
+            let room = self.room(out, left).await?;
+            let mut buffer = self.session.state.worker.buffer();
+            buffer.resize(room, 0);
+            let buffer = self.read(file, buffer, offset).await?;
+            let is_end = offset + buffer.len() as u64 == end;
+            let is_whole = !is_end || file.is_unchanged().unwrap_or(false);
+            if buffer.is_empty() || !is_whole {
+                return Err(Reason::FileChanged);
+            }
+            offset += buffer.len() as u64;
+            self.count(buffer.len());
+            let piece = Piece::buffer(&self.session, buffer);
+            out.send_data(piece, false).map_err(|_| CLOSED)?;
+        }
+        Ok(())
+    }
+
+    /// Fills a buffer with what is in memory, else has it read on the blocking pool.
+    async fn read(
+        &self,
+        file: &Arc<OpenFile>,
+        mut buffer: Vec<u8>,
+        offset: u64,
+    ) -> Result<Vec<u8>, Reason> {
+        let count = match file::read_at_cached(&**file, &mut buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let file = Arc::clone(file);
+                let reading = self.session.state.worker.blocking(move || {
+                    let count = file::read_at(&*file, &mut buffer, offset)?;
+                    buffer.truncate(count);
+                    io::Result::Ok(buffer)
+                });
+                return match reading.await {
+                    Ok(Ok(buffer)) => Ok(buffer),
+                    _ => Err(Reason::FileError),
+                };
+            }
+            result => result.map_err(|_| Reason::FileError)?,
+        };
+        buffer.truncate(count);
+        Ok(buffer)
+    }
+
+    async fn write_stream(
+        &mut self,
+        out: &mut Out,
+        receiver: &mut Receiver,
+        mut stream: Box<dyn BodyStream>,
+        framing: Framing,
+    ) -> Result<(), Reason> {
+        let length = match framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        };
+        let mut trailers = None;
+        while let Some(frame) = self.next_frame(receiver, &mut *stream).await? {
+            match frame {
+                Frame::Bytes(bytes) => {
+                    let sent = self.body_bytes + bytes.len() as u64;
+                    if length.is_some_and(|length| sent > length) {
+                        return Err(Reason::ResponseTruncated);
+                    }
+                    self.write_bytes(out, bytes, false).await?;
+                }
+                Frame::Trailers(fields) => {
+                    trailers = Some(fields::of_trailers(&fields));
+                    break;
+                }
+            }
+        }
+        if length.is_some_and(|length| self.body_bytes < length) {
+            return Err(Reason::ResponseTruncated);
+        }
+        match trailers.filter(|trailers| !trailers.is_empty()) {
+            Some(trailers) => out.send_trailers(trailers).map_err(|_| CLOSED),
+            None => self.end(out),
+        }
+    }
+
+    /// The stream's next frame. Meanwhile the request's body moves on, which it may be waiting for.
+    async fn next_frame(
+        &mut self,
+        receiver: &mut Receiver,
+        stream: &mut dyn BodyStream,
+    ) -> Result<Option<Frame>, Reason> {
+        poll_fn(|context| {
+            loop {
+                match stream.poll_frame(context) {
+                    Poll::Ready(None) => return Poll::Ready(Ok(None)),
+                    Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Ok(Some(frame))),
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.reason())),
+                    Poll::Pending => {}
+                }
+                match self.poll_beside(receiver, context) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits until some of `wanted` bytes, at least one, may be handed over: how many.
+    async fn room(&mut self, out: &mut Out, wanted: usize) -> Result<usize, Reason> {
+        out.reserve_capacity(wanted.min(self.session.step()));
+        let room = poll_fn(|context| self.poll_room(out, context)).await?;
+        Ok(room.min(wanted))
+    }
+
+    fn poll_room(
+        &mut self,
+        out: &mut Out,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<usize, Reason>> {
+        if let Some(reason) = self.is_over() {
+            return Poll::Ready(Err(reason));
+        }
+        if out.poll_reset(context).is_ready() {
+            return Poll::Ready(Err(CLOSED));
+        }
+        let room = if self.session.has_room() { out.capacity() } else { 0 };
+        if room > 0 {
+            self.writing.settle_at(self.body_bytes, self.session.now());
+            return Poll::Ready(Ok(room));
+        }
+        let for_room = !self.session.has_room();
+        if let Poll::Ready(Some(Ok(room))) = out.poll_capacity(context)
+            && room > 0
+            && !for_room
+        {
+            self.writing.settle_at(self.body_bytes, self.session.now());
+            return Poll::Ready(Ok(room));
+        }
+        match self.judge_writing() {
+            Ok(due) => self.wait(context, due, for_room),
+            Err(reason) => Poll::Ready(Err(reason)),
+        }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.body_bytes += bytes as u64;
+        self.session.worked(|guard| guard.sent(bytes));
+    }
+}
+
+const CLOSED: Reason = Reason::ClientClosed;
+/// Bodies up to this are handed over whole.
+const WHOLE_MAX: usize = 16 << 10;

@@ -1,0 +1,162 @@
+//! The socket as the protocol sees it.
+//!
+//! Reading: every byte is shown to the guard before the protocol gets it; after a violation nothing
+//! more is read. Writing gathers in the connection's output buffer, which its task sends once a
+//! turn: many answers leave in few writes. Only where that buffer is full is the socket written to
+//! from here, and the protocol waits with it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::session::Session;
+use crate::answer::OUTPUT_MAX;
+
+/// One connection's bytes.
+pub(super) struct Carrier(pub(super) Rc<Session>);
+
+impl AsyncRead for Carrier {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let session = &self.0;
+        let mut wire = session.wire.borrow_mut();
+        let Some(wire) = wire.as_mut().filter(|_| session.violation().is_none()) else {
+            return Poll::Pending;
+        };
+        if wire.unread().is_empty() {
+            if session.readable.get() == 0 {
+                // The others' turn; and whoever was asked for something so far is looked at.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if ready!(wire.poll_fill(context))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let left = session.readable.get().saturating_sub(wire.unread().len());
+            session.readable.set(left);
+        }
+        let count = wire.unread().len().min(buffer.remaining());
+        let bytes = &wire.unread()[..count];
+        let now = session.now();
+        if !session.guard(|guard| guard.read(bytes, now)) {
+            return Poll::Pending;
+        }
+        buffer.put_slice(bytes);
+        wire.consume(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Carrier {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut wire = self.0.wire.borrow_mut();
+        let Some(wire) = wire.as_mut() else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        if wire.output.len() >= OUTPUT_MAX {
+            ready!(wire.poll_flush(context, false))?;
+        }
+        let output = wire.output();
+        let before = output.len();
+        for slice in slices {
+            output.extend_from_slice(slice);
+        }
+        Poll::Ready(Ok(output.len() - before))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The connection's task sends, once every stream has had its turn.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A piece of a body on its way out: counted until it has left the protocol, and its buffer goes
+/// back to the worker.
+pub(super) struct Piece {
+    bytes: Source,
+    at: usize,
+    session: Rc<Session>,
+}
+
+enum Source {
+    Buffer(Vec<u8>),
+    Bytes(bytes::Bytes),
+}
+
+impl Piece {
+    /// A buffer of the worker's.
+    pub(super) fn buffer(session: &Rc<Session>, buffer: Vec<u8>) -> Self {
+        Self::new(session, Source::Buffer(buffer))
+    }
+
+    /// Shared bytes.
+    pub(super) fn bytes(session: &Rc<Session>, bytes: bytes::Bytes) -> Self {
+        Self::new(session, Source::Bytes(bytes))
+    }
+
+    fn new(session: &Rc<Session>, bytes: Source) -> Self {
+        let piece = Self { bytes, at: 0, session: Rc::clone(session) };
+        session.buffer(piece.remaining());
+        piece
+    }
+
+    fn all(&self) -> &[u8] {
+        match &self.bytes {
+            Source::Buffer(buffer) => buffer,
+            Source::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.all().len() - self.at
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.all()[self.at..]
+    }
+
+    fn advance(&mut self, count: usize) {
+        // INVARIANT: of `Buf`: `count` is at most what remains.
+        let count = count.min(self.remaining());
+        self.at += count;
+        self.session.unbuffer(count);
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.session.unbuffer(self.remaining());
+        if let Source::Buffer(buffer) = &mut self.bytes {
+            self.session.state.worker.reclaim_buffer(std::mem::take(buffer));
+        }
+    }
+}

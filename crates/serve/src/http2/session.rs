@@ -1,0 +1,263 @@
+//! What the task of an HTTP/2 connection and those of its streams share.
+//!
+//! Streams never touch the socket: they hand frames to the protocol, and the connection's task
+//! sends what gathered once all of them ran. A stream that waits leaves its waker here, with the
+//! moment at which it has waited long enough; the connection keeps one deadline for all.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use stead_base::{Reason, Tick};
+use stead_core::Connection as Facts;
+use stead_http2::{Guard, Violation};
+
+use crate::snapshot::Server;
+use crate::state::State;
+use crate::wire::Wire;
+
+/// One connection.
+pub(super) struct Session {
+    pub(super) state: Rc<State>,
+    pub(super) server: u16,
+    pub(super) facts: Facts,
+    /// Taken when the protocol is over.
+    pub(super) wire: RefCell<Option<Wire>>,
+    guard: RefCell<Guard>,
+    /// The line that the peer crossed.
+    violation: Cell<Option<Violation>>,
+    /// Streams whose exchange is not over, also where the peer has reset them.
+    running: Cell<u32>,
+    /// Requests so far.
+    pub(super) requests: Cell<u32>,
+    /// Bytes of bodies that the protocol holds for the peer.
+    buffered: Cell<usize>,
+    /// Bytes that may still be read in this turn.
+    pub(super) readable: Cell<usize>,
+    /// Why the connection takes no more requests.
+    pub(super) closes: Cell<Option<Reason>>,
+    waits: RefCell<Waits>,
+    owner: RefCell<Option<Waker>>,
+}
+
+#[derive(Default)]
+struct Waits {
+    places: Vec<Option<Wait>>,
+    /// The earliest deadline, or an earlier moment.
+    due: Option<Tick>,
+}
+
+struct Wait {
+    waker: Waker,
+    due: Option<Tick>,
+    /// Waits until less is buffered.
+    for_room: bool,
+}
+
+/// Bytes of bodies that the protocol may hold for a peer that does not take them. SECURITY: with
+/// the output buffer less than the 1 MiB of SECURITY.md 28.
+const BUFFERED_MAX: usize = 768 << 10;
+/// Bytes read in one turn. SECURITY: a header block may unfold to many times its size; this bounds
+/// how many can do so before their requests are looked at.
+pub(super) const TURN_READ_BYTES: usize = 16 << 10;
+
+impl Session {
+    pub(super) fn new(state: Rc<State>, server: u16, facts: Facts, wire: Wire) -> Self {
+        let now = state.worker.now();
+        Self {
+            state,
+            server,
+            facts,
+            wire: RefCell::new(Some(wire)),
+            guard: RefCell::new(Guard::new(now)),
+            violation: Cell::new(None),
+            running: Cell::new(0),
+            requests: Cell::new(0),
+            buffered: Cell::new(0),
+            readable: Cell::new(0),
+            closes: Cell::new(None),
+            waits: RefCell::default(),
+            owner: RefCell::new(None),
+        }
+    }
+
+    pub(super) fn server(&self) -> &Server {
+        self.state.server(self.server)
+    }
+
+    pub(super) fn now(&self) -> Tick {
+        self.state.worker.now()
+    }
+
+    /// Asks the guard, or tells it something; a violation ends the connection.
+    pub(super) fn guard(&self, ask: impl FnOnce(&mut Guard) -> Result<(), Violation>) -> bool {
+        let asked = ask(&mut self.guard.borrow_mut());
+        if let Err(violation) = asked
+            && self.violation.replace(Some(violation)).is_none()
+        {
+            self.wake_owner();
+        }
+        asked.is_ok()
+    }
+
+    /// Tells the guard of work.
+    pub(super) fn worked(&self, tell: impl FnOnce(&mut Guard)) {
+        tell(&mut self.guard.borrow_mut());
+    }
+
+    pub(super) fn guard_due(&self) -> Option<Tick> {
+        self.guard.borrow().due()
+    }
+
+    /// A handler asks that the connection ends after its answer.
+    pub(super) fn close(&self) {
+        if self.closes.get().is_none() {
+            self.closes.set(Some(Reason::Ok));
+            self.wake_owner();
+        }
+    }
+
+    /// The line that the peer crossed.
+    pub(super) fn violation(&self) -> Option<Violation> {
+        self.violation.get()
+    }
+
+    /// Streams whose exchange is not over.
+    pub(super) fn running(&self) -> u32 {
+        self.running.get()
+    }
+
+    /// A stream begins; it runs until the permit is dropped.
+    pub(super) fn permit(self: &Rc<Self>) -> Permit {
+        self.running.set(self.running.get() + 1);
+        if let Some(counters) = self.state.counters(self.server) {
+            counters.requests_active.add(1);
+        }
+        Permit(Rc::clone(self))
+    }
+
+    /// Bytes that a stream may hand over at once: the more streams, the fewer.
+    pub(super) fn step(&self) -> usize {
+        (BUFFERED_MAX / (self.running.get().max(1) as usize)).clamp(4 << 10, 64 << 10)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.buffered.get() < BUFFERED_MAX
+    }
+
+    pub(super) fn buffer(&self, bytes: usize) {
+        self.buffered.set(self.buffered.get() + bytes);
+    }
+
+    pub(super) fn unbuffer(&self, bytes: usize) {
+        self.buffered.set(self.buffered.get().saturating_sub(bytes));
+    }
+
+    /// The connection's task is at work: it is woken where streams need it.
+    pub(super) fn introduce(&self, context: &Context<'_>) {
+        let mut owner = self.owner.borrow_mut();
+        if !owner.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+            *owner = Some(context.waker().clone());
+        }
+    }
+
+    pub(super) fn wake_owner(&self) {
+        if let Some(owner) = &*self.owner.borrow() {
+            owner.wake_by_ref();
+        }
+    }
+
+    /// When a stream has waited long enough, at the earliest.
+    pub(super) fn due(&self) -> Option<Tick> {
+        self.waits.borrow().due
+    }
+
+    /// Wakes the streams that have waited long enough, and those that find room now.
+    pub(super) fn wake(&self, now: Tick) {
+        let has_room = self.has_room();
+        let mut waits = self.waits.borrow_mut();
+        let Waits { places, due } = &mut *waits;
+        *due = None;
+        for wait in places.iter_mut().flatten() {
+            let is_over = wait.due.is_some_and(|due| now >= due);
+            if is_over || wait.for_room && has_room {
+                wait.due = None;
+                wait.for_room = false;
+                wait.waker.wake_by_ref();
+            }
+            *due = earlier(*due, wait.due);
+        }
+    }
+
+    /// Wakes every stream that waits.
+    pub(super) fn wake_all(&self) {
+        for wait in self.waits.borrow().places.iter().flatten() {
+            wait.waker.wake_by_ref();
+        }
+    }
+}
+
+/// Says that a stream's exchange is not over.
+pub(super) struct Permit(Rc<Session>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let session = &self.0;
+        session.running.set(session.running.get().saturating_sub(1));
+        if let Some(counters) = session.state.counters(session.server) {
+            counters.requests_active.subtract(1);
+        }
+        if session.running.get() == 0 {
+            session.wake_owner();
+        }
+    }
+}
+
+/// A stream's place among those that wait.
+#[derive(Default)]
+pub(super) struct Place(Option<usize>);
+
+impl Place {
+    /// Has the task woken at `due` at the latest, and when there is room if it waits for that.
+    pub(super) fn wait<T>(
+        &mut self,
+        session: &Session,
+        context: &Context<'_>,
+        due: Option<Tick>,
+        for_room: bool,
+    ) -> Poll<T> {
+        let mut waits = session.waits.borrow_mut();
+        let waker = context.waker().clone();
+        let wait = Some(Wait { waker, due, for_room });
+        let index = self.0.or_else(|| waits.places.iter().position(Option::is_none));
+        match index.and_then(|index| waits.places.get_mut(index)) {
+            Some(place) => *place = wait,
+            None => waits.places.push(wait),
+        }
+        self.0 = Some(index.unwrap_or(waits.places.len() - 1));
+        let is_sooner = due.is_some_and(|due| waits.due.is_none_or(|known| due < known));
+        if is_sooner {
+            waits.due = due;
+            drop(waits);
+            session.wake_owner();
+        }
+        Poll::Pending
+    }
+
+    /// The stream waits no more.
+    pub(super) fn leave(&mut self, session: &Session) {
+        if let Some(index) = self.0.take()
+            && let Some(place) = session.waits.borrow_mut().places.get_mut(index)
+        {
+            *place = None;
+        }
+    }
+}
+
+/// The earlier of two moments that may never come.
+pub(super) fn earlier(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,382 @@
+//! One request of an HTTP/2 connection, from its head to its access record.
+//!
+//! The same line as in HTTP/1: router, middleware, handler, answer, account. What differs is how a
+//! head is read, how a body moves, and that only the stream ends where something is wrong with it.
+//!
+//! INVARIANT: a stream's permit is held until its handler is done or dropped, also where the peer
+//! has reset it long before (SECURITY.md 26).
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use h2::server::SendResponse;
+use h2::{Reason as Code, RecvStream};
+use http::request::Parts;
+use stead_base::{Reason, Tick};
+use stead_core::{Exchange, Fields, Method, Response, Scheme, StatusCode, Version};
+use stead_http1::encode::ResponseLine;
+use stead_http1::{Framing, Http2Request};
+
+use super::carrier::Piece;
+use super::fields;
+use super::receive::Receiver;
+use super::session::{Place, Session, earlier};
+use crate::access_log::WorkerLog;
+use crate::account::{self, Ended};
+use crate::answer;
+use crate::chain::{self, Routed};
+use crate::guard::{Panicked, poll_guarded};
+use crate::snapshot::ScopeRef;
+use crate::wire::{Direction, Watch};
+
+/// One stream while its exchange lasts.
+pub(super) struct Stream {
+    pub(super) session: Rc<Session>,
+    respond: SendResponse<Piece>,
+    /// Where what holds is found.
+    scope: ScopeRef,
+    place: Place,
+    /// When `timeouts.request` is over.
+    request_ends: Option<Tick>,
+    pub(super) writing: Watch,
+    writing_due: Option<Tick>,
+    /// Bytes of the answer's body so far, and of its head.
+    pub(super) body_bytes: u64,
+    head_bytes: u64,
+    /// The answer's head was handed over.
+    is_answered: bool,
+    started: Duration,
+    answer_fields: Option<Box<Fields>>,
+}
+
+/// Carries one request to its end.
+pub(super) async fn serve(
+    session: Rc<Session>,
+    request: http::Request<RecvStream>,
+    respond: SendResponse<Piece>,
+) {
+    let _permit = session.permit();
+    let worker = Rc::clone(&session.state.worker);
+    let mut exchange = Exchange::new(worker, session.facts.clone());
+    let mut stream = Stream::new(session, respond);
+    let (parts, body) = request.into_parts();
+    let filled = fill(&mut exchange, &parts, &body, &stream.session);
+    let bytes_in = head_bytes(&parts);
+    drop(parts);
+    let expects = filled.is_ok() && exchange.head().expects_continue();
+    let has_body = !body.is_end_stream();
+    let mut receiver = Receiver::new(body, has_body, expects);
+    stream.run(&mut exchange, &mut receiver, filled, bytes_in).await;
+    let Stream { session, mut place, .. } = stream;
+    place.leave(&session);
+}
+
+impl Stream {
+    fn new(session: Rc<Session>, respond: SendResponse<Piece>) -> Self {
+        let started = account::begin(&session.state);
+        Self {
+            session,
+            respond,
+            scope: ScopeRef::SERVER,
+            place: Place::default(),
+            request_ends: None,
+            writing: Watch::new(Direction::Write),
+            writing_due: None,
+            body_bytes: 0,
+            head_bytes: 0,
+            is_answered: false,
+            started,
+            answer_fields: None,
+        }
+    }
+
+    async fn run(
+        &mut self,
+        exchange: &mut Exchange,
+        receiver: &mut Receiver,
+        filled: Result<(), Reason>,
+        bytes_in: u64,
+    ) {
+        let state = Rc::clone(&self.session.state);
+        let server = state.server(self.session.server);
+        let mut routed = match filled {
+            Ok(()) => {
+                server.trusted_proxies.introduce(exchange);
+                chain::route(server, state.router(self.session.server), exchange)
+            }
+            Err(reason) if reason.status().is_some() => Routed::answered(exchange.refuse(reason)),
+            Err(reason) => Routed { closes: Some(reason), ..Routed::none() },
+        };
+        let ended = self.answer(exchange, receiver, &mut routed, filled.is_ok()).await;
+        let (status, reason) = match ended {
+            Ok((status, reason)) => {
+                self.session.worked(stead_http2::Guard::completed);
+                (Some(status), reason)
+            }
+            Err((status, reason)) => {
+                self.reset(reason);
+                (status, reason)
+            }
+        };
+        let answer = self.answer_fields.take();
+        account::close(
+            &state,
+            self.session.server,
+            &Ended {
+                exchange,
+                routed: &routed,
+                status,
+                reason,
+                closes: None,
+                bytes_in: bytes_in + receiver.bytes,
+                bytes_out: self.head_bytes + self.body_bytes,
+                bytes_body: self.body_bytes,
+                started: self.started,
+                answer: answer.as_deref(),
+            },
+        );
+        exchange.slots().clear();
+    }
+
+    /// Asks for an answer and sends it.
+    ///
+    /// # Errors
+    /// Why there is none, or why it was cut, with the status that was sent.
+    async fn answer(
+        &mut self,
+        exchange: &mut Exchange,
+        receiver: &mut Receiver,
+        routed: &mut Routed<'_>,
+        is_chained: bool,
+    ) -> Result<(StatusCode, Reason), (Option<StatusCode>, Reason)> {
+        if let Some(reason) = routed.closes {
+            return Err((None, reason));
+        }
+        let state = Rc::clone(&self.session.state);
+        let server = state.server(self.session.server);
+        let scope = server.scope(routed.place);
+        self.scope = routed.place;
+        let limit = scope.timeouts.request;
+        self.request_ends = limit.map(|limit| state.worker.now() + limit);
+        receiver.set_bytes_max(scope.limits.body.map(|size| size.0));
+        if chain::exceeds(scope, exchange.head().framing()) {
+            routed.answer = Some(exchange.refuse(Reason::BodyTooLarge));
+        }
+        if let Some(pipe) = receiver.pipe() {
+            exchange.set_body(pipe);
+        }
+        let is_vital = routed.route.is_some_and(|route| route.kind == "health") || server.private;
+        let is_shed = state.is_overloaded() && !is_vital;
+        let answer = match routed.answer.take() {
+            _ if is_shed => scope.errors.dress(overloaded(exchange)),
+            Some(answer) if !is_chained => answer,
+            answer => {
+                routed.answer = answer;
+                let asked = chain::ask(&state, exchange, routed, scope, |context| {
+                    self.poll_beside(receiver, context)
+                });
+                let answer = asked.await.map_err(|reason| (None, reason))?;
+                chain::checked(exchange, answer, receiver.is_complete())
+            }
+        };
+        // A body that nobody took stays unread.
+        drop(exchange.take_body());
+        if receiver.expects_reader() {
+            self.tell_to_continue();
+        }
+        let (status, reason) = (answer.status, answer.reason);
+        let mut sending = pin!(self.send(exchange, receiver, answer));
+        let sent = poll_fn(|context| match poll_guarded(sending.as_mut(), context) {
+            Ok(polled) => polled,
+            Err(Panicked) => Poll::Ready(Err(Reason::HandlerPanic)),
+        });
+        match sent.await {
+            Ok(()) => Ok((status, reason)),
+            Err(cut) => {
+                if cut == Reason::HandlerPanic {
+                    state.worker.counters.panics.add(1);
+                }
+                Err((Some(status), cut))
+            }
+        }
+    }
+
+    async fn send(
+        &mut self,
+        exchange: &Exchange,
+        receiver: &mut Receiver,
+        mut answer: Response,
+    ) -> Result<(), Reason> {
+        let body = std::mem::take(&mut answer.body);
+        let framing = answer::framing_of(answer.status, &body);
+        let line = ResponseLine {
+            version: Version::Http2,
+            status: answer.status,
+            framing,
+            keep_alive: true,
+            to_head: *exchange.method() == Method::HEAD,
+        };
+        let follows = line.promise().framing;
+        let state = &self.session.state;
+        let (map, bytes) = fields::of_answer(&answer, &line, &state.stamps, &state.worker);
+        self.head_bytes = bytes;
+        let mut head = http::Response::new(());
+        *head.status_mut() = answer.status;
+        *head.headers_mut() = map;
+        if answer::asks_for_close(&answer.fields) {
+            self.session.close();
+        }
+        if state.log.as_ref().is_some_and(WorkerLog::wants_answer) {
+            self.answer_fields = Some(Box::new(std::mem::take(&mut answer.fields)));
+        }
+        exchange.reclaim(answer);
+        let is_whole = matches!(follows, Framing::None | Framing::Length(0));
+        let sent = self.respond.send_response(head, is_whole);
+        let mut out = sent.map_err(|_| Reason::ClientClosed)?;
+        self.is_answered = true;
+        let id = out.stream_id().as_u32();
+        self.session.worked(|guard| guard.answered(id));
+        if is_whole {
+            return Ok(());
+        }
+        self.write_body(&mut out, receiver, body, follows).await
+    }
+
+    /// Moves the request's body on beside whatever else is waited for.
+    ///
+    /// # Errors
+    /// The exchange is over: the peer has reset it, or it took too long.
+    pub(super) fn poll_beside(
+        &mut self,
+        receiver: &mut Receiver,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Reason>> {
+        if receiver.takes_continue(context) {
+            self.tell_to_continue();
+        }
+        let session = Rc::clone(&self.session);
+        let timeouts = &session.server().scope(self.scope).timeouts;
+        if receiver.poll(&session, timeouts, context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.is_answered && self.respond.poll_reset(context).is_ready() {
+            return Poll::Ready(Err(Reason::ClientClosed));
+        }
+        if let Some(reason) = self.is_over() {
+            return Poll::Ready(Err(reason));
+        }
+        self.wait(context, receiver.due(), false)
+    }
+
+    /// Has this task woken at `due`, or when the exchange is over.
+    pub(super) fn wait<T>(
+        &mut self,
+        context: &Context<'_>,
+        due: Option<Tick>,
+        for_room: bool,
+    ) -> Poll<T> {
+        let due = earlier(due, self.request_ends);
+        self.place.wait(&self.session, context, due, for_room)
+    }
+
+    /// Why the exchange must not wait on: `timeouts.request` is over, or the drain.
+    pub(super) fn is_over(&self) -> Option<Reason> {
+        if self.session.state.cut.get() {
+            return Some(Reason::Drained);
+        }
+        let ends = self.request_ends?;
+        (self.session.now() >= ends).then_some(Reason::RequestTimeout)
+    }
+
+    /// The peer takes nothing more for now: when to look again.
+    ///
+    /// # Errors
+    /// It is too slow.
+    pub(super) fn judge_writing(&mut self) -> Result<Option<Tick>, Reason> {
+        let now = self.session.now();
+        if !self.writing.waiting || self.writing_due.is_some_and(|due| now >= due) {
+            let timeouts = &self.session.server().scope(self.scope).timeouts;
+            let again = self.writing.judge(self.body_bytes, timeouts, now)?;
+            self.writing_due = again.map(|again| now + again);
+        }
+        Ok(self.writing_due)
+    }
+
+    fn tell_to_continue(&mut self) {
+        let mut interim = http::Response::new(());
+        *interim.status_mut() = StatusCode::CONTINUE;
+        // A peer that is gone needs none.
+        let _ = self.respond.send_informational(interim);
+    }
+
+    fn reset(&mut self, reason: Reason) {
+        if reason == Reason::Http2Malformed {
+            self.session.guard(stead_http2::Guard::peer_error);
+        }
+        self.respond.send_reset(code(reason));
+    }
+}
+
+/// Says that there is too much to do.
+fn overloaded(exchange: &Exchange) -> Response {
+    let mut answer = exchange.refuse(Reason::Overloaded);
+    answer.fields.set(stead_core::name::RETRY_AFTER, b"1");
+    answer
+}
+
+/// What the peer is told of a stream that ends before its answer does (RFC 9113 §7).
+fn code(reason: Reason) -> Code {
+    match reason {
+        Reason::Http2Malformed => Code::PROTOCOL_ERROR,
+        Reason::HandlerError
+        | Reason::HandlerPanic
+        | Reason::ResponseTruncated
+        | Reason::FileChanged
+        | Reason::FileError => Code::INTERNAL_ERROR,
+        _ => Code::CANCEL,
+    }
+}
+
+/// Reads a request's head.
+///
+/// # Errors
+/// Why it is refused, with what was read of it in the exchange.
+fn fill(
+    exchange: &mut Exchange,
+    parts: &Parts,
+    body: &RecvStream,
+    session: &Session,
+) -> Result<(), Reason> {
+    let server = session.server();
+    let path = parts.uri.path_and_query().map(|path| path.as_str().as_bytes());
+    let request = Http2Request {
+        method: &parts.method,
+        authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes()),
+        scheme: parts.uri.scheme_str().map(str::as_bytes),
+        path: path.filter(|_| parts.method != Method::CONNECT),
+        fields: &parts.headers,
+        has_body: !body.is_end_stream(),
+    };
+    exchange.head_mut().fill_http2(&request, &server.scope.limits.head())?;
+    let is_ours =
+        parts.uri.scheme_str().is_none_or(|scheme| is_scheme(session.facts.scheme, scheme));
+    // A proxy may have taken TLS off (SECURITY.md 20).
+    let is_right = is_ours || server.trusted_proxies.origins.contains(exchange.client());
+    if is_right { Ok(()) } else { Err(Reason::Http2Malformed) }
+}
+
+fn is_scheme(ours: Scheme, theirs: &str) -> bool {
+    theirs.eq_ignore_ascii_case(ours.as_str())
+}
+
+/// Bytes of a request's head before they were compressed.
+fn head_bytes(parts: &Parts) -> u64 {
+    let fields: usize =
+        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let path = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
+    (fields + path + authority + parts.method.as_str().len()) as u64
+}
