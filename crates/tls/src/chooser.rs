@@ -1,84 +1,186 @@
 //! Which of a listener's certificates a client sees, and which hosts it may then ask for.
 //!
-//! By the name in its `ClientHello`: the entry that has exactly this name, else one with a wildcard
-//! for it, else the first. Earlier entries win.
+//! By the name in its `ClientHello`: the entry that has exactly this name, else the certificate
+//! that was issued for it, else an entry with a wildcard for it, else the first entry. Earlier
+//! entries win. Where all certificates are issued ones there is none for other names.
 //!
 //! SECURITY: what a connection may ask for follows from what its handshake proved, on both sides:
 //! see `Chosen::permits`.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use stead_core::Shown;
 
 use crate::entry::Entry;
+use crate::issued::{Issued, Place};
 use crate::session::Session;
 
-/// The entries of one listener; the first is the default.
+/// The certificates of one listener; the first entry is the default.
 #[derive(Clone, Debug)]
 pub struct Chooser {
-    entries: Arc<[Arc<Entry>]>,
+    certificates: Arc<Certificates>,
     /// One for each entry, for connections to hold.
-    chosen: Box<[Arc<Chosen>]>,
+    chosen: Arc<[Arc<Chosen>]>,
+    /// The same for each issued certificate, once it was chosen.
+    chosen_issued: Arc<HashMap<Box<str>, OnceLock<Arc<Chosen>>>>,
+    /// Who is asked for proofs.
+    issued: Option<Arc<Issued>>,
     speaks_http2: bool,
+}
+
+/// Why there is no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unserved {
+    /// The library refuses its own configuration.
+    Unusable,
+    /// The certificate for the name is not issued yet.
+    Pending,
+    /// There is no certificate for the name, or no name.
+    Unknown,
 }
 
 impl Chooser {
     /// Chooses among `entries`; `None` where there are none. HTTP/2 is offered where
     /// `speaks_http2`.
     pub fn new(entries: Vec<Arc<Entry>>, speaks_http2: bool) -> Option<Self> {
-        if entries.is_empty() {
-            return None;
-        }
-        let entries: Arc<[Arc<Entry>]> = entries.into();
-        let chosen = |at| Arc::new(Chosen { entries: Arc::clone(&entries), at });
-        let chosen = (0..entries.len()).map(chosen).collect();
-        Some(Self { entries, chosen, speaks_http2 })
+        (!entries.is_empty()).then(|| Self::of(entries, HashMap::new(), None, speaks_http2))
     }
 
-    /// The entries in their order.
+    /// Chooses among `entries`, of which there may be none, and the certificates that `issued` has
+    /// or will have for `hosts`. Proofs are shown of all its hosts.
+    pub fn with_issued<'a>(
+        entries: Vec<Arc<Entry>>,
+        issued: &Arc<Issued>,
+        hosts: impl IntoIterator<Item = &'a str>,
+        speaks_http2: bool,
+    ) -> Self {
+        let known = |host: &'a str| Some((host.into(), Arc::clone(issued.place(host)?)));
+        let places = hosts.into_iter().filter_map(known).collect();
+        Self::of(entries, places, Some(Arc::clone(issued)), speaks_http2)
+    }
+
+    fn of(
+        entries: Vec<Arc<Entry>>,
+        places: HashMap<Box<str>, Arc<Place>>,
+        issued: Option<Arc<Issued>>,
+        speaks_http2: bool,
+    ) -> Self {
+        let unchosen = |host: &Box<str>| (host.clone(), OnceLock::new());
+        let chosen_issued = Arc::new(places.keys().map(unchosen).collect());
+        let certificates = Arc::new(Certificates { entries: entries.into(), places });
+        let chosen = |entry: &Arc<Entry>| certificates.choose(entry);
+        let chosen = certificates.entries.iter().map(chosen).collect();
+        Self { certificates, chosen, chosen_issued, issued, speaks_http2 }
+    }
+
+    /// The entries in their order, without what is issued.
     pub fn entries(&self) -> &[Arc<Entry>] {
-        &self.entries
+        &self.certificates.entries
     }
 
-    /// The session of a client that asked for `server_name`: lower case, without a trailing dot;
-    /// `None` where the library refuses its own configuration.
-    pub fn open(&self, server_name: Option<Box<str>>) -> Option<Session> {
-        let at = server_name.as_deref().and_then(|name| find(&self.entries, name)).unwrap_or(0);
-        Session::new(Arc::clone(self.chosen.get(at)?), server_name, self.speaks_http2)
+    /// The session of a client that asked for `server_name`: lower case, without a trailing dot.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn open(&self, server_name: Option<Box<str>>) -> Result<Session, Unserved> {
+        let chosen = self.choose(server_name.as_deref())?;
+        let session = Session::new(Arc::clone(chosen), server_name, self.speaks_http2);
+        session.ok_or(Unserved::Unusable)
+    }
+
+    /// The session of an authority that looks whether `server_name` is ours, while that is to be
+    /// proved. It carries no request.
+    pub fn prove(&self, server_name: &str) -> Option<Session> {
+        let proof = self.issued.as_ref()?.proof(server_name)?;
+        let certificates = Certificates { entries: Box::default(), places: HashMap::new() };
+        Session::new(Arc::new(certificates).choose(&proof), Some(server_name.into()), false)
+    }
+
+    fn choose(&self, name: Option<&str>) -> Result<&Arc<Chosen>, Unserved> {
+        match name.map(|name| (name, self.certificates.find(name))) {
+            Some((_, Found::Entry(at))) => self.chosen.get(at).ok_or(Unserved::Unusable),
+            Some((name, Found::Issued(entry))) => {
+                let chosen = self.chosen_issued.get(name).ok_or(Unserved::Unusable)?;
+                Ok(chosen.get_or_init(|| self.certificates.choose(entry)))
+            }
+            Some((_, Found::Pending)) => Err(Unserved::Pending),
+            Some((_, Found::None)) | None => self.chosen.first().ok_or(Unserved::Unknown),
+        }
     }
 }
 
-/// The entry that a name chooses, by position.
-fn find(entries: &[Arc<Entry>], name: &str) -> Option<usize> {
-    let exact = entries.iter().position(|entry| entry.live().names.has(name));
-    exact.or_else(|| entries.iter().position(|entry| entry.live().names.cover(name)))
+/// What a listener chooses among.
+#[derive(Debug)]
+struct Certificates {
+    entries: Box<[Arc<Entry>]>,
+    /// Of issued ones, by host.
+    places: HashMap<Box<str>, Arc<Place>>,
+}
+
+/// What a name chooses.
+enum Found<'a> {
+    /// The entry at this position.
+    Entry(usize),
+    Issued(&'a Arc<Entry>),
+    /// What is not issued yet.
+    Pending,
+    None,
+}
+
+impl Certificates {
+    fn find(&self, name: &str) -> Found<'_> {
+        let entries = &self.entries;
+        if let Some(at) = entries.iter().position(|entry| entry.live().names.has(name)) {
+            return Found::Entry(at);
+        }
+        if let Some(place) = self.places.get(name) {
+            return place.entry().map_or(Found::Pending, Found::Issued);
+        }
+        let covers = entries.iter().position(|entry| entry.live().names.cover(name));
+        covers.map_or(Found::None, Found::Entry)
+    }
+
+    fn choose(self: &Arc<Self>, entry: &Arc<Entry>) -> Arc<Chosen> {
+        Arc::new(Chosen { certificates: Arc::clone(self), entry: Arc::clone(entry) })
+    }
 }
 
 /// An entry that was chosen, among its siblings.
 #[derive(Debug)]
 pub(crate) struct Chosen {
-    entries: Arc<[Arc<Entry>]>,
-    at: usize,
+    certificates: Arc<Certificates>,
+    entry: Arc<Entry>,
 }
 
 impl Chosen {
     pub(crate) fn entry(&self) -> &Arc<Entry> {
-        &self.entries[self.at]
+        &self.entry
     }
 }
 
 impl Shown for Chosen {
     fn name(&self) -> &str {
-        self.entry().name()
+        self.entry.name()
     }
 
     /// SECURITY: the certificate must be good for the host, and the entry that the host itself
     /// would have chosen must ask clients for the same (RFC 9110 §7.4, RFC 9113 §9.1.1).
     fn permits(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
-        let live = self.entry().live();
+        let has_upper = host.bytes().any(|byte| byte.is_ascii_uppercase());
+        let lower = has_upper.then(|| host.to_ascii_lowercase());
+        let host = lower.as_deref().unwrap_or(host);
+        let live = self.entry.live();
+        let asks_the_same =
+            |own: &Arc<Entry>| Arc::ptr_eq(own, &self.entry) || own.live().policy == live.policy;
         live.names.cover(host)
-            && find(&self.entries, host)
-                .is_none_or(|own| own == self.at || self.entries[own].live().policy == live.policy)
+            && match self.certificates.find(host) {
+                Found::Entry(at) => self.certificates.entries.get(at).is_none_or(asks_the_same),
+                Found::Issued(own) => asks_the_same(own),
+                // Issued certificates ask clients for nothing.
+                Found::Pending => live.policy.is_none(),
+                Found::None => true,
+            }
     }
 }

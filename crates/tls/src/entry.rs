@@ -14,7 +14,8 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::SingleCertAndKey;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use stead_core::Shared;
 use stead_sys::clock;
 
@@ -129,6 +130,49 @@ impl Entry {
             options,
             provider,
             keys,
+            live: ArcSwap::from_pointee(live),
+            counts: Counts::default(),
+        })
+    }
+
+    /// What proves a host to an authority that asks for it by `acme-tls/1` (RFC 8737 §3), and
+    /// serves nobody. Its certificate is not looked at: an extension of it must not be understood.
+    ///
+    /// # Errors
+    /// The key cannot be used.
+    pub(crate) fn proof(certificate: &[u8], key: &[u8]) -> Result<Self, rustls::Error> {
+        let options = EntryOptions {
+            name: "proof".to_owned(),
+            certificate: Source::Pem(Pem::default()),
+            key: Source::Pem(Pem::default()),
+            clients: None,
+            versions: vec![Version::Tls12, Version::Tls13],
+        };
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let key = PrivatePkcs8KeyDer::from(key.to_vec()).into();
+        let key = provider.key_provider.load_private_key(key)?;
+        let chain = vec![CertificateDer::from(certificate.to_vec())];
+        let shown = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(shown));
+        config.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        let config = Arc::new(config);
+        let live = Live {
+            http1: Arc::clone(&config),
+            http2: config,
+            names: Names::default(),
+            policy: None,
+            not_after: 0,
+        };
+        Ok(Self {
+            name: options.name.as_str().into(),
+            options,
+            provider,
+            keys: Arc::default(),
             live: ArcSwap::from_pointee(live),
             counts: Counts::default(),
         })
@@ -257,6 +301,9 @@ impl Live {
         })
     }
 }
+
+/// RFC 8737 §6.2.
+pub(crate) const PROOF_PROTOCOL: &[u8] = b"acme-tls/1";
 
 fn server_config(
     options: &EntryOptions,

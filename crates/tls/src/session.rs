@@ -18,7 +18,7 @@ use stead_sys::clock;
 
 use crate::chooser::Chosen;
 use crate::client;
-use crate::entry::Entry;
+use crate::entry::{Entry, PROOF_PROTOCOL};
 use crate::outgoing::Outgoing;
 
 /// One connection's session.
@@ -207,6 +207,11 @@ impl Session {
     /// Whether the peer said that it will send nothing more (`close_notify`).
     pub fn is_ended(&self) -> bool {
         self.is_ended
+    }
+
+    /// Whether it was opened to prove a host: it carries no request.
+    pub fn is_proof(&self) -> bool {
+        self.connection.alpn_protocol() == Some(PROOF_PROTOCOL)
     }
 
     /// The entry whose certificate was shown.

@@ -1,4 +1,5 @@
 //! Sessions, entries and choosers beside a client of rustls.
 
+mod issued;
 mod peer;
 mod sessions;
