@@ -36,6 +36,8 @@ pub struct PebbleOptions {
     pub nonces_rejected: u8,
     /// Of a hundred hosts that were proved lately, how many need no new proof.
     pub proofs_reused: u8,
+    /// Whether it takes its time before it looks at a proof, some seconds.
+    pub is_slow: bool,
     /// The accounts elsewhere that it asks for: names with keys in base64url.
     pub bindings: &'static [(&'static str, &'static str)],
 }
@@ -46,6 +48,7 @@ impl Default for PebbleOptions {
             validity_s: 90 * 24 * 60 * 60,
             nonces_rejected: 15,
             proofs_reused: 50,
+            is_slow: false,
             bindings: &[],
         }
     }
@@ -76,8 +79,10 @@ impl Pebble {
         let dns = Dns::start();
         let mut command = Command::new("pebble");
         command.arg("-config").arg(config).arg("-dnsserver").arg(dns.address().to_string());
+        let (name, value) =
+            if options.is_slow { ("PEBBLE_VA_SLEEPTIME", "6") } else { ("PEBBLE_VA_NOSLEEP", "1") };
         command
-            .env("PEBBLE_VA_NOSLEEP", "1")
+            .env(name, value)
             .env("PEBBLE_WFE_NONCEREJECT", options.nonces_rejected.to_string())
             .env("PEBBLE_AUTHZREUSE", options.proofs_reused.to_string());
         let running = Running::spawn(&mut command);

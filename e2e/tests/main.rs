@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod acme;
 mod activation;
 mod browser;
 mod changes;

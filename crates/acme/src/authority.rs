@@ -222,7 +222,8 @@ impl Work {
         let wait = record.fail(failure, proofs, SystemTime::now());
         let rest = if self.remember(host, &record) { Duration::ZERO } else { wait };
         self.show(host, certificate.as_ref(), &record);
-        let again = stead_base::format_duration(Duration::from_secs(wait.as_secs()));
+        let unit = if wait >= Duration::from_mins(10) { 60 } else { 1 };
+        let again = stead_base::format_duration(Duration::from_secs(wait.as_secs() / unit * unit));
         tracing::warn!("no certificate for {host}: {failure}; tried again in {again}");
         rest
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, RsaKeySize};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -53,6 +55,21 @@ pub struct Binding {
     pub key_id: String,
     /// The key itself, decoded. SECURITY: never shown.
     pub key: Vec<u8>,
+}
+
+impl Binding {
+    /// A binding whose key is base64url, padded or not; `None` where it is something else.
+    pub fn parse(key_id: &str, key: &str) -> Option<Self> {
+        let plain = |character: char| match character {
+            '+' => '-',
+            '/' => '_',
+            other => other,
+        };
+        // Some authorities give the other alphabet.
+        let key: String = key.trim().trim_end_matches('=').chars().map(plain).collect();
+        let key = URL_SAFE_NO_PAD.decode(key).ok().filter(|key| !key.is_empty())?;
+        Some(Self { key_id: key_id.to_owned(), key })
+    }
 }
 
 impl fmt::Debug for Binding {
@@ -115,6 +132,14 @@ mod tests {
         for key_type in [KeyType::P256, KeyType::P384, KeyType::Rsa2048] {
             assert!(key_type.generate().is_ok(), "{key_type:?}");
         }
+    }
+
+    #[test]
+    fn a_key_of_a_binding_is_base64_of_either_alphabet() {
+        let key = |text: &str| Binding::parse("kid", text).map(|binding| binding.key);
+        assert_eq!(key("_-8"), Some(vec![0xff, 0xef]));
+        assert_eq!(key(" /+8=\n"), Some(vec![0xff, 0xef]));
+        assert_eq!((key(""), key("!"), key("a b")), (None, None, None));
     }
 
     #[test]

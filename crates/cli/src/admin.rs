@@ -104,6 +104,22 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().replace(char::is_control, "?")
 }
 
+/// The certificate of one host.
+fn issued(report: &Value) -> String {
+    let mut line = format!("{}   {}", text(&report["host"]), text(&report["state"]));
+    for (key, words) in [
+        ("valid_until", "until"),
+        ("renews_at", "renews"),
+        ("next_try_at", "tried again"),
+        ("last_error", "because"),
+    ] {
+        if report[key].is_string() {
+            line = format!("{line}   {words} {}", text(&report[key]));
+        }
+    }
+    line
+}
+
 /// The status as people read it.
 fn shown(status: &Value) -> String {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
@@ -126,6 +142,7 @@ fn shown(status: &Value) -> String {
             counted(number(&server["connections"]) as usize, "connection"),
         ));
     }
+    lines.extend(status["issued"].as_array().into_iter().flatten().map(issued));
     let counters = &status["counters"];
     lines.push(format!(
         "requests {}   active {}   connections {}   parked {}   in {} B   out {} B",

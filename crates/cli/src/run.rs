@@ -55,9 +55,11 @@ pub(crate) fn serve(checked: Checked, path: &Path, title: &str) -> anyhow::Resul
     let event_loop = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let place = Runtime::of(&checked, path);
     let socket = place.socket();
+    let state = command::state_directory(&checked, path);
     let options = StartOptions {
         path: path.to_owned(),
         runtime: Some(place),
+        state,
         inherited,
         collect: stead_sys::memory::collect_mimalloc,
         is_terminal: std::io::stdout().is_terminal(),

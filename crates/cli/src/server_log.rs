@@ -111,7 +111,7 @@ fn module(path: &str) -> Result<Module, &str> {
     let (name, rest) = path.split_once("::").unwrap_or((path, ""));
     match name {
         "stead" if rest.starts_with("admin") => Ok(Module::Admin),
-        "stead" => Ok(Module::Process),
+        "stead" | "stead_acme" | "stead_tls" => Ok(Module::Process),
         "stead_serve" if rest.starts_with("access_log") => Ok(Module::Log),
         "stead_serve" | "stead_net" => Ok(Module::Serve),
         other => Err(other),

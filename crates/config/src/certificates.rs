@@ -1,5 +1,6 @@
 //! Names of certificates: where `[tls.NAME]` defines them and where listeners use them.
 
+use crate::acme::AUTO;
 use crate::model::Configuration;
 use crate::near::nearest;
 use crate::schema::alternatives;
@@ -7,9 +8,9 @@ use crate::value::Table;
 use crate::{Decoder, Diagnostic, Spanned, Value};
 
 /// Names that listeners may use without a table.
-const RESERVED: [&str; 1] = ["off"];
+const RESERVED: [&str; 2] = [AUTO, "off"];
 /// Names that no table may have.
-const TAKEN: [&str; 3] = ["auto", "off", "self_signed"];
+const TAKEN: [&str; 3] = [AUTO, "off", "self_signed"];
 
 /// Checks that every name stands for something and that everything is used. `root` is what the
 /// configuration was decoded from.

@@ -34,6 +34,7 @@ pub(crate) fn check(configuration: &Configuration, root: &Table, decoder: &mut D
     }
     addresses(configuration, decoder);
     crate::certificates::check(configuration, root, decoder);
+    crate::acme::check(configuration, root, decoder);
     for (name, middleware) in &configuration.middleware {
         self::name("middleware", name, decoder);
         let settings = &middleware.settings.0;

@@ -11,6 +11,7 @@
 
 extern crate self as stead_config;
 
+mod acme;
 mod address;
 mod certificates;
 mod check;
@@ -58,11 +59,12 @@ pub use kind::{Kind, KindFacts, Vocabulary};
 pub use load::{Loaded, load};
 pub use mode::Mode;
 pub use model::{
-    AccessLog, Always, Configuration, Drain, ErrorPages, ErrorStatus, Escape, HandlerConfig, Level,
-    Levels, Listen, Log, LogFormat, Matcher, MiddlewareConfig, MiddlewareRef, Module, Pattern,
-    Placed, Process, Proxies, Redact, RouteConfig, RouteOwn, Sample, ScopeLimits, ScopeTimeouts,
-    ServerConfig, ServerRedirect, SiteConfig, Switch, TcpKeepalive, TlsClients, TlsConfig,
-    TlsVersion, UnknownHost, Workers, effective_middleware,
+    AccessLog, Acme, AcmeBinding, AcmeKey, Always, Configuration, DirectoryUrl, Drain, Email,
+    ErrorPages, ErrorStatus, Escape, HandlerConfig, Level, Levels, Listen, Log, LogFormat, Matcher,
+    MiddlewareConfig, MiddlewareRef, Module, Pattern, Placed, Process, Proxies, Redact,
+    RouteConfig, RouteOwn, Sample, ScopeLimits, ScopeTimeouts, ServerConfig, ServerRedirect,
+    SiteConfig, Switch, TcpKeepalive, TlsClients, TlsConfig, TlsVersion, UnknownHost, Workers,
+    effective_middleware,
 };
 pub use network::{Origin, ProxyHeader, TrustedProxies};
 pub use reference::{Page, reference};

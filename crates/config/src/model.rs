@@ -8,6 +8,7 @@ use crate::{
     TextForm, TrustedProxies, Value,
 };
 
+mod acme;
 mod handler;
 mod listen;
 mod log;
@@ -15,6 +16,7 @@ mod middleware;
 mod scope;
 mod tls;
 
+pub use acme::{Acme, AcmeBinding, AcmeKey, DirectoryUrl, Email};
 pub use handler::HandlerConfig;
 pub use listen::{Listen, Proxies, TcpKeepalive};
 pub use log::{AccessLog, Always, Escape, Level, Levels, Log, LogFormat, Module, Redact, Sample};
@@ -47,6 +49,9 @@ pub struct Configuration {
     /// Certificates by name.
     #[config(default)]
     pub tls: Map<TlsConfig>,
+    /// Where listeners with `tls = "auto"` get their certificates.
+    #[config(default)]
+    pub acme: Acme,
 }
 
 impl Configuration {

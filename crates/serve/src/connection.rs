@@ -185,7 +185,14 @@ impl Connection {
         self.ends(reason);
         events::handshake_failed(&self.exchange, reason, &why);
         // The alert may be on its way still.
-        let is_told = matches!(reason, Reason::TlsHandshakeFailed | Reason::BadClientHello);
+        let is_told = matches!(
+            reason,
+            Reason::TlsHandshakeFailed
+                | Reason::BadClientHello
+                | Reason::CertificatePending
+                | Reason::CertificateProof
+                | Reason::UnknownServerName
+        );
         Err(if is_told { End::Linger } else { End::Close })
     }
 

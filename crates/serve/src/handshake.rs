@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use stead_base::{Reason, Tick};
 use stead_core::TlsFacts;
 use stead_preamble::{ClientHello, HelloError, parse_client_hello};
-use stead_tls::{Broken, Chooser, Outgoing, Session};
+use stead_tls::{Broken, Chooser, Outgoing, Session, Unserved};
 
 use crate::secure::Secure;
 use crate::wire::Wire;
@@ -71,6 +71,12 @@ struct Hands<'a> {
     ends: Option<Tick>,
 }
 
+/// What authorities ask for hosts by.
+const PROOF_PROTOCOL: &[u8] = b"acme-tls/1";
+/// Of alerts (RFC 8446 §6, RFC 6066 §3).
+const INTERNAL_ERROR: u8 = 80;
+const UNRECOGNIZED_NAME: u8 = 112;
+
 /// Room for what a client sends at once.
 const READ_BYTES: usize = 4 << 10;
 
@@ -78,9 +84,7 @@ impl Hands<'_> {
     /// The session, and plaintext that came with the last of the handshake.
     async fn shake(&mut self, chooser: &Chooser) -> Result<(Session, Vec<u8>), Failed> {
         let hello = self.hello().await?;
-        let Some(mut session) = chooser.open(hello.server_name) else {
-            return Err(failed("the configuration of this certificate cannot be used"));
-        };
+        let mut session = self.open(chooser, hello)?;
         let mut plain = self.wire.state.worker.buffer();
         self.out.lend(|| self.wire.state.worker.buffer());
         loop {
@@ -89,6 +93,9 @@ impl Hands<'_> {
                 Err(broken) => return Err(self.tell(&broken)),
             }
             if !session.is_handshaking() {
+                if session.is_proof() {
+                    return Err(self.proved(&mut session));
+                }
                 return Ok((session, plain));
             }
             if let Err(error) = self.flush().await.and(self.read().await) {
@@ -97,6 +104,41 @@ impl Hands<'_> {
                 return Err(error);
             }
         }
+    }
+
+    /// The session that the first message asks for, which is in the input still.
+    fn open(&mut self, chooser: &Chooser, hello: ClientHello) -> Result<Session, Failed> {
+        let is_asked = |_: &&str| hello.protocols.contains(PROOF_PROTOCOL);
+        let asked = hello.server_name.as_deref().filter(is_asked);
+        if let Some(session) = asked.and_then(|name| chooser.prove(name)) {
+            return Ok(session);
+        }
+        chooser.open(hello.server_name).map_err(|unserved| {
+            let (reason, description, why) = match unserved {
+                Unserved::Unusable => {
+                    let why = "the configuration of this certificate cannot be used";
+                    (Reason::TlsHandshakeFailed, INTERNAL_ERROR, why)
+                }
+                Unserved::Pending => {
+                    let why = "the certificate is not issued yet";
+                    (Reason::CertificatePending, INTERNAL_ERROR, why)
+                }
+                Unserved::Unknown => {
+                    let why = "no certificate is for this name";
+                    (Reason::UnknownServerName, UNRECOGNIZED_NAME, why)
+                }
+            };
+            self.alert(description);
+            Failed { reason, why: why.to_owned() }
+        })
+    }
+
+    /// Says goodbye to an authority, which has seen what it wanted (RFC 8737 §3).
+    fn proved(&mut self, session: &mut Session) -> Failed {
+        session.close(&mut self.received, &mut self.out);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let _ = self.poll_flush(&mut context);
+        Failed { reason: Reason::CertificateProof, why: "a host was proved".to_owned() }
     }
 
     /// The first message, whole.
@@ -169,7 +211,13 @@ impl Hands<'_> {
 
     /// Sends a fatal alert before there is a session (RFC 8446 §6).
     fn refuse(&mut self, error: HelloError) {
-        let Some(description) = error.alert() else { return };
+        if let Some(description) = error.alert() {
+            self.alert(description);
+        }
+    }
+
+    /// Sends a fatal alert before there is a session.
+    fn alert(&mut self, description: u8) {
         let alert = [21, 3, 3, 0, 2, 2, description];
         let mut context = Context::from_waker(std::task::Waker::noop());
         let _ = self.wire.transport.socket.poll_write(&mut context, &alert, false);

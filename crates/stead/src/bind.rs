@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::net::AddressFamily;
-use stead_config::{Address, Configuration, Host, Listen};
+use stead_config::{Address, Configuration, Host, Listen, ServerConfig};
 use stead_net::{
     AcquireError, Acquired, Bind, Inherited, Keepalive, ListenOptions, Listening, UnusedSocket,
     acquire_with, adopt, backlog_max,
@@ -118,7 +118,7 @@ pub(crate) fn claims(
             name: name.value.clone(),
             wanted: Wanted::Address(listen.address.value.clone()),
             options: options(listen),
-            opening: opening(listen, certificates),
+            opening: opening(config, listen, certificates),
         })
     })
 }
@@ -198,13 +198,10 @@ fn has_ipv6() -> bool {
 }
 
 /// How connections of a listener begin.
-fn opening(listen: &Listen, certificates: &Certificates) -> Opening {
+fn opening(server: &ServerConfig, listen: &Listen, certificates: &Certificates) -> Opening {
     let proxies = listen.proxy_protocol.iter().flat_map(|proxies| &proxies.0);
-    Opening {
-        proxy_protocol: proxies.copied().collect(),
-        tls: certificates.chooser(listen),
-        http2: listen.http2,
-    }
+    let tls = certificates.chooser(server, listen);
+    Opening { proxy_protocol: proxies.copied().collect(), tls, http2: listen.http2 }
 }
 
 fn options(listen: &Listen) -> ListenOptions {

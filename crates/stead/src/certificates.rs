@@ -5,16 +5,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use stead_config::{
-    Configuration, Diagnostic, Diagnostics, Listen, Span, Spanned, TlsConfig, TlsVersion,
+    Configuration, Diagnostic, Diagnostics, Listen, ServerConfig, Span, Spanned, TlsConfig,
+    TlsVersion,
 };
 use stead_core::Process;
 use stead_tls::{Chooser, Clients, Entry, EntryOptions, Part, Source, Version, Watch};
 
+use crate::acme::Orders;
 use crate::background::Task;
 
 /// The certificates of a configuration.
 #[derive(Default)]
-pub(crate) struct Certificates(Vec<Arc<Entry>>);
+pub(crate) struct Certificates {
+    pub(crate) entries: Vec<Arc<Entry>>,
+    /// What authorities issue.
+    pub(crate) orders: Option<Orders>,
+}
 
 impl Certificates {
     /// Reads every certificate; what is wrong is reported.
@@ -36,22 +42,21 @@ impl Certificates {
                 }
             }
         }
-        Self(entries)
+        Self { entries, orders: Orders::compile(configuration, diagnostics) }
     }
 
     /// What a listener shows; `None` where it speaks in the clear.
-    pub(crate) fn chooser(&self, listen: &Listen) -> Option<Chooser> {
+    pub(crate) fn chooser(&self, server: &ServerConfig, listen: &Listen) -> Option<Chooser> {
         let entries = listen.certificates().filter_map(|name| self.named(name)).collect();
-        Chooser::new(entries, listen.http2)
+        let orders = self.orders.as_ref().filter(|_| listen.orders_certificates());
+        match orders {
+            Some(orders) => Some(orders.chooser(entries, server, listen.http2)),
+            None => Chooser::new(entries, listen.http2),
+        }
     }
 
     fn named(&self, name: &str) -> Option<Arc<Entry>> {
-        self.0.iter().find(|entry| &**entry.name() == name).cloned()
-    }
-
-    /// Every certificate.
-    pub(crate) fn entries(&self) -> &[Arc<Entry>] {
-        &self.0
+        self.entries.iter().find(|entry| &**entry.name() == name).cloned()
     }
 }
 

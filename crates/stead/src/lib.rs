@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod acme;
 mod additions;
 mod admin;
 mod background;
@@ -38,6 +39,7 @@ mod serving;
 mod signals;
 mod stacks;
 mod start;
+mod state;
 mod status;
 #[allow(clippy::module_inception, reason = "a file is named after its main type")]
 mod stead;
@@ -86,6 +88,7 @@ pub mod command {
     pub use crate::registry::{handler, vocabulary};
     pub use crate::runtime::{Leftovers, Runtime, RuntimeError, default_name};
     pub use crate::start::{StartOptions, Started, start};
+    pub use crate::state::state_directory;
 }
 
 /// The pages of the guide that hold Rust: each block is compiled, and run where it may be.

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use stead_acme::Authority;
 use stead_config::{Color, Configuration, Drain, Workers};
 use stead_core::{Phase, Process};
 use stead_net::{Bind, Collect, Inherited, ListenOptions, Listening, acquire};
@@ -16,6 +17,7 @@ use stead_serve::access_log::AccessLog;
 use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Messenger, Opening, Snapshot};
 use stead_sys::table;
 
+use crate::acme::Orders;
 use crate::admin::{self, AdminOptions, Control, LogLevels};
 use crate::background::{Background, Task};
 use crate::bind::{self, BindError, Bound, Claim, bind_all};
@@ -32,6 +34,8 @@ pub struct StartOptions {
     pub path: PathBuf,
     /// Where the admin socket and the lock are; `None` for neither.
     pub runtime: Option<Runtime>,
+    /// Where what outlives the process is kept, such as certificates that were issued.
+    pub state: Option<PathBuf>,
     /// Gives the allocator's free memory back to the system.
     pub collect: Collect,
     /// Listening sockets that were passed to this process; each must be one that a server asks for.
@@ -228,7 +232,7 @@ pub(crate) fn start_compiled(
     let log = compiled.log.open(options.is_terminal);
     let log = log.map_err(|(doing, error)| StartError::System(doing, error))?;
     let Compiled { snapshot, process, log: _, certificates } = compiled;
-    let tasks = certificates::watch(certificates.entries()).into_iter().collect();
+    let tasks = certificates::watch(&certificates.entries).into_iter().collect();
     let private_descriptors = configuration.process.private_descriptors;
     allot(&process, workers, private_descriptors);
     let mut launch = Launch {
@@ -240,9 +244,13 @@ pub(crate) fn start_compiled(
         workers,
         log,
         tasks,
+        authority: None,
         private_descriptors,
     };
     let admin = launch.open_admin(&options)?;
+    if let Some(orders) = certificates.orders {
+        launch.order(orders, &options)?;
+    }
     launch.serve(admin, options, &configuration.process.drain)
 }
 
@@ -339,6 +347,8 @@ struct Launch {
     log: Option<Arc<AccessLog>>,
     /// What runs beside the workers.
     tasks: Vec<Task>,
+    /// Who issues certificates.
+    authority: Option<Authority>,
     private_descriptors: bool,
 }
 
@@ -387,6 +397,15 @@ impl Launch {
         Ok(Admin { board, control, lock: Some(lock) })
     }
 
+    /// Shows the certificates that were issued to an earlier process, and orders what is missing
+    /// once the workers run.
+    fn order(&mut self, orders: Orders, options: &StartOptions) -> Result<(), StartError> {
+        let (authority, task) = orders.start(options.state.as_deref(), &self.process)?;
+        self.authority = Some(authority);
+        self.tasks.push(task);
+        Ok(())
+    }
+
     /// Starts the workers, and tells the admin socket what runs.
     fn serve(
         self,
@@ -395,7 +414,7 @@ impl Launch {
         drain: &Drain,
     ) -> Result<Started, StartError> {
         let Self { snapshot, process, workers, addresses, listeners, .. } = self;
-        let Self { listening, log, tasks, private_descriptors, .. } = self;
+        let Self { listening, log, tasks, authority, private_descriptors, .. } = self;
         let snapshot = Arc::new(snapshot);
         let public = snapshot.servers.iter().filter(|server| !server.private);
         let servers = public.map(|server| server.name.clone()).collect();
@@ -423,6 +442,7 @@ impl Launch {
             descriptors_max: descriptors_max(),
             drain: drain.before + drain.request,
             started: stead_sys::clock::now(),
+            authority,
         });
         Ok(Started {
             fleet,

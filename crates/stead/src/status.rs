@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use stead_acme::Authority;
 use stead_base::{Limits, Reason, Timeouts, format_duration};
 use stead_core::{Counter, Counters, Phase, Process, Worker};
 use stead_serve::{Server, Snapshot};
 
+use crate::acme;
 use crate::start::Address;
 
 /// Everything that status is made of.
@@ -24,6 +26,8 @@ pub(crate) struct Board {
     /// How long the end may take.
     pub(crate) drain: Duration,
     pub(crate) started: stead_base::Tick,
+    /// Who issues certificates, if anybody.
+    pub(crate) authority: Option<Authority>,
 }
 
 impl Board {
@@ -43,6 +47,7 @@ impl Board {
             "servers": servers,
             "counters": self.sums(),
             "outcomes": self.outcomes(),
+            "issued": self.authority.as_ref().map_or_else(|| json!([]), acme::reports),
         })
     }
 

@@ -19,6 +19,7 @@ use crate::kinds::{NamedHandler, NamedMiddleware};
 use crate::off_thread::off_thread;
 use crate::server::Server;
 use crate::start::{ServerError, StartError, StartOptions, Started, start_compiled};
+use crate::state;
 
 /// Several servers in one process, each with its own listeners, limits and timeouts.
 ///
@@ -321,9 +322,14 @@ impl Stead {
         if let Some(limit) = self.drain {
             configuration.process.drain.request = limit;
         }
+        let state = self.configuration.as_ref().and_then(|written| {
+            let name = configuration.process.name.as_ref().map(|name| name.value.as_str());
+            state::directory_for(name, written.path())
+        });
         let options = StartOptions {
             path: self.configuration.map(|written| written.path().to_owned()).unwrap_or_default(),
             runtime: None,
+            state,
             inherited: Inherited::default(),
             collect: self.give_back.unwrap_or(stead_sys::memory::trim),
             is_terminal: io::stdout().is_terminal(),

@@ -66,8 +66,8 @@ impl Chooser {
         issued: Option<Arc<Issued>>,
         speaks_http2: bool,
     ) -> Self {
-        let unchosen = |host: &Box<str>| (host.clone(), OnceLock::new());
-        let chosen_issued = Arc::new(places.keys().map(unchosen).collect());
+        let unchosen = places.keys().map(|host| (host.clone(), OnceLock::new()));
+        let chosen_issued = Arc::new(unchosen.collect());
         let certificates = Arc::new(Certificates { entries: entries.into(), places });
         let chosen = |entry: &Arc<Entry>| certificates.choose(entry);
         let chosen = certificates.entries.iter().map(chosen).collect();

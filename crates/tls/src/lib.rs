@@ -2,7 +2,8 @@
 //! connection over buffers that the worker owns.
 //!
 //! An [`Entry`] is one `[tls.NAME]`, [`Issued`] what an authority issues while the process runs, a
-//! [`Chooser`] the certificates of one listener, a [`Session`] one connection. rustls with aws-lc-rs does the cryptography; its types stay in here.
+//! [`Chooser`] the certificates of one listener, a [`Session`] one connection. rustls with
+//! aws-lc-rs does the cryptography; its types stay in here.
 
 #![forbid(unsafe_code)]
 

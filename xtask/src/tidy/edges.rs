@@ -152,6 +152,7 @@ const CRATES: &[Allowed] = &[
         "stead-acme",
         &["stead-base", "stead-core", "stead-sys", "stead-tls"],
         &[
+            "base64",
             "bytes",
             "http",
             "http-body-util",
@@ -168,8 +169,7 @@ const CRATES: &[Allowed] = &[
             "tracing",
             "x509-parser",
         ],
-    )
-    .in_tests(&["base64"]),
+    ),
     // Tier 4: what joins them.
     Allowed {
         features: true,
@@ -190,7 +190,17 @@ const CRATES: &[Allowed] = &[
                 "stead-tls",
                 "stead-tower",
             ],
-            &["axum", "bytes", "http", "rustix", "serde_json", "thiserror", "tokio", "tracing"],
+            &[
+                "axum",
+                "bytes",
+                "http",
+                "jiff",
+                "rustix",
+                "serde_json",
+                "thiserror",
+                "tokio",
+                "tracing",
+            ],
         )
         .in_tests(&[
             "futures-util",
