@@ -22,7 +22,16 @@ const TRIES: usize = 5;
 impl HaProxy {
     /// Passes connections on to a server: its address, then options such as `send-proxy-v2`.
     pub fn before(server: &str) -> Self {
-        let tried = (0..TRIES).find_map(|_| Self::try_start(server));
+        Self::with_bind(server, "")
+    }
+
+    /// The same, where it ends TLS: `pem` holds a certificate and its key.
+    pub fn ending_tls(server: &str, pem: &Path) -> Self {
+        Self::with_bind(server, &format!("ssl crt {}", pem.display()))
+    }
+
+    fn with_bind(server: &str, options: &str) -> Self {
+        let tried = (0..TRIES).find_map(|_| Self::try_start(server, options));
         tried.expect("HAProxy starts")
     }
 
@@ -31,9 +40,9 @@ impl HaProxy {
         self.port
     }
 
-    fn try_start(server: &str) -> Option<Self> {
+    fn try_start(server: &str, bind: &str) -> Option<Self> {
         let (folder, port) = (Folder::new(), ports::free().expect("a free port"));
-        let configuration = folder.write("haproxy.cfg", configuration(port, server));
+        let configuration = folder.write("haproxy.cfg", configuration(port, bind, server));
         let mut command = Command::new(program());
         command.args(["-db", "-f"]).arg(configuration);
         let mut running = Running::spawn(&mut command);
@@ -57,7 +66,7 @@ fn program() -> &'static str {
     if Path::new(outside_path).exists() { outside_path } else { "haproxy" }
 }
 
-fn configuration(port: u16, server: &str) -> String {
+fn configuration(port: u16, bind: &str, server: &str) -> String {
     format!(
         "global
     maxconn 256
@@ -67,7 +76,7 @@ defaults
     timeout client 30s
     timeout server 30s
 frontend all
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port} {bind}
     unique-id-format %ci:%cp
     default_backend stead
 backend stead

@@ -23,7 +23,7 @@ pub(crate) struct Peer {
 /// What the end-to-end tests compare with or drive.
 pub(crate) const TESTS: &[Peer] = &[
     NGINX, CURL, HTPASSWD, WGET, WRK, NGHTTP2, CHROMIUM, NODE, NODE_WS, SYSTEMD, SS, LOGROTATE,
-    BROTLI, ZSTD, PEBBLE, HAPROXY,
+    BROTLI, ZSTD, PEBBLE, HAPROXY, OPENSSL,
 ];
 
 /// What the benches measure beside.
@@ -55,6 +55,8 @@ const LOGROTATE: Peer =
 const BROTLI: Peer = peer(&["brotli"], "brotli", "decodes what was compressed");
 const ZSTD: Peer = peer(&["zstd"], "zstd", "decodes what was compressed");
 const PEBBLE: Peer = peer(&["pebble"], "pebble", "issues certificates by ACME");
+const OPENSSL: Peer =
+    peer(&["openssl"], "openssl", "certificates of tests, and TLS as others speak it");
 const HAPROXY: Peer =
     peer(&["haproxy"], "haproxy", "passing connections on; a peer of the benches");
 const CADDY: Peer = peer(&["caddy"], "caddy", "a peer of the benches");

@@ -166,6 +166,18 @@ impl Park {
         }
     }
 
+    /// A proxy said that the other end speaks TLS with it.
+    pub fn set_proxied_tls(&self, token: Token) {
+        if let Some(record) = self.inner.borrow_mut().slab.find(token) {
+            record.set_proxied_tls();
+        }
+    }
+
+    /// Whether a proxy said that the other end speaks TLS with it.
+    pub fn is_proxied_tls(&self, token: Token) -> bool {
+        self.inner.borrow_mut().slab.find(token).is_some_and(|record| record.is_proxied_tls())
+    }
+
     /// Adds to an open connection's requests.
     pub fn count_requests(&self, token: Token, requests: u32) {
         if let Some(record) = self.inner.borrow_mut().slab.find(token) {

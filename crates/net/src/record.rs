@@ -111,6 +111,8 @@ const EXPIRED: u8 = 8;
 const IN_USE: u8 = 16;
 /// The deadline that runs is a step towards the end of the connection's age.
 const AGES: u8 = 32;
+/// The client speaks TLS with the proxy that passes the connection on.
+const PROXIED_TLS: u8 = 64;
 
 impl Record {
     fn vacant(next: u32) -> Self {
@@ -183,6 +185,14 @@ impl Record {
 
     pub(crate) fn set_expired(&mut self, on: bool) {
         self.set_flag(EXPIRED, on);
+    }
+
+    pub(crate) fn is_proxied_tls(&self) -> bool {
+        self.flag(PROXIED_TLS)
+    }
+
+    pub(crate) fn set_proxied_tls(&mut self) {
+        self.set_flag(PROXIED_TLS, true);
     }
 
     pub(crate) fn ages(&self) -> bool {

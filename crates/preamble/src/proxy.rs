@@ -25,6 +25,8 @@ pub struct ProxyHeader {
     /// The client's address; `None` where the proxy speaks for itself, as in health checks, or does
     /// not know: then the peer is the client. Mapped IPv4 addresses are unmapped.
     pub client: Option<SocketAddr>,
+    /// Whether the client speaks TLS with the proxy; version 1 cannot say it.
+    pub over_tls: bool,
     /// How many bytes of the input the header takes.
     pub bytes: usize,
 }

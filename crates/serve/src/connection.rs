@@ -100,13 +100,15 @@ impl Connection {
         input: Vec<u8>,
     ) -> impl Future<Output = ()> {
         let (peer, listener, requests) = state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
-        let opening = &state.source(listener).opening;
+        let source = state.source(listener);
+        let (server, opening) = (source.server, &source.opening);
         // With TLS it is the handshake that tells.
         let may_be_http2 = opening.http2 && opening.tls.is_none() && requests == 0;
-        let server = state.source(listener).server;
+        let is_proxied = !opening.proxy_protocol.is_empty();
+        let over_tls = is_proxied && state.park.is_proxied_tls(token);
         let facts = Facts {
             peer,
-            scheme: Scheme::Http,
+            scheme: if over_tls { Scheme::Https } else { Scheme::Http },
             tls: None,
             server: Rc::clone(&state.names[usize::from(server)]),
         };

@@ -15,7 +15,7 @@ use std::time::Duration;
 use stead_base::{Reason, Tick};
 use stead_core::Peer;
 use stead_net::{Socket, Token, Wait, step_towards};
-use stead_preamble::{PROXY_BYTES_MAX, parse_proxy_header};
+use stead_preamble::{PROXY_BYTES_MAX, ProxyHeader, parse_proxy_header};
 
 use crate::events;
 use crate::state::State;
@@ -74,7 +74,7 @@ pub(crate) fn await_header(
     tokio::task::spawn_local(async move {
         let mut socket = Socket::new(descriptor);
         match unknown.read_header(&mut socket).await {
-            Ok(client) => unknown.introduce(socket, client.map_or(peer, Peer::Tcp), listener),
+            Ok(header) => unknown.introduce(socket, peer, header, listener),
             Err(reason) => unknown.refuse(peer, reason),
         }
     });
@@ -89,17 +89,14 @@ struct Unknown {
 }
 
 impl Unknown {
-    /// The client; `None` where the proxy speaks for itself.
+    /// The whole header.
     ///
     /// # Errors
     /// Why the connection ends; no reason where the peer went without a word.
-    async fn read_header(
-        &self,
-        socket: &mut Socket,
-    ) -> Result<Option<std::net::SocketAddr>, Option<Reason>> {
+    async fn read_header(&self, socket: &mut Socket) -> Result<ProxyHeader, Option<Reason>> {
         let ends = self.state.worker.now() + HEADER_WITHIN;
         let mut input = Vec::new();
-        let client = poll_fn(|context| {
+        let header = poll_fn(|context| {
             if input.capacity() == 0 {
                 input = self.state.worker.buffer();
                 input.reserve(PROXY_BYTES_MAX);
@@ -115,7 +112,7 @@ impl Unknown {
         })
         .await;
         self.state.worker.reclaim_buffer(input);
-        client
+        header
     }
 
     fn poll_limits<T>(&self, context: &Context<'_>, ends: Tick) -> Poll<Result<T, Option<Reason>>> {
@@ -131,7 +128,8 @@ impl Unknown {
     }
 
     /// The client is known: it is admitted like one that came by itself.
-    fn introduce(mut self, socket: Socket, client: Peer, listener: u16) {
+    fn introduce(mut self, socket: Socket, proxy: Peer, header: ProxyHeader, listener: u16) {
+        let client = header.client.map_or(proxy, Peer::Tcp);
         let owner = self.state.server(self.server);
         let limits = &owner.scope.limits;
         let admitted = owner.connections.admit_rate(client);
@@ -140,6 +138,9 @@ impl Unknown {
             return self.refuse(client, Some(reason));
         }
         self.state.park.set_peer(self.token, client);
+        if header.over_tls {
+            self.state.park.set_proxied_tls(self.token);
+        }
         self.is_known = true;
         begin(&self.state, self.token, socket, client, listener);
     }
@@ -167,24 +168,24 @@ fn poll_header(
     socket: &mut Socket,
     context: &mut Context<'_>,
     input: &mut Vec<u8>,
-) -> Poll<Result<Option<std::net::SocketAddr>, Option<Reason>>> {
+) -> Poll<Result<ProxyHeader, Option<Reason>>> {
     loop {
         let before = input.len();
-        let (took, client) = match std::task::ready!(socket.poll_peek(context, input)) {
+        let (took, header) = match std::task::ready!(socket.poll_peek(context, input)) {
             Ok(0) if before == 0 => return Poll::Ready(Err(None)),
             Ok(0) => return Poll::Ready(Err(Some(Reason::BadProxyHeader))),
             Err(_) => return Poll::Ready(Err(None)),
             Ok(count) => match parse_proxy_header(input) {
                 Ok(None) => (count, None),
-                Ok(Some(header)) => (header.bytes - before, Some(header.client)),
+                Ok(Some(header)) => (header.bytes - before, Some(header)),
                 Err(error) => return Poll::Ready(Err(Some(error.reason()))),
             },
         };
         if socket.discard(took).is_err() {
             return Poll::Ready(Err(None));
         }
-        if let Some(client) = client {
-            return Poll::Ready(Ok(client));
+        if let Some(header) = header {
+            return Poll::Ready(Ok(header));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Version 2: a signature, what it is about, a length, addresses, then TLVs.
 //!
-//! Of the TLVs only the checksum is of use here; that all of them fill the header exactly is
-//! checked, so that no two readers see a different one.
+//! Of the TLVs only the checksum is of use here, and whether the client speaks TLS; that all of
+//! them fill the header exactly is checked, so that no two readers see a different one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -31,14 +31,16 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<ProxyHeader>, ProxyError> {
     let mut body = Reader(&header[FIXED..]);
     let client = match family {
         // What follows has no form that we know.
-        Family::Unknown => return Ok(Some(ProxyHeader { client: None, bytes })),
+        Family::Unknown => {
+            return Ok(Some(ProxyHeader { client: None, over_tls: false, bytes }));
+        }
         Family::Unix => body.take(UNIX_ADDRESSES).map(|_| None),
         Family::Inet4 => parse_addresses::<4, Ipv4Addr>(&mut body).map(Some),
         Family::Inet6 => parse_addresses::<16, Ipv6Addr>(&mut body).map(Some),
     };
     let client = client.ok_or(ProxyError::Malformed)?;
-    check_tlvs(header, body)?;
-    Ok(Some(ProxyHeader { client, bytes }))
+    let over_tls = check_tlvs(header, body)?;
+    Ok(Some(ProxyHeader { client, over_tls, bytes }))
 }
 
 /// What kind of addresses a header has.
@@ -74,9 +76,9 @@ fn parse_addresses<const N: usize, A: From<[u8; N]> + Into<IpAddr>>(
     Some((source.to_canonical(), port).into())
 }
 
-/// Checks the TLVs of a whole header.
-fn check_tlvs(header: &[u8], mut tlvs: Reader<'_>) -> Result<(), ProxyError> {
-    let mut has_checksum = false;
+/// Checks the TLVs of a whole header; whether they say that the client speaks TLS.
+fn check_tlvs(header: &[u8], mut tlvs: Reader<'_>) -> Result<bool, ProxyError> {
+    let (mut has_checksum, mut over_tls) = (false, None);
     while !tlvs.is_empty() {
         let kind = tlvs.u8().ok_or(ProxyError::Malformed)?;
         let value = tlvs.block16().ok_or(ProxyError::Malformed)?;
@@ -94,11 +96,28 @@ fn check_tlvs(header: &[u8], mut tlvs: Reader<'_>) -> Result<(), ProxyError> {
                     return Err(ProxyError::Checksum);
                 }
             }
+            SSL => {
+                let client = parse_ssl(Reader(value)).ok_or(ProxyError::Malformed)?;
+                if over_tls.replace(client & CLIENT_SSL != 0).is_some() {
+                    return Err(ProxyError::Malformed);
+                }
+            }
             UNIQUE_ID if value.len() > UNIQUE_ID_MAX => return Err(ProxyError::Malformed),
             _ => {}
         }
     }
-    Ok(())
+    Ok(over_tls.unwrap_or(false))
+}
+
+/// What the client does, of a TLV that tells of its TLS; the TLVs inside must fill it exactly.
+fn parse_ssl(mut value: Reader<'_>) -> Option<u8> {
+    let client = value.u8()?;
+    let _verified: [u8; 4] = value.array()?;
+    while !value.is_empty() {
+        value.u8()?;
+        value.block16()?;
+    }
+    Some(client)
 }
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -117,3 +136,6 @@ const UNIX_ADDRESSES: usize = 216;
 const CHECKSUM: u8 = 0x03;
 const UNIQUE_ID: u8 = 0x05;
 const UNIQUE_ID_MAX: usize = 128;
+const SSL: u8 = 0x20;
+/// The client speaks TLS.
+const CLIENT_SSL: u8 = 0x01;

@@ -28,6 +28,7 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<ProxyHeader>, ProxyError> {
     };
     Ok(Some(ProxyHeader {
         client: client.map(|(ip, port)| (ip.to_canonical(), port).into()),
+        over_tls: false,
         bytes: end + 2,
     }))
 }

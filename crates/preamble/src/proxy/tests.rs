@@ -146,11 +146,31 @@ fn security_48_tlvs_fill_the_header_exactly() {
     for cut in [&b"\x04"[..], b"\x04\0", b"\x04\0\x01", b"\x04\0\0\x01", b"\x04\xff\xffx"] {
         check(&with(cut), &Err(Malformed));
     }
+    for cut in [&b"\x01\0\0\0"[..], b"\x01\0\0\0\0\x21", b"\x01\0\0\0\0\x21\0\x02x"] {
+        check(&with(&tlv(0x20, cut)), &Err(Malformed));
+    }
     let room = PROXY_BYTES_MAX - with(&tlv(0x04, b"")).len();
     good(&tlv(0x04, &vec![0; room]));
     let header = with(&tlv(0x04, &vec![0; room + 1]));
     check(&header, &Err(TooLarge));
     assert_eq!(parse_proxy_header(&header[..16]), Err(TooLarge), "its length says so");
+}
+
+#[test]
+fn a_header_may_say_that_the_client_speaks_tls() {
+    let over_tls = |tlvs: &[u8]| {
+        let header = binary(0x21, 0x11, &[INET4, tlvs].concat());
+        parse_proxy_header(&header).map(|header| header.expect("complete").over_tls)
+    };
+    let facts = [tlv(0x21, b"TLSv1.3"), tlv(0x22, b"a.example")].concat();
+    let inner = [&b"\x01\0\0\0\0"[..], &facts].concat();
+    assert_eq!(over_tls(b""), Ok(false));
+    assert_eq!(over_tls(&tlv(0x20, b"\0\0\0\0\0")), Ok(false));
+    assert_eq!(over_tls(&tlv(0x20, b"\x01\0\0\0\0")), Ok(true));
+    assert_eq!(over_tls(&tlv(0x20, &inner)), Ok(true));
+    // Who says two things is not believed.
+    let twice = [tlv(0x20, b"\x01\0\0\0\0"), tlv(0x20, b"\0\0\0\0\0")].concat();
+    assert_eq!(over_tls(&twice), Err(ProxyError::Malformed));
 }
 
 #[test]
@@ -184,7 +204,8 @@ proptest! {
         let line = format!("PROXY {kind} {client} {client} {port} {destination_port}\r\n");
         let expect = Some((client.to_canonical(), port).into());
         let header = parse_proxy_header(line.as_bytes()).expect("well-formed").expect("complete");
-        prop_assert_eq!(header, ProxyHeader { client: expect, bytes: line.len() });
+        let bytes = line.len();
+        prop_assert_eq!(header, ProxyHeader { client: expect, over_tls: false, bytes });
         let (family, ip) = match client {
             std::net::IpAddr::V4(ip) => (0x11, ip.octets().to_vec()),
             std::net::IpAddr::V6(ip) => (0x21, ip.octets().to_vec()),
@@ -192,7 +213,8 @@ proptest! {
         let ports = [port.to_be_bytes(), destination_port.to_be_bytes()].concat();
         let input = binary(0x21, family, &[&ip[..], &ip, &ports].concat());
         let header = parse_proxy_header(&input).expect("well-formed").expect("complete");
-        prop_assert_eq!(header, ProxyHeader { client: expect, bytes: input.len() });
+        let bytes = input.len();
+        prop_assert_eq!(header, ProxyHeader { client: expect, over_tls: false, bytes });
     }
 
     #[test]

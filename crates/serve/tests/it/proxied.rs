@@ -59,6 +59,25 @@ fn security_48_the_client_that_the_header_names_is_the_peer() {
 }
 
 #[test]
+fn a_client_that_speaks_tls_with_the_proxy_came_by_https() {
+    fn scheme(exchange: &mut Exchange) -> Response {
+        text(exchange, exchange.scheme().as_str().as_bytes())
+    }
+    let harness = Recipe::default().route("/", Make(scheme)).behind([Origin::Loopback]).start();
+    let addresses = b"\xc0\0\x02\x05\xc0\0\x02\x09\0\x07\0\x50";
+    let start = |length: u8| [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0", &[length][..], addresses].concat();
+    let mut client = harness.connect();
+    client.send([&start(20)[..], b"\x20\0\x05\x01\0\0\0\0"].concat());
+    for _ in 0..2 {
+        assert_eq!(client.get("/").text(), "https");
+        harness.expect_parked(1);
+    }
+    let mut client = harness.connect();
+    client.send(start(12));
+    assert_eq!(client.get("/").text(), "http");
+}
+
+#[test]
 fn security_48_a_header_may_come_in_any_pieces_and_takes_nothing_behind_it() {
     let harness = recipe().start();
     let mut client = harness.connect();
