@@ -86,6 +86,8 @@ fn two_hosts_are_proved_over_http() {
         assert_eq!(report["state"], "valid", "{report}");
         assert!(report["valid_until"].is_string() && report["renews_at"].is_string(), "{report}");
     }
+    let told = stead.ask(&["status"]).stdout;
+    assert!(told.contains("a.example   valid   until 20"), "{told}");
     assert_eq!(pebble.issued(), 2);
     assert!(pebble.running.stdout().contains("Attempting to validate w/ HTTP"));
 
@@ -135,7 +137,11 @@ fn a_certificate_is_renewed_while_it_is_served() {
         (outcome.stdout != first).then_some(())
     });
     assert!(second.is_some(), "{}", stead.running.stderr());
-    assert!(report(&stead, "a.example")["issued"].as_u64() >= Some(2));
+    // Served first, then written, then told.
+    let told = until(SOON, || {
+        (report(&stead, "a.example")["issued"].as_u64() >= Some(2)).then_some(())
+    });
+    assert!(told.is_some(), "{}", stead.running.stderr());
 }
 
 #[test]

@@ -60,6 +60,8 @@ impl Accounts {
         if cause == Cause::AccountGone {
             match self.store.retire_account() {
                 Ok(()) => tracing::warn!("the ACME account is gone at {}", self.settings.directory),
+                // Another host's attempt found out first.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => tracing::error!("the gone ACME account stays: {error}"),
             }
         }
