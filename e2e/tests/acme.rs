@@ -138,9 +138,8 @@ fn a_certificate_is_renewed_while_it_is_served() {
     });
     assert!(second.is_some(), "{}", stead.running.stderr());
     // Served first, then written, then told.
-    let told = until(SOON, || {
-        (report(&stead, "a.example")["issued"].as_u64() >= Some(2)).then_some(())
-    });
+    let told =
+        until(SOON, || (report(&stead, "a.example")["issued"].as_u64() >= Some(2)).then_some(()));
     assert!(told.is_some(), "{}", stead.running.stderr());
 }
 

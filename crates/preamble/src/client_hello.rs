@@ -21,7 +21,7 @@ use std::fmt;
 use stead_base::Reason;
 
 use crate::reader::Reader;
-use record::Message;
+use record::{Message, Walk};
 
 /// The most bytes that a `ClientHello` may take, headers of its records included. Chromium with
 /// post-quantum key shares sends about 2,000; a resumption with large tickets, below 5,000.
@@ -147,7 +147,7 @@ impl fmt::Display for HelloError {
 impl std::error::Error for HelloError {}
 
 /// Reads the `ClientHello` at the start of `input`, which is all that arrived so far; `None` if it
-/// is not complete. Costs a walk over the headers of its records until it is.
+/// is not complete. [`HelloReader`] does it for input that grows.
 ///
 /// ```
 /// use stead_preamble::{HelloError, parse_client_hello};
@@ -159,24 +159,41 @@ impl std::error::Error for HelloError {}
 /// # Errors
 /// It is no `ClientHello`, or one that must not be answered. More bytes never make it better.
 pub fn parse_client_hello(input: &[u8]) -> Result<Option<ClientHello>, HelloError> {
-    let Some(Message { body, bytes }) = record::gather(input)? else { return Ok(None) };
-    let mut hello = ClientHello {
-        server_name: None,
-        protocols: Protocols::default(),
-        newest: None,
-        has_early_data: false,
-        has_pre_shared_key: false,
-        bytes,
-    };
-    let mut body = Reader(&body);
-    let (legacy_version, extensions) =
-        parse_fixed_part(&mut body).ok_or(HelloError::Malformed)??;
-    // RFC 8446 §4.2.1: 1.3 is offered in a list of its own only.
-    hello.newest = version(legacy_version.min(TLS12));
-    if let Some(extensions) = extensions {
-        hello.parse_extensions(Reader(extensions))?;
+    HelloReader::default().parse(input)
+}
+
+/// Reads the `ClientHello` of one connection, as it arrives. SECURITY: what trickles in, in records
+/// of a byte each, is looked at once, not again with each byte.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HelloReader(Walk);
+
+impl HelloReader {
+    /// Reads the `ClientHello` at the start of `input`, which is all that arrived so far, with what
+    /// was there at the last call unchanged; `None` if it is not complete.
+    ///
+    /// # Errors
+    /// As [`parse_client_hello`].
+    pub fn parse(&mut self, input: &[u8]) -> Result<Option<ClientHello>, HelloError> {
+        let Some(Message { body, bytes }) = record::gather(&mut self.0, input)? else {
+            return Ok(None);
+        };
+        let mut hello = ClientHello {
+            server_name: None,
+            protocols: Protocols::default(),
+            newest: None,
+            has_early_data: false,
+            has_pre_shared_key: false,
+            bytes,
+        };
+        let mut body = Reader(&body);
+        let (legacy, extensions) = parse_fixed_part(&mut body).ok_or(HelloError::Malformed)??;
+        // RFC 8446 §4.2.1: 1.3 is offered in a list of its own only.
+        hello.newest = version(legacy.min(TLS12));
+        if let Some(extensions) = extensions {
+            hello.parse_extensions(Reader(extensions))?;
+        }
+        Ok(Some(hello))
     }
-    Ok(Some(hello))
 }
 
 type Extensions<'a> = Option<&'a [u8]>;

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use stead_base::{Reason, Tick};
 use stead_core::TlsFacts;
-use stead_preamble::{ClientHello, HelloError, parse_client_hello};
+use stead_preamble::{ClientHello, HelloError, HelloReader};
 use stead_tls::{Broken, Chooser, Outgoing, Session, Unserved};
 
 use crate::secure::Secure;
@@ -143,8 +143,9 @@ impl Hands<'_> {
 
     /// The first message, whole.
     async fn hello(&mut self) -> Result<ClientHello, Failed> {
+        let mut reader = HelloReader::default();
         loop {
-            match parse_client_hello(&self.received) {
+            match reader.parse(&self.received) {
                 Ok(Some(hello)) => return Ok(hello),
                 Ok(None) => self.read().await?,
                 Err(error) => {

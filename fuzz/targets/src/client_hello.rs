@@ -1,7 +1,7 @@
 //! `ClientHello`s: the same verdict for every way of cutting the input, and values that keep their
 //! promises.
 
-use stead_preamble::{ClientHello, HELLO_BYTES_MAX, HelloError, parse_client_hello};
+use stead_preamble::{ClientHello, HELLO_BYTES_MAX, HelloError, HelloReader, parse_client_hello};
 
 /// Any bytes as the beginning of a connection.
 pub fn client_hello(input: &[u8]) {
@@ -22,8 +22,10 @@ pub fn client_hello(input: &[u8]) {
 fn first_verdict(input: &[u8]) -> Result<Option<ClientHello>, HelloError> {
     // Every prefix of what is short; of what is long those near borders of records are enough.
     let step = 1 + input.len() / 512;
+    let mut reader = HelloReader::default();
     for end in (0..input.len()).step_by(step) {
         let verdict = parse_client_hello(&input[..end]);
+        assert_eq!(reader.parse(&input[..end]), verdict, "reading on is reading anew");
         if verdict != Ok(None) {
             return verdict;
         }

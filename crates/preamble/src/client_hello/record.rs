@@ -15,10 +15,24 @@ pub(super) struct Message<'a> {
     pub(super) bytes: usize,
 }
 
+/// How far complete records were walked over, so that what trickles in is not walked over again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Walk {
+    /// Bytes of them.
+    pub(super) at: usize,
+    /// The message's header, as far as they have it.
+    header: [u8; HEADER],
+    /// Bytes of the message in them.
+    have: usize,
+}
+
 /// The `ClientHello` that `input` begins with; `None` if it is not complete.
-pub(super) fn gather(input: &[u8]) -> Result<Option<Message<'_>>, HelloError> {
+pub(super) fn gather<'a>(
+    walk: &mut Walk,
+    input: &'a [u8],
+) -> Result<Option<Message<'a>>, HelloError> {
     let bounded = input.get(..HELLO_BYTES_MAX).unwrap_or(input);
-    let Some((bytes, body_bytes)) = measure(bounded)? else {
+    let Some((bytes, body_bytes)) = walk.on(bounded)? else {
         if bounded.len() == HELLO_BYTES_MAX {
             return Err(HelloError::TooLarge);
         }
@@ -38,48 +52,47 @@ pub(super) fn gather(input: &[u8]) -> Result<Option<Message<'_>>, HelloError> {
     Ok(Some(Message { body, bytes }))
 }
 
-/// How many bytes of the input the message takes, and how many its body has. Rules are checked in
-/// the order of the bytes, so that an error does not depend on what arrived behind it.
-fn measure(input: &[u8]) -> Result<Option<(usize, usize)>, HelloError> {
-    let (mut at, mut header, mut have) = (0, [0; HEADER], 0);
-    loop {
-        let rest = input.get(at..).unwrap_or_default();
-        match rest {
-            [] | [HANDSHAKE] | [HANDSHAKE, 3, ..] => {}
-            _ if at == 0 => return check_other_protocol(rest).map(|()| None),
-            _ => return Err(HelloError::Unexpected),
-        }
-        let Some(&[_, _, _, high, low]) = rest.first_chunk() else { return Ok(None) };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        // Handshake records must not be empty, nor any record longer.
-        if length == 0 {
-            return Err(HelloError::Unexpected);
-        }
-        if length > FRAGMENT_MAX {
-            return Err(HelloError::TooLarge);
-        }
-        let fragment = &rest[RECORD_HEADER..];
-        let arrived = &fragment[..length.min(fragment.len())];
-        let taken = arrived.len();
-        for (slot, byte) in header.iter_mut().skip(have).zip(arrived) {
-            *slot = *byte;
-        }
-        have += taken;
-        let body_bytes = check_header(header, have)?;
-        if let Some(body_bytes) = body_bytes {
-            let end = HEADER + body_bytes;
-            // Nothing can follow a ClientHello before its answer but other kinds of records.
-            if have - taken + length > end {
-                return Err(HelloError::Illegal);
+impl Walk {
+    /// How many bytes of the input the message takes, and how many its body has. Rules are checked
+    /// in the order of the bytes, so that an error does not depend on what arrived behind it.
+    fn on(&mut self, input: &[u8]) -> Result<Option<(usize, usize)>, HelloError> {
+        loop {
+            let rest = input.get(self.at..).unwrap_or_default();
+            match rest {
+                [] | [HANDSHAKE] | [HANDSHAKE, 3, ..] => {}
+                _ if self.at == 0 => return check_other_protocol(rest).map(|()| None),
+                _ => return Err(HelloError::Unexpected),
             }
-            if have == end {
-                return Ok(Some((at + RECORD_HEADER + length, body_bytes)));
+            let Some(&[_, _, _, high, low]) = rest.first_chunk() else { return Ok(None) };
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            // Handshake records must not be empty, nor any record longer.
+            if length == 0 {
+                return Err(HelloError::Unexpected);
             }
+            if length > FRAGMENT_MAX {
+                return Err(HelloError::TooLarge);
+            }
+            let fragment = &rest[RECORD_HEADER..];
+            let arrived = &fragment[..length.min(fragment.len())];
+            let (mut header, have) = (self.header, self.have + arrived.len());
+            for (slot, byte) in header.iter_mut().skip(self.have).zip(arrived) {
+                *slot = *byte;
+            }
+            if let Some(body_bytes) = check_header(header, have)? {
+                let end = HEADER + body_bytes;
+                // Nothing can follow a ClientHello before its answer but other kinds of records.
+                if self.have + length > end {
+                    return Err(HelloError::Illegal);
+                }
+                if have == end {
+                    return Ok(Some((self.at + RECORD_HEADER + length, body_bytes)));
+                }
+            }
+            if arrived.len() < length {
+                return Ok(None);
+            }
+            *self = Self { at: self.at + RECORD_HEADER + length, header, have };
         }
-        if taken < length {
-            return Ok(None);
-        }
-        at += RECORD_HEADER + length;
     }
 }
 

@@ -67,9 +67,12 @@ fn hellos_of_real_clients_are_read() {
 /// What a prefix says is what the whole says, or that more is needed.
 fn check_prefixes(input: &[u8]) {
     let whole = parse_client_hello(input);
-    let mut is_decided = false;
+    let (mut is_decided, mut reader) = (false, HelloReader::default());
     for end in 0..=input.len() {
         let found = parse_client_hello(&input[..end]);
+        if !is_decided {
+            assert_eq!(reader.parse(&input[..end]), found, "{end}");
+        }
         if found != Ok(None) {
             is_decided = true;
         }
@@ -277,6 +280,18 @@ fn what_is_too_large_is_refused_as_soon_as_it_says_so() {
     assert_eq!(parse_client_hello(&fragments[..HELLO_BYTES_MAX - 1]), Ok(None));
     assert_eq!(parse_client_hello(&fragments[..HELLO_BYTES_MAX]), Err(HelloError::TooLarge));
     assert_eq!(parse_client_hello(&fragments), Err(HelloError::TooLarge));
+}
+
+/// Looking at all of it again with each byte took half a second.
+#[test]
+fn what_trickles_in_costs_no_more_than_what_comes_at_once() {
+    let fragments: Vec<u8> = hello(&[(21, &[0; 5000])])[5..].chunks(1).flat_map(record).collect();
+    let mut reader = HelloReader::default();
+    for end in 0..HELLO_BYTES_MAX {
+        assert_eq!(reader.parse(&fragments[..end]), Ok(None));
+    }
+    assert!(reader.0.at > HELLO_BYTES_MAX - 7, "{reader:?}");
+    assert_eq!(reader.parse(&fragments), Err(HelloError::TooLarge));
 }
 
 #[test]
