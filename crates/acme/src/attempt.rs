@@ -11,13 +11,14 @@ use instant_acme::{
     OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
-use rustls::pki_types::PrivatePkcs8KeyDer;
 
-use crate::account::Open;
+use crate::account::{LOOK_EVERY, Open};
 use crate::certificate::Certificate;
+use crate::exhibit::{Exhibit, Shown};
 use crate::failure::{self, Cause, Failure};
-use crate::front::{Challenge, Front, Proof};
+use crate::front::{Front, Proof};
 use crate::settings::KeyType;
+use crate::store::Store;
 
 /// What is wanted of one attempt.
 pub(crate) struct Attempt<'a> {
@@ -25,6 +26,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) proof: Proof,
     pub(crate) key_type: KeyType,
     pub(crate) front: &'a Arc<dyn Front>,
+    /// Where other processes find what proves the host.
+    pub(crate) store: &'a Store,
     /// What the new certificate takes the place of, for authorities that want to know.
     pub(crate) replaces: Option<&'a Certificate>,
 }
@@ -71,20 +74,36 @@ impl Attempt<'_> {
     /// Shows the proof and says so; what is shown ends with the result.
     async fn prove(&self, open: &Open, order: &mut Order) -> Result<Option<Shown>, Failure> {
         let mut tries = Tries::default();
-        loop {
-            let error = match self.show(order).await {
-                Ok(shown) => return Ok(shown),
+        let exhibit = loop {
+            match self.exhibit(order).await {
+                Ok(exhibit) => break exhibit,
                 Err(Unproved::Failure(failure)) => return Err(failure),
-                Err(Unproved::Error(error)) => error,
-            };
-            let Some(wait) = tries.wait_after(&error) else {
-                return Err(open.failure("offer the proof", &error));
-            };
-            tokio::time::sleep(wait).await;
+                Err(Unproved::Error(error)) => {
+                    let Some(wait) = tries.wait_after(&error) else {
+                        return Err(open.failure("ask what to prove", &error));
+                    };
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        };
+        let Some(exhibit) = exhibit else { return Ok(None) };
+        let shown = Shown::ours(self.front, self.store, self.host, exhibit);
+        // Whoever waits for us has it too by then.
+        tokio::time::sleep(LOOK_EVERY * 2).await;
+        let mut tries = Tries::default();
+        while let Err(error) = self.announce(order).await {
+            match tries.wait_after(&error) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                // One whose answer was lost is refused the second time.
+                None if tries.is_begun() => break,
+                None => return Err(open.failure("offer the proof", &error)),
+            }
         }
+        Ok(Some(shown))
     }
 
-    async fn show(&self, order: &mut Order) -> Result<Option<Shown>, Unproved> {
+    /// What is to be shown; none where the host was proved lately.
+    async fn exhibit(&self, order: &mut Order) -> Result<Option<Exhibit>, Unproved> {
         let mut authorizations = order.authorizations();
         let Some(authorization) = authorizations.next().await else { return Ok(None) };
         let mut authorization = authorization?;
@@ -97,31 +116,37 @@ impl Attempt<'_> {
                 return Err(Unproved::Failure(Failure::new(Cause::Proof, message)));
             }
         }
-        let kind = match self.proof {
-            Proof::Http => ChallengeType::Http01,
-            Proof::TlsAlpn => ChallengeType::TlsAlpn01,
-        };
-        let Some(mut challenge) = authorization.challenge(kind) else {
+        let Some(challenge) = authorization.challenge(self.kind()) else {
             let message = format!("the authority takes no {} for this host", self.proof.as_str());
             return Err(Unproved::Failure(Failure::new(Cause::Proof, message)));
         };
         let authorization = challenge.key_authorization();
-        let shown = match self.proof {
-            Proof::Http => {
-                let token = challenge.token.clone();
-                self.front.answer_http(&token, authorization.as_str());
-                Shown { front: Arc::clone(self.front), what: What::Token(token) }
+        Ok(Some(match self.proof {
+            Proof::Http => Exhibit::Http {
+                token: challenge.token.clone(),
+                text: authorization.as_str().to_owned(),
+            },
+            Proof::TlsAlpn => challenge_certificate(self.host, authorization.digest().as_ref())
+                .map_err(|error| Unproved::Failure(crypto("make a proof", &error)))?,
+        }))
+    }
+
+    /// Tells the authority that it may look.
+    async fn announce(&self, order: &mut Order) -> Result<(), Error> {
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            if let Some(mut challenge) = authorization?.challenge(self.kind()) {
+                challenge.set_ready().await?;
             }
-            Proof::TlsAlpn => {
-                let certificate = challenge_certificate(self.host, authorization.digest().as_ref());
-                let certificate = certificate
-                    .map_err(|error| Unproved::Failure(crypto("make a proof", &error)))?;
-                self.front.answer_tls(self.host, certificate);
-                Shown { front: Arc::clone(self.front), what: What::Host(self.host.to_owned()) }
-            }
-        };
-        challenge.set_ready().await?;
-        Ok(Some(shown))
+        }
+        Ok(())
+    }
+
+    fn kind(&self) -> ChallengeType {
+        match self.proof {
+            Proof::Http => ChallengeType::Http01,
+            Proof::TlsAlpn => ChallengeType::TlsAlpn01,
+        }
     }
 
     /// Waits until the authority has seen the proof.
@@ -203,34 +228,14 @@ impl From<Error> for Unproved {
     }
 }
 
-/// A proof that listeners show until this is dropped.
-struct Shown {
-    front: Arc<dyn Front>,
-    what: What,
-}
-
-enum What {
-    Token(String),
-    Host(String),
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        match &self.what {
-            What::Token(token) => self.front.forget_http(token),
-            What::Host(host) => self.front.forget_tls(host),
-        }
-    }
-}
-
 /// The certificate of RFC 8737 §3: self-signed, with the digest in a critical extension.
-fn challenge_certificate(host: &str, digest: &[u8]) -> Result<Challenge, rcgen::Error> {
+fn challenge_certificate(host: &str, digest: &[u8]) -> Result<Exhibit, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new([host.to_owned()])?;
     params.distinguished_name = DistinguishedName::new();
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
-    let certificate = params.self_signed(&key)?.der().clone();
-    Ok(Challenge { certificate, key: PrivatePkcs8KeyDer::from(key.serialize_der()) })
+    let certificate = params.self_signed(&key)?.der().to_vec();
+    Ok(Exhibit::Tls { certificate, key: key.serialize_der() })
 }
 
 /// The request for a certificate, in DER. The name is where names belong, and nowhere else.
@@ -252,6 +257,11 @@ impl Tries {
     /// How long to wait before the next try of what gave `result`; none where it is settled.
     pub(crate) fn wait<T>(&mut self, result: &Result<T, Error>) -> Option<Duration> {
         self.wait_after(result.as_ref().err()?)
+    }
+
+    /// Whether something was tried again.
+    fn is_begun(&self) -> bool {
+        self.0 > 1
     }
 
     fn wait_after(&mut self, error: &Error) -> Option<Duration> {
@@ -277,8 +287,9 @@ mod tests {
 
     #[test]
     fn the_proof_is_a_certificate_with_the_digest_in_a_critical_extension() {
-        let challenge = challenge_certificate("a.example", &[7; 32]).expect("makes");
-        let (_, parsed) = X509Certificate::from_der(&challenge.certificate).expect("parses");
+        let exhibit = challenge_certificate("a.example", &[7; 32]).expect("makes");
+        let Exhibit::Tls { certificate, .. } = exhibit else { panic!("{exhibit:?}") };
+        let (_, parsed) = X509Certificate::from_der(&certificate).expect("parses");
         let mut extensions = parsed.extensions().iter();
         let extension = extensions.find(|of| of.oid.to_id_string() == "1.3.6.1.5.5.7.1.31");
         let extension = extension.expect("acmeIdentifier");

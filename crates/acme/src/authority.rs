@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use instant_acme::CertificateIdentifier;
 use tokio::sync::Semaphore;
@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use crate::account::{Accounts, LOOK_EVERY};
 use crate::attempt::Attempt;
 use crate::certificate::Certificate;
+use crate::exhibit::{Exhibit, Shown};
 use crate::failure::{ASKED_MAX, Cause, Failure};
 use crate::front::Front;
 use crate::record::Record;
@@ -156,8 +157,7 @@ impl Work {
         let _lock = match self.store.lock(host) {
             Ok(Some(lock)) => lock,
             Ok(None) => {
-                // Another process orders it: what it stores is found by the next look.
-                tokio::time::sleep(LOOK_EVERY).await;
+                self.stand_by(host).await;
                 return Duration::ZERO;
             }
             Err(error) => {
@@ -181,6 +181,7 @@ impl Work {
             proof,
             key_type: self.settings.key_type,
             front: &self.front,
+            store: &self.store,
             replaces: old.as_ref(),
         };
         tracing::info!("ordering a certificate for {host} by {}", proof.as_str());
@@ -194,6 +195,21 @@ impl Work {
                 self.accounts.close(failure.cause).await;
                 self.failed(host, &failure, proofs.len())
             }
+        }
+    }
+
+    /// Waits while another process orders, and shows what proves the host here too. What that one
+    /// stores is found by the next look.
+    async fn stand_by(&self, host: &str) {
+        let mut shown: Option<Shown> = None;
+        let began = Instant::now();
+        while began.elapsed() < ATTEMPT_MAX && matches!(self.store.lock(host), Ok(None)) {
+            let exhibit = self.store.proof(host).as_deref().and_then(Exhibit::parse);
+            if shown.as_ref().map(Shown::exhibit) != exhibit.as_ref() {
+                drop(shown.take());
+                shown = exhibit.map(|exhibit| Shown::anothers(&self.front, host, exhibit));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

@@ -14,6 +14,7 @@ mod account;
 mod attempt;
 mod authority;
 mod certificate;
+mod exhibit;
 mod failure;
 mod front;
 mod lock;

@@ -6,6 +6,7 @@
 //! acme/AUTHORITY/HOST.pem         a certificate's key and chain         0600
 //! acme/AUTHORITY/HOST.json        when to renew, what failed            0600
 //! acme/AUTHORITY/HOST.lock        who orders just now (flock)           0600
+//! acme/AUTHORITY/HOST.proof       what proves the host meanwhile        0600
 //! ```
 //!
 //! INVARIANT: a file is whole or not there: written beside its place, synced, renamed, and the
@@ -89,6 +90,20 @@ impl Store {
 
     pub(crate) fn keep_record(&self, host: &str, record: &Record) -> io::Result<()> {
         self.replace(&self.path(host, "json"), &record.to_text())
+    }
+
+    /// What proves a host, for processes that wait for the one which orders.
+    pub(crate) fn proof(&self, host: &str) -> Option<String> {
+        read(&self.path(host, "proof"))
+    }
+
+    pub(crate) fn keep_proof(&self, host: &str, text: &str) -> io::Result<()> {
+        self.replace(&self.path(host, "proof"), text)
+    }
+
+    pub(crate) fn remove_proof(&self, host: &str) {
+        // One that is left behind proves nothing any more.
+        let _ = fs::remove_file(self.path(host, "proof"));
     }
 
     /// The account, as [`Self::keep_account`] got it.

@@ -110,6 +110,27 @@ async fn two_that_share_a_folder_order_once() {
 }
 
 #[tokio::test]
+async fn whoever_waits_shows_what_the_other_has_to_prove() {
+    for proof in [Proof::Http, Proof::TlsAlpn] {
+        let case = Case::with(&[proof], Script::default());
+        // The authority looks at `case.listeners` alone, and these order first.
+        let elsewhere = Arc::new(Listeners::new(&[proof]));
+        let front: Arc<dyn Front> = Arc::clone(&elsewhere) as _;
+        let hosts = vec![HOST.to_owned()];
+        let orders = Authority::open(case.settings(), hosts, front).expect("opens");
+        let ordering = tokio::spawn(orders.clone().run());
+        while case.store().lock(HOST).expect("opens").is_some() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let waiting = case.open();
+        let report = case.until(&waiting, |report| report.condition != Condition::Pending).await;
+        ordering.abort();
+        assert_eq!((report.issued, orders.reports()[0].issued), (0, 1), "{report:?}");
+        assert!(!case.listeners.shows_proofs() && !elsewhere.shows_proofs());
+    }
+}
+
+#[tokio::test]
 async fn who_waits_for_a_lock_orders_nothing() {
     let case = Case::new(Script::default());
     let lock = case.store().lock(HOST).expect("opens").expect("free");
