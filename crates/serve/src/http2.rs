@@ -223,7 +223,10 @@ impl Connection {
             Some(Code::NO_ERROR) | None => Reason::ClientClosed,
             Some(_) => Reason::Http2Protocol,
         });
-        self.over(why.filter(|why| *why != Reason::ClientClosed || self.session.running() > 0));
+        if let Some(why) = why.filter(|why| *why != Reason::ClientClosed && self.why.is_none()) {
+            self.session.state.outcome(self.session.server, why);
+        }
+        self.over(why);
     }
 
     fn over(&mut self, why: Option<Reason>) {

@@ -193,8 +193,24 @@ const RULES: &[(u32, &str)] = &[
         "more than 20 requests reset before their answer in a second, or 100 without an answered one between them; more than 100 streams that we must reset: GOAWAY ENHANCE_YOUR_CALM",
     ),
     (
+        26,
+        "a handler that runs counts against `http2_streams` though its stream was reset; one more: REFUSED_STREAM",
+    ),
+    (
         27,
         "more than 50 PING, SETTINGS, PRIORITY, empty DATA, WINDOW_UPDATE or unknown frames in a second without useful work: GOAWAY ENHANCE_YOUR_CALM; SETTINGS not acknowledged within 10 s: closed",
+    ),
+    (
+        28,
+        "a stream whose window stays closed for `write_idle`: RST_STREAM; what waits for a peer is at most 1 MiB a connection",
+    ),
+    (
+        29,
+        "bodies that nobody reads hold at most 64 KiB a stream and 256 KiB a connection: windows say so, beyond them FLOW_CONTROL_ERROR",
+    ),
+    (
+        30,
+        "a drain says GOAWAY with 2^31-1, after a round trip or 1 s with the last stream that is served",
     ),
     (
         33,

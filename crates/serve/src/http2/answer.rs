@@ -171,7 +171,7 @@ impl Stream {
             _ => None,
         };
         let mut trailers = None;
-        while let Some(frame) = self.next_frame(receiver, &mut *stream).await? {
+        while let Some(frame) = self.next_frame(out, receiver, &mut *stream).await? {
             match frame {
                 Frame::Bytes(bytes) => {
                     let sent = self.body_bytes + bytes.len() as u64;
@@ -198,6 +198,7 @@ impl Stream {
     /// The stream's next frame. Meanwhile the request's body moves on, which it may be waiting for.
     async fn next_frame(
         &mut self,
+        out: &mut Out,
         receiver: &mut Receiver,
         stream: &mut dyn BodyStream,
     ) -> Result<Option<Frame>, Reason> {
@@ -208,6 +209,9 @@ impl Stream {
                     Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Ok(Some(frame))),
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.reason())),
                     Poll::Pending => {}
+                }
+                if out.poll_reset(context).is_ready() {
+                    return Poll::Ready(Err(CLOSED));
                 }
                 match self.poll_beside(receiver, context) {
                     Poll::Ready(Ok(())) => {}

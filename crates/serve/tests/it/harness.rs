@@ -41,6 +41,7 @@ pub(crate) struct Recipe {
     /// Round everything that the server answers.
     around: Vec<Arc<dyn Middleware>>,
     private: bool,
+    http1_only: bool,
     /// Who must send a PROXY header.
     proxies: Origins,
     /// In place of a listener of its own: one descriptor for each worker.
@@ -150,6 +151,12 @@ impl Recipe {
         self
     }
 
+    /// Without HTTP/2.
+    pub(crate) fn http1_only(mut self) -> Self {
+        self.http1_only = true;
+        self
+    }
+
     pub(crate) fn private(mut self) -> Self {
         self.private = true;
         self
@@ -206,7 +213,8 @@ impl Kitchen {
             };
             addresses.push(address);
             let proxy_protocol = std::mem::take(&mut recipe.proxies);
-            let opening = Opening { proxy_protocol, ..Opening::default() };
+            let opening =
+                Opening { proxy_protocol, http2: !recipe.http1_only, ..Opening::default() };
             let server = index as u16;
             listeners.push(Listener { server, descriptors, inherited: false, opening });
             servers.push(recipe.into_server(format!("server{index}")));

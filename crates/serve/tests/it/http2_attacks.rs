@@ -1,0 +1,536 @@
+//! Attacks on HTTP/2, frame by frame: each ends as SECURITY.md says, and a connection that asks
+//! honestly beside it notices nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use stead_base::Reason;
+use stead_core::{Body, Exchange, StatusCode};
+
+use crate::client::Client;
+use crate::handlers::{Calls, Counted, Make, Told, sleep, text, wait};
+use crate::harness::Recipe;
+use crate::http2::{
+    ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End,
+    FRAME_SIZE_ERROR, GOAWAY, HEADERS, Http2, INITIAL_WINDOW_SIZE, NO_ERROR, Neighbour, PADDED,
+    PING, PREFACE, PRIORITY, PROTOCOL_ERROR, REFUSED_STREAM, RST_STREAM, SETTINGS,
+    SETTINGS_TIMEOUT, STREAM_CLOSED, alone, answer, block, check_attack, code, fields, frame, get,
+    post, raw, recipe, reset, setting, status, window_update,
+};
+
+/// Sends until the server has had enough.
+fn flood(http2: &mut Http2, mut next: impl FnMut(u32) -> Vec<u8>) {
+    for count in 0..20_000 {
+        if !http2.try_send(next(count)) {
+            return;
+        }
+    }
+}
+
+/// A handler that takes its time, and how many of it run at once at most.
+fn slow(most: Arc<AtomicU64>) -> Recipe {
+    let running = Arc::new(AtomicU64::new(0));
+    recipe().route(
+        "/slow",
+        wait(move |exchange| {
+            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            Box::pin(async move {
+                let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+                most.fetch_max(now, Ordering::SeqCst);
+                let _leaves = Leaves(running);
+                sleep(200).await;
+                Ok(text(exchange, b"done"))
+            })
+        }),
+    )
+}
+
+struct Leaves(Arc<AtomicU64>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn security_25_rapid_reset() {
+    let most = Arc::new(AtomicU64::new(0));
+    check_attack(slow(most), Reason::Http2Resets, ENHANCE_YOUR_CALM, |attacker| {
+        flood(attacker, |n| [get(2 * n + 1, "/slow"), reset(2 * n + 1, CANCEL)].concat());
+    });
+}
+
+#[test]
+fn security_25_resets_in_a_row_however_slowly() {
+    let most = Arc::new(AtomicU64::new(0));
+    check_attack(slow(most), Reason::Http2Resets, ENHANCE_YOUR_CALM, |attacker| {
+        flood(attacker, |n| {
+            if n % 19 == 18 {
+                std::thread::sleep(Duration::from_millis(1_010));
+            }
+            [get(2 * n + 1, "/slow"), reset(2 * n + 1, CANCEL)].concat()
+        });
+    });
+}
+
+/// Resets that the peer makes us send: of each kind of breach more than a hundred.
+#[test]
+fn security_25_made_you_reset_by_empty_window_updates() {
+    // The protocol ends the connection at the first.
+    check_attack(recipe(), Reason::Http2Protocol, PROTOCOL_ERROR, |attacker| {
+        attacker.send([post(1, "/count", &[]), window_update(1, 0)].concat());
+    });
+}
+
+#[test]
+fn security_25_made_you_reset_by_windows_that_overflow() {
+    check_attack(recipe(), Reason::Http2Flood, ENHANCE_YOUR_CALM, |attacker| {
+        flood(attacker, |n| {
+            let stream = 2 * n + 1;
+            [post(stream, "/count", &[]), window_update(stream, 0x7fff_ffff)].concat()
+        });
+    });
+}
+
+#[test]
+fn security_25_made_you_reset_by_wrong_lengths() {
+    check_attack(recipe(), Reason::Http2Flood, ENHANCE_YOUR_CALM, |attacker| {
+        flood(attacker, |n| {
+            let stream = 2 * n + 1;
+            let head = post(stream, "/count", &[("content-length", "1")]);
+            [head, frame(DATA, END_STREAM, stream, b"too much")].concat()
+        });
+    });
+}
+
+#[test]
+fn security_25_made_you_reset_by_fields_that_we_find_wrong() {
+    check_attack(recipe(), Reason::Http2Errors, ENHANCE_YOUR_CALM, |attacker| {
+        let block = block(&fields("GET", "/", &[("host", "another")]));
+        flood(attacker, |n| frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, &block));
+    });
+}
+
+#[test]
+fn security_25_made_you_reset_by_data_on_closed_streams() {
+    let (harness, mut attacker) = alone(recipe());
+    let mut neighbour = Neighbour::of(&harness);
+    assert_eq!(attacker.get(1, "/"), answer(200, "hello"));
+    flood(&mut attacker, |_| frame(DATA, 0, 1, b"late"));
+    let said = attacker.frame_of(&[GOAWAY]).expect("GOAWAY");
+    assert!([STREAM_CLOSED, ENHANCE_YOUR_CALM].contains(&code(&said.content[4..])), "{said:?}");
+    while attacker.frame().is_some() {}
+    neighbour.asks();
+    harness.expect_open(1);
+}
+
+#[test]
+fn security_25_made_you_reset_by_headers_after_the_end() {
+    let (harness, mut attacker) = alone(recipe());
+    let mut neighbour = Neighbour::of(&harness);
+    attacker.send(get(1, "/hang"));
+    attacker.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&[("x-a", "b")])));
+    let end = attacker.frame_of(&[GOAWAY, RST_STREAM]).expect("an end");
+    let code = code(if end.kind == GOAWAY { &end.content[4..] } else { &end.content });
+    assert!([STREAM_CLOSED, PROTOCOL_ERROR].contains(&code), "{end:?}");
+    neighbour.asks();
+}
+
+#[test]
+fn security_24_a_flood_of_continuations() {
+    check_attack(recipe(), Reason::Http2HeaderBlock, ENHANCE_YOUR_CALM, |attacker| {
+        attacker.send(frame(HEADERS, END_STREAM, 1, &block(&fields("GET", "/", &[]))));
+        flood(attacker, |_| frame(CONTINUATION, 0, 1, &[]));
+    });
+}
+
+#[test]
+fn security_24_a_header_block_of_many_bytes() {
+    check_attack(recipe(), Reason::Http2HeaderBlock, ENHANCE_YOUR_CALM, |attacker| {
+        attacker.send(frame(HEADERS, END_STREAM, 1, &block(&fields("GET", "/", &[]))));
+        let piece = block(&[("x-a", &"x".repeat(16_000))]);
+        flood(attacker, |_| frame(CONTINUATION, 0, 1, &piece));
+    });
+}
+
+/// A field of 4 KiB in the table, and one byte for each time that it stands in a list.
+#[test]
+fn security_23_a_bomb_of_bytes_is_cut_before_it_unfolds() {
+    check_attack(recipe(), Reason::Http2Flood, ENHANCE_YOUR_CALM, |attacker| {
+        let mut bomb = block(&fields("GET", "/", &[]));
+        bomb.extend_from_slice(b"\x40\x03x-b\x7f\xa1\x1e");
+        bomb.extend_from_slice(&[b'x'; 4000]);
+        bomb.extend_from_slice(&[0xbe; 12_000]);
+        attacker.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &bomb));
+    });
+}
+
+/// Many small fields by one byte each, on many streams: each is refused.
+#[test]
+fn security_23_a_bomb_of_fields_is_431_each_time() {
+    let (harness, mut attacker) = alone(recipe());
+    let mut neighbour = Neighbour::of(&harness);
+    let mut bomb = block(&fields("GET", "/", &[]));
+    // `accept-encoding: gzip, deflate` of the static table.
+    bomb.extend_from_slice(&[0x90; 500]);
+    for n in 0..200 {
+        attacker.send(frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, &bomb));
+        let end = attacker.end(2 * n + 1);
+        assert!(matches!(end, End::Answer { status: 431, .. }), "{end:?}");
+    }
+    neighbour.asks();
+    harness.expect_outcomes(Reason::TooManyHeaders, 200);
+}
+
+#[test]
+fn security_23_a_bomb_of_crumbs_is_431_each_time() {
+    let (harness, mut attacker) = alone(recipe());
+    let mut neighbour = Neighbour::of(&harness);
+    let mut bomb = block(&fields("GET", "/", &[]));
+    // An empty `cookie` in one byte and another for its length.
+    bomb.extend(std::iter::repeat_n([0x0f, 0x11, 0x00], 101).flatten());
+    for n in 0..50 {
+        attacker.send(frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, &bomb));
+        let end = attacker.end(2 * n + 1);
+        assert!(matches!(end, End::Answer { status: 431, .. }), "{end:?}");
+    }
+    neighbour.asks();
+    harness.expect_outcomes(Reason::TooManyHeaders, 50);
+}
+
+/// Sizes of the table up and down again, and entries that push each other out.
+#[test]
+fn a_table_that_churns_costs_no_neighbour_anything() {
+    let (harness, mut attacker) = alone(recipe());
+    let mut neighbour = Neighbour::of(&harness);
+    for n in 0..500 {
+        let mut churn = b"\x20\x3f\xe1\x1f".to_vec();
+        for at in 0..80 {
+            churn.extend_from_slice(b"\x40\x04x-");
+            churn.extend_from_slice(format!("{at:02}").as_bytes());
+            churn.extend_from_slice(b"\x02ab");
+        }
+        let block = [churn, Vec::new()].concat();
+        let head = crate::http2::block(&fields("GET", "/", &[]));
+        let sizes = &block[..4];
+        let bytes = [sizes, &head[..], &block[4..]].concat();
+        attacker.send(frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, &bytes));
+        assert_eq!(attacker.end(2 * n + 1), answer(200, "hello"));
+    }
+    neighbour.asks();
+}
+
+#[test]
+fn security_28_a_window_that_stays_closed_ends_the_stream() {
+    let recipe = recipe().timeouts(|timeouts| {
+        timeouts.write_idle = Some(Duration::from_millis(600));
+    });
+    let harness = recipe.start();
+    let mut neighbour = Neighbour::of(&harness);
+    let settings = setting(INITIAL_WINDOW_SIZE, 0);
+    let mut attacker = Http2::with(Client::connect(harness.address), &settings);
+    let began = Instant::now();
+    for n in 0..50 {
+        attacker.send(get(2 * n + 1, if n % 2 == 0 { "/large" } else { "/" }));
+    }
+    let mut ended = 0;
+    while ended < 50 {
+        let end = attacker.frame_of(&[RST_STREAM]).expect("a reset");
+        assert_eq!(code(&end.content), CANCEL);
+        ended += 1;
+    }
+    assert!(began.elapsed() >= Duration::from_millis(500));
+    neighbour.asks();
+    harness.expect_outcomes(Reason::WriteIdleTimeout, 50);
+    // The connection itself is well.
+    attacker.send(get(201, "/"));
+    assert_eq!(status(&attacker.frame_of(&[HEADERS]).unwrap().content), 200);
+}
+
+/// A peer opens every window and reads nothing: no more is held for it than may be.
+#[test]
+fn security_28_what_waits_for_a_peer_is_bounded() {
+    const PIECE: u64 = 4 << 10;
+    let asked = Calls::default();
+    let counting = asked.clone();
+    let endless = Make(move |exchange: &mut Exchange| {
+        let piece = vec![b'x'; PIECE as usize].into();
+        let body = Counted { piece, pieces: 1 << 20, asked: counting.clone() };
+        exchange.respond(StatusCode::OK).with_body(Body::Stream(Box::new(body)))
+    });
+    let harness = recipe().route("/endless", endless).start();
+    let settings = setting(INITIAL_WINDOW_SIZE, 0x7fff_ffff);
+    let mut attacker = Http2::with(Client::connect_narrow(harness.address), &settings);
+    attacker.send(window_update(0, 0x7fff_0000));
+    for n in 0..100 {
+        attacker.send(get(2 * n + 1, "/endless"));
+    }
+    std::thread::sleep(Duration::from_millis(800));
+    let held = asked.value() * PIECE - harness.count(|counters| &counters.bytes_out).min(1 << 40);
+    // Each stream has a piece in its hands that was asked for and not handed over.
+    assert!(asked.value() > 100 && held <= (1 << 20) + 100 * PIECE, "{held} bytes");
+    Neighbour::of(&harness).asks();
+}
+
+#[test]
+fn security_27_windows_of_one_byte() {
+    let harness = recipe().start();
+    let mut neighbour = Neighbour::of(&harness);
+    let settings = setting(INITIAL_WINDOW_SIZE, 1);
+    let mut attacker = Http2::with(Client::connect(harness.address), &settings);
+    attacker.send(get(1, "/large"));
+    flood(&mut attacker, |_| window_update(1, 1));
+    attacker.expect_go_away(ENHANCE_YOUR_CALM);
+    neighbour.asks();
+    harness.expect_outcomes(Reason::Http2Flood, 1);
+}
+
+fn check_flood(next: impl Fn() -> Vec<u8>) {
+    check_attack(recipe(), Reason::Http2Flood, ENHANCE_YOUR_CALM, |attacker| {
+        flood(attacker, |_| next());
+    });
+}
+
+#[test]
+fn security_27_a_flood_of_pings() {
+    check_flood(|| frame(PING, 0, 0, &[0; 8]));
+    check_flood(|| frame(PING, ACK, 0, &[0; 8]));
+}
+
+#[test]
+fn security_27_a_flood_of_settings() {
+    check_flood(|| frame(SETTINGS, 0, 0, &setting(INITIAL_WINDOW_SIZE, 1 << 16)));
+    check_flood(|| frame(SETTINGS, 0, 0, &[]));
+}
+
+#[test]
+fn security_27_a_flood_of_priorities() {
+    check_flood(|| frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]));
+}
+
+#[test]
+fn security_27_a_flood_of_data_without_data() {
+    let harness = recipe().start();
+    let mut neighbour = Neighbour::of(&harness);
+    for padding in [&[][..], &[3, 0, 0, 0]] {
+        let mut attacker = Http2::connect(harness.address);
+        attacker.send(post(1, "/count", &[]));
+        let flags = if padding.is_empty() { 0 } else { PADDED };
+        flood(&mut attacker, |_| frame(DATA, flags, 1, padding));
+        attacker.expect_go_away(ENHANCE_YOUR_CALM);
+    }
+    neighbour.asks();
+    harness.expect_outcomes(Reason::Http2Flood, 2);
+}
+
+#[test]
+fn security_27_a_flood_of_window_updates() {
+    check_flood(|| window_update(0, 1));
+}
+
+#[test]
+fn security_27_a_flood_of_frames_that_nobody_knows() {
+    check_flood(|| frame(0xbe, 0, 0, b"what"));
+    check_flood(|| frame(0x10, 0, 0, b"\0\0\0\x01u=1"));
+}
+
+#[test]
+fn a_frame_larger_than_we_take() {
+    check_attack(recipe(), Reason::Http2FrameTooLarge, FRAME_SIZE_ERROR, |attacker| {
+        attacker.send(post(1, "/count", &[]));
+        attacker.send(frame(DATA, 0, 1, &vec![0; (16 << 10) + 1]));
+    });
+}
+
+#[test]
+fn padding_longer_than_its_frame() {
+    check_attack(recipe(), Reason::Http2Protocol, PROTOCOL_ERROR, |attacker| {
+        attacker.send(post(1, "/count", &[]));
+        attacker.send(frame(DATA, PADDED, 1, &[200, 0, 0]));
+    });
+}
+
+#[test]
+fn stream_numbers_that_are_even_or_go_back() {
+    check_attack(recipe(), Reason::Http2Protocol, PROTOCOL_ERROR, |attacker| {
+        attacker.send(get(2, "/"));
+    });
+    let (harness, mut attacker) = alone(recipe());
+    let mut neighbour = Neighbour::of(&harness);
+    assert_eq!(attacker.get(5, "/"), answer(200, "hello"));
+    attacker.send(get(3, "/"));
+    let said = attacker.frame_of(&[GOAWAY, RST_STREAM]).expect("an end");
+    assert!(said.kind == GOAWAY || code(&said.content) == STREAM_CLOSED, "{said:?}");
+    neighbour.asks();
+}
+
+#[test]
+fn what_is_no_frame_after_the_preface() {
+    let harness = recipe().start();
+    let mut neighbour = Neighbour::of(&harness);
+    for garbage in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], &[0; 64]] {
+        let mut client = raw(harness.address);
+        client.send([PREFACE, garbage].concat());
+        let mut attacker = Http2 { client };
+        let said = attacker.frame_of(&[GOAWAY]).expect("GOAWAY");
+        assert_ne!(code(&said.content[4..]), NO_ERROR);
+        while attacker.frame().is_some() {}
+    }
+    neighbour.asks();
+    harness.expect_open(1);
+}
+
+#[test]
+fn half_a_preface_that_stays_half() {
+    let recipe = recipe().timeouts(|timeouts| timeouts.header = Some(Duration::from_millis(300)));
+    let harness = recipe.start();
+    let mut neighbour = Neighbour::of(&harness);
+    let mut client = raw(harness.address);
+    client.send(&PREFACE[..20]);
+    client.read_to_close();
+    neighbour.asks();
+    harness.expect_outcomes(Reason::HeaderTimeout, 1);
+}
+
+/// Takes as long as SECURITY.md says: 10 s.
+#[test]
+fn security_27_settings_that_are_never_acknowledged() {
+    let harness = recipe().start();
+    let mut neighbour = Neighbour::of(&harness);
+    let mut attacker = Http2::silent(Client::connect(harness.address), &[]);
+    let began = Instant::now();
+    attacker.expect_go_away(SETTINGS_TIMEOUT);
+    assert!((9..13).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    neighbour.asks();
+    harness.expect_outcomes(Reason::Http2SettingsTimeout, 1);
+}
+
+#[test]
+fn more_streams_than_there_may_be_are_refused() {
+    let most = Arc::new(AtomicU64::new(0));
+    let recipe = slow(Arc::clone(&most)).limits(|limits| limits.http2_streams = 4);
+    let (harness, mut attacker) = alone(recipe);
+    let mut neighbour = Neighbour::of(&harness);
+    attacker.send((0..10).flat_map(|n| get(2 * n + 1, "/slow")).collect::<Vec<_>>());
+    let (mut refused, mut answered) = (0, 0);
+    while refused + answered < 10 {
+        let frame = attacker.frame_of(&[RST_STREAM, DATA]).expect("an end");
+        if frame.kind == RST_STREAM {
+            assert_eq!(code(&frame.content), REFUSED_STREAM);
+            refused += 1;
+        } else {
+            answered += u32::from(frame.flags & END_STREAM != 0);
+        }
+    }
+    assert_eq!((refused, answered, most.load(Ordering::SeqCst)), (6, 4, 4));
+    neighbour.asks();
+}
+
+/// A reset makes no room for another request before its handler is gone.
+#[test]
+fn security_26_a_handler_that_runs_counts_though_its_stream_was_reset() {
+    let most = Arc::new(AtomicU64::new(0));
+    let recipe = slow(Arc::clone(&most)).limits(|limits| limits.http2_streams = 4);
+    let (harness, mut attacker) = alone(recipe);
+    let mut neighbour = Neighbour::of(&harness);
+    for turn in 0..4 {
+        let mut bytes = Vec::new();
+        for n in 0..4 {
+            let stream = 8 * turn + 2 * n + 1;
+            bytes.extend([get(stream, "/slow"), reset(stream, CANCEL)].concat());
+        }
+        attacker.send(bytes);
+        neighbour.asks();
+    }
+    assert!(most.load(Ordering::SeqCst) <= 4);
+    assert_eq!(attacker.get(101, "/"), answer(200, "hello"));
+    harness.expect_outcomes(Reason::ClientClosed, harness.outcomes(Reason::ClientClosed));
+}
+
+/// A client that gives up has its handler dropped.
+#[test]
+fn a_handler_whose_stream_is_reset_is_dropped() {
+    let dropped = Calls::default();
+    let told = dropped.clone();
+    let (harness, mut http2) = alone(recipe().route(
+        "/waits",
+        wait(move |exchange| {
+            let told = Told(told.clone());
+            Box::pin(async move {
+                sleep(60_000).await;
+                drop(told);
+                Ok(text(exchange, b"never"))
+            })
+        }),
+    ));
+    http2.send(get(1, "/waits"));
+    assert_eq!(http2.get(3, "/"), answer(200, "hello"));
+    http2.send(reset(1, CANCEL));
+    assert_eq!(http2.get(5, "/"), answer(200, "hello"));
+    assert!(crate::harness::eventually(|| dropped.value() == 1));
+    harness.expect_outcomes(Reason::ClientClosed, 1);
+}
+
+#[test]
+fn a_body_that_drips_ends_its_stream() {
+    let recipe = recipe().timeouts(|timeouts| {
+        timeouts.body_idle = Some(Duration::from_millis(400));
+    });
+    let (harness, mut attacker) = alone(recipe);
+    let mut neighbour = Neighbour::of(&harness);
+    attacker.send(post(1, "/count", &[]));
+    attacker.send(frame(DATA, 0, 1, b"x"));
+    let end = attacker.end(1);
+    assert!(matches!(end, End::Answer { status: 408, .. }), "{end:?}");
+    assert_eq!(attacker.get(3, "/"), answer(200, "hello"));
+    neighbour.asks();
+    harness.expect_outcomes(Reason::BodyIdleTimeout, 1);
+}
+
+/// A peer may send no more than was granted: what a connection holds of bodies is bounded.
+#[test]
+fn security_29_windows_bound_what_bodies_hold() {
+    let waits = wait(|exchange| {
+        Box::pin(async move {
+            sleep(60_000).await;
+            Ok(text(exchange, b"never"))
+        })
+    });
+    let (harness, mut attacker) = alone(recipe().route("/waits", waits));
+    let mut neighbour = Neighbour::of(&harness);
+    let piece = [0; 16 << 10];
+    for n in 0..5 {
+        let stream = 2 * n + 1;
+        attacker.send(post(stream, "/waits", &[]));
+        for _ in 0..4 {
+            if !attacker.try_send(frame(DATA, 0, stream, &piece)) {
+                break;
+            }
+        }
+    }
+    // The fifth stream's are beyond the connection's 256 KiB.
+    let said = attacker.frame_of(&[GOAWAY]).expect("GOAWAY");
+    assert_eq!(code(&said.content[4..]), crate::http2::FLOW_CONTROL_ERROR);
+    neighbour.asks();
+    harness.expect_open(1);
+}
+
+/// A client that goes on asking after it was told that the connection ends.
+#[test]
+fn a_goodbye_that_is_not_heard() {
+    let recipe = recipe().limits(|limits| limits.keepalive_requests = Some(1));
+    let (harness, mut attacker) = alone(recipe);
+    attacker.send(get(1, "/"));
+    attacker.send(get(3, "/hang"));
+    let first = attacker.frame_of(&[GOAWAY]).expect("GOAWAY");
+    assert_eq!(code(&first.content[4..]), NO_ERROR);
+    std::thread::sleep(Duration::from_millis(1_200));
+    attacker.send(get(5, "/"));
+    let refused = attacker.frame_of(&[RST_STREAM]).expect("a reset");
+    assert_eq!((refused.stream, code(&refused.content)), (5, REFUSED_STREAM));
+    attacker.send(reset(3, CANCEL));
+    while attacker.frame().is_some() {}
+    harness.expect_open(0);
+}
