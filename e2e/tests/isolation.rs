@@ -151,11 +151,11 @@ fn security_37_without_descriptors_it_goes_on_and_recovers() {
     folder.write("stead.toml", CONFIG);
     folder.write("public/page.txt", "page");
     let mut shell = Command::new("sh");
-    shell.args(["-c", r#"ulimit -n 64; exec "$1" run -c stead.toml"#, "sh"]);
+    shell.args(["-c", r#"ulimit -n 96; exec "$1" run -c stead.toml"#, "sh"]);
     shell.arg(binary::stead()).current_dir(folder.path());
     binary::clear_environment(&mut shell);
     let stead = Stead::start_command(shell, &runtime_in(&folder));
-    assert_eq!(stead.status()["descriptors_max"], 64);
+    assert_eq!(stead.status()["descriptors_max"], 96);
     let mut early = stead.connect("honest");
     assert_eq!(early.request("GET", "/", &[]).text(), "honest");
     let mut crowd = Vec::new();

@@ -23,6 +23,7 @@ mod listen;
 mod log;
 mod middleware;
 mod moving;
+mod overload;
 mod paths;
 mod private_descriptors;
 mod proxied;

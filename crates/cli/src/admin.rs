@@ -12,6 +12,7 @@ use stead::command::Runtime;
 use crate::check::counted;
 use crate::locate::locate;
 use crate::output::print;
+use crate::run::grouped;
 use crate::{Misuse, SocketArgs};
 
 pub(crate) fn status(args: &SocketArgs, json: bool) -> anyhow::Result<ExitCode> {
@@ -99,6 +100,27 @@ fn of_what(configuration: &str) -> String {
 /// Looked at where the one that is meant is not found.
 const RUNNING_SHOWN_MAX: usize = 20;
 
+/// How full the process is, and what it does about that.
+fn budgets(budgets: &Value) -> Option<String> {
+    let number = |value: &Value| value.as_u64().unwrap_or(0) as usize;
+    let connections = &budgets["connections"];
+    let mut line = format!(
+        "{}   {} of {} connections ({})",
+        text(budgets.get("level")?),
+        grouped(number(&connections["held"])),
+        grouped(number(&connections["max"])),
+        text(&connections["limited_by"]),
+    );
+    let memory = &budgets["memory"];
+    if memory.is_object() {
+        let [used, max] = [&memory["used"], &memory["max"]].map(|bytes| number(bytes) >> 20);
+        let (used, max) = (grouped(used), grouped(max));
+        let of = text(&memory["limited_by"]);
+        line.extend(["   ", &used, " of ", &max, " MiB (", &of, ")"]);
+    }
+    Some(line)
+}
+
 /// Names and paths may hold what moves a terminal's cursor.
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().replace(char::is_control, "?")
@@ -153,6 +175,7 @@ fn shown(status: &Value) -> String {
         number(&counters["bytes_in"]),
         number(&counters["bytes_out"]),
     ));
+    lines.extend(budgets(&status["budgets"]));
     let outcomes = status["outcomes"].as_object().into_iter().flatten();
     let some = outcomes.filter(|(_, count)| number(count) > 0);
     lines.extend(some.map(|(reason, count)| format!("  {reason} {}", number(count))));

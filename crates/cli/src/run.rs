@@ -89,9 +89,8 @@ fn banner(stead: &Started, title: &str, routes: &[usize]) {
     let connections = grouped(stead.connections_max());
     let workers = counted(stead.workers(), "worker");
     let version = env!("CARGO_PKG_VERSION");
-    tell(format_args!(
-        "stead {version}   {title}   {workers}   {connections} connections (descriptors)"
-    ));
+    let why = stead.connections_limited_by();
+    tell(format_args!("stead {version}   {title}   {workers}   {connections} connections ({why})"));
     let width = stead.addresses().iter().map(|address| address.name.len()).max().unwrap_or(0);
     for (index, count) in routes.iter().enumerate() {
         let of_server = stead.addresses().iter().filter(|address| address.server == index);
@@ -102,7 +101,7 @@ fn banner(stead: &Started, title: &str, routes: &[usize]) {
     }
 }
 
-fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

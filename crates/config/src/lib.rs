@@ -28,6 +28,7 @@ mod full;
 mod json_schema;
 mod kind;
 mod load;
+mod memory;
 mod mode;
 mod model;
 mod near;
@@ -57,6 +58,7 @@ pub use full::full;
 pub use json_schema::schema;
 pub use kind::{Kind, KindFacts, Vocabulary};
 pub use load::{Loaded, load};
+pub use memory::MemoryBudget;
 pub use mode::Mode;
 pub use model::{
     AccessLog, Acme, AcmeBinding, AcmeKey, Always, Configuration, DirectoryUrl, Drain, Email,

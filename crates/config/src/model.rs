@@ -4,8 +4,8 @@
 //! types. Component settings stay undecoded ([`Settings`]); their kinds decode them.
 
 use crate::{
-    ByteSize, Config, Decoder, Duration, Frequency, Map, Off, Rate, Schema, Settings, Spanned,
-    TextForm, TrustedProxies, Value,
+    ByteSize, Config, Decoder, Duration, Frequency, Map, MemoryBudget, Off, Rate, Schema, Settings,
+    Spanned, TextForm, TrustedProxies, Value,
 };
 
 mod acme;
@@ -72,6 +72,12 @@ pub struct Process {
     /// restart.
     #[config(default = false)]
     pub private_descriptors: bool,
+    /// The memory that Stead keeps within: as it fills, idle connections are closed sooner, and
+    /// where that does not help first requests get 503. `"auto"` is what the control group and the
+    /// machine allow, `"80%"` a share of that, `"512MiB"` at most so much (16 MiB at least);
+    /// `"off"` does not look at memory. Applies on restart.
+    #[config(default = "auto")]
+    pub memory: MemoryBudget,
     /// How long work may take to end when Stead stops.
     #[config(default)]
     pub drain: Drain,

@@ -174,6 +174,28 @@ impl Pressure {
         })
     }
 
+    /// Completes for a worker when another one is in need of what it may give up.
+    pub fn is_urged(&self, worker: usize) -> impl Future<Output = ()> {
+        let mut waits = false;
+        std::future::poll_fn(move |context| {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.len() <= worker {
+                waiting.resize(worker + 1, None);
+            }
+            if std::mem::replace(&mut waits, true) && waiting[worker].is_none() {
+                return Poll::Ready(());
+            }
+            waiting[worker] = Some(context.waker().clone());
+            Poll::Pending
+        })
+    }
+
+    /// Has every worker give up at once what the level asks for.
+    pub fn urge(&self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.iter_mut().filter_map(Option::take).for_each(Waker::wake);
+    }
+
     /// Moves to the level of `percent`; says from which to which if that is another.
     pub(crate) fn weigh(&self, percent: u8, workers: usize) -> Option<(Level, Level)> {
         let is_dry = self.dry.load(Ordering::Relaxed) >= workers;
@@ -186,8 +208,7 @@ impl Pressure {
         let order = Ordering::Relaxed;
         self.level.compare_exchange(before, after, order, order).ok()?;
         if Level::of(before) == Level::Calm {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.iter_mut().filter_map(Option::take).for_each(Waker::wake);
+            self.urge();
         }
         Some((Level::of(before), Level::of(after)))
     }
@@ -263,6 +284,12 @@ mod tests {
         assert_eq!(pressure.weigh(95, 2), Some((Level::Calm, Level::Scarce)));
         assert!(flag.0.load(Ordering::Relaxed));
         assert!(waits.as_mut().poll(&mut context).is_ready());
+        let mut waits = pin!(pressure.is_urged(0));
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        flag.0.store(false, Ordering::Relaxed);
+        pressure.urge();
+        assert!(flag.0.load(Ordering::Relaxed) && waits.as_mut().poll(&mut context).is_ready());
         pressure.runs_dry();
         assert_eq!(pressure.weigh(95, 2), None);
         pressure.runs_dry();

@@ -74,6 +74,11 @@ impl Budget {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// Whether not one more may be taken.
+    pub fn is_full(&self) -> bool {
+        self.limit().is_some_and(|limit| self.held() >= limit)
+    }
+
     /// How full it is, 0 to 100; 0 without a limit.
     pub fn percent(&self) -> u8 {
         self.limit().map_or(0, |limit| percent(self.held() as u64, limit as u64))

@@ -40,6 +40,8 @@ pub enum Wait {
     Quiet,
     /// The next request, as a task for as long as the connection is open: HTTP/2 without a stream.
     IdleTask,
+    /// The next request's first byte, parked, and kept whoever needs room.
+    Kept,
     /// Nothing any more: its task was woken to end it and make room for others.
     Room,
     /// Anything that its task decides by itself.

@@ -38,6 +38,9 @@ pub(crate) async fn accept(
             match poll_fn(|context| acceptor.poll_accept(context)).await? {
                 Accepted::Connection(descriptor, peer) => {
                     (is_short, made_room) = (false, false);
+                    if !owner.private {
+                        state.await_room().await;
+                    }
                     admit(&state, descriptor, peer, listener);
                     // Another listener may have taken the one that was given up here.
                     spare = spare.or_else(spare_descriptor);
@@ -57,7 +60,7 @@ pub(crate) async fn accept(
                     if owner.private {
                         accept_one(&state, &acceptor, listener);
                     } else {
-                        refuse_one(&state, &acceptor);
+                        refuse_one(&state, &acceptor, listener);
                     }
                     tokio::time::sleep(BACK_OFF).await;
                     spare = spare_descriptor();
@@ -94,15 +97,19 @@ fn spare_descriptor() -> Option<File> {
 
 /// Answers one waiting connection with the descriptor that was held back; the others wait in the
 /// listener's queue.
-fn refuse_one(state: &State, acceptor: &Acceptor) {
+fn refuse_one(state: &State, acceptor: &Acceptor, listener: u16) {
     if let Ok(Some(Accepted::Connection(descriptor, _))) = acceptor.try_accept() {
-        refuse(state, &descriptor);
+        refuse(state, &descriptor, listener);
     }
 }
 
-/// Tells a peer why it is not served. It is gone in any case, so that nothing waits for it.
-fn refuse(state: &State, descriptor: &OwnedFd) {
+/// Tells a peer why it is not served, if it would understand. It is gone in any case, so that
+/// nothing waits for it.
+fn refuse(state: &State, descriptor: &OwnedFd, listener: u16) {
     state.worker.counters.outcome(Reason::DescriptorsExhausted);
+    if state.is_mute(listener) {
+        return;
+    }
     let _ = send(descriptor, NO_DESCRIPTOR, SendFlags::NOSIGNAL);
     let _ = shutdown(descriptor, Shutdown::Write);
     // A close with unread input would destroy the answer.
@@ -129,10 +136,11 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, listener: u16) {
     }
     if !owner.private && !state.take_place() {
         state.worker.counters.accepts_without_descriptor.add(1);
-        return refuse(state, &descriptor);
+        return refuse(state, &descriptor, listener);
     }
-    // What speaks a protocol of its own cannot be told later.
-    let admitted = if owner.streams.is_some() && state.is_overloaded() {
+    // What speaks a protocol of its own cannot be told why, and what speaks TLS only after much
+    // work.
+    let admitted = if state.is_mute(listener) && state.is_overloaded() {
         Err(Reason::Overloaded)
     } else {
         owner.connections.admit(&owner.scope.limits, client)

@@ -281,7 +281,8 @@ impl Connection {
         let (state, token, socket, held) = wire.into_parts();
         state.park.count_requests(token, self.requests);
         if let Some(descriptor) = socket.into_descriptor() {
-            self.is_parked = state.park.rest(token, descriptor, Wait::Idle, limit, held).is_ok();
+            let wait = state.at_rest(self.server, Wait::Idle);
+            self.is_parked = state.park.rest(token, descriptor, wait, limit, held).is_ok();
         }
     }
 

@@ -46,9 +46,10 @@ pub(crate) fn begin(state: &State, token: Token, mut socket: Socket, peer: Peer,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             state.worker.reclaim_buffer(input);
             let limit = owner.scope.timeouts.first_byte;
+            let wait = state.at_rest(server, Wait::FirstByte);
             let parked = socket
                 .into_descriptor()
-                .is_some_and(|fd| state.park.rest(token, fd, Wait::FirstByte, limit, None).is_ok());
+                .is_some_and(|fd| state.park.rest(token, fd, wait, limit, None).is_ok());
             if !parked {
                 state.forget(server, peer);
             }

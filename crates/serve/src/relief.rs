@@ -12,13 +12,17 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use stead_core::{Level, Memory, Process, SCARCE, TIGHT};
+use stead_core::{Level, Memory, Process, SCARCE, Scarcity, TIGHT};
+use stead_net::Wait;
 
 use crate::events;
 use crate::state::State;
 
 /// How often a worker looks while it is not calm.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often and how long others are given time to make room.
+const ROOM_LOOKS: usize = 20;
+const ROOM_LOOK: Duration = Duration::from_millis(5);
 /// Connections closed in one turn.
 const CLOSED_PER_TURN: usize = 256;
 /// What closing an idle connection frees at least, nearly all of it the kernel's.
@@ -43,7 +47,10 @@ pub(crate) async fn keep_relieving(state: Rc<State>) {
     loop {
         worker.process.pressure.tightens(worker.index).await;
         while state.relieve() > Level::Calm {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = worker.process.pressure.is_urged(worker.index) => {}
+            }
         }
     }
 }
@@ -58,6 +65,20 @@ pub fn weigh(process: &Process) -> Level {
 }
 
 impl State {
+    /// Waits a moment where every place is taken and nothing rests here, for other workers to close
+    /// what rests there. Meanwhile connections wait in the listener's queue.
+    pub(crate) async fn await_room(&self) {
+        for _ in 0..ROOM_LOOKS {
+            let process = &self.worker.process;
+            let is_hopeless = process.level() == Level::Overloaded;
+            if !process.connections.is_full() || is_hopeless || !self.park.is_dry() {
+                return;
+            }
+            process.pressure.urge();
+            tokio::time::sleep(ROOM_LOOK).await;
+        }
+    }
+
     /// Takes a place for a new connection. Where there is none, the one that rests longest gives
     /// its own; `false` if none rests.
     pub(crate) fn take_place(&self) -> bool {
@@ -68,21 +89,34 @@ impl State {
         while !taken && self.park.make_room_at_once(self) {
             taken = take();
         }
-        if connections.percent() >= SCARCE {
-            // Between two looks a storm could take all that is left.
-            self.set_dry(!self.park.make_room(self));
-        }
         if connections.percent() >= TIGHT {
+            self.weigh();
+        }
+        // Between two looks a storm could take all that is left.
+        if connections.percent() >= SCARCE && !self.park.make_room(self) {
+            self.set_dry(true);
             self.weigh();
         }
         taken
     }
 
+    /// Whether a listener's peers would not understand an answer in the clear.
+    pub(crate) fn is_mute(&self, listener: u16) -> bool {
+        let source = self.source(listener);
+        self.server(source.server).streams.is_some() || source.opening.tls.is_some()
+    }
+
+    /// What a connection of this server waits for while it rests: those of private servers make no
+    /// room for others.
+    pub(crate) fn at_rest(&self, server: u16, wait: Wait) -> Wait {
+        if self.server(server).private { Wait::Kept } else { wait }
+    }
+
     /// Gives up what the budgets ask for; the level that is left.
     fn relieve(&self) -> Level {
         if self.weigh() > Level::Calm {
-            self.shorten_waits();
-            self.note_sample();
+            let is_news = self.note_sample();
+            self.shorten_waits(is_news);
             self.close_longest();
             let is_full = self.worker.process.fill().percent >= SCARCE;
             self.set_dry(is_full && self.park.is_dry());
@@ -100,23 +134,37 @@ impl State {
         self.worker.process.level() == Level::Overloaded
     }
 
-    fn shorten_waits(&self) {
-        let percent = self.worker.process.fill().percent;
-        self.park.shorten(|limit| shortened(limit, percent), CLOSED_PER_TURN, self);
+    /// Closes those that rest for longer than they now may.
+    fn shorten_waits(&self, is_news: bool) {
+        let fill = self.worker.process.fill();
+        let most = match fill.of {
+            Scarcity::Connections => CLOSED_PER_TURN,
+            Scarcity::Memory if is_news => self.a_tenth(),
+            // What was freed shows only in the next sample.
+            Scarcity::Memory => 0,
+        };
+        self.park.shorten(|limit| shortened(limit, fill.percent), most, self);
     }
 
-    /// Decides how many connections to close for the sake of memory: what was freed shows only in
-    /// the next sample.
-    fn note_sample(&self) {
+    /// Decides how many connections to close for the sake of memory; whether there is a sample that
+    /// was not seen yet.
+    fn note_sample(&self) -> bool {
         let memory = self.worker.process.pressure.memory();
-        if self.relief.sample.replace(memory.sample) != memory.sample {
+        let is_news = self.relief.sample.replace(memory.sample) != memory.sample;
+        if is_news {
             let workers = self.worker.process.workers();
-            let parked = self.worker.counters.connections_parked.value() as usize;
-            self.relief.for_memory.set(to_close(memory, workers, parked));
+            self.relief.for_memory.set(to_close(memory, workers, self.a_tenth()));
             if memory.percent() >= TIGHT {
                 self.park.give_back();
             }
         }
+        is_news
+    }
+
+    /// A tenth of what rests, and one: it may be others who hold the memory.
+    fn a_tenth(&self) -> usize {
+        let parked = self.worker.counters.connections_parked.value();
+        usize::try_from(parked / 10).unwrap_or(usize::MAX).saturating_add(1)
     }
 
     fn close_longest(&self) {
@@ -153,16 +201,15 @@ fn shortened(limit: Duration, percent: u8) -> Duration {
     least + limit.saturating_sub(least) * left / u32::from(SCARCE - TIGHT)
 }
 
-/// How many of a worker's `parked` connections to close for a sample of memory: as many as would
-/// free its share of what is too much, and no more than a tenth at once: it may be others who hold
-/// the memory.
-fn to_close(memory: Memory, workers: usize, parked: usize) -> usize {
+/// How many connections a worker closes for a sample of memory: as many as would free its share of
+/// what is too much, and no more than `most`.
+fn to_close(memory: Memory, workers: usize, most: usize) -> usize {
     if memory.percent() < SCARCE {
         return 0;
     }
     let excess = memory.used.saturating_sub(memory.max / 100 * u64::from(SCARCE));
     let share = excess / CONNECTION_BYTES / workers as u64;
-    usize::try_from(share).unwrap_or(usize::MAX).clamp(1, parked / 10 + 1)
+    usize::try_from(share).unwrap_or(usize::MAX).clamp(1, most)
 }
 
 #[cfg(test)]
@@ -186,15 +233,15 @@ mod tests {
     }
 
     #[test]
-    fn security_36_memory_closes_its_share_and_a_tenth_at_once() {
-        let check = |used: u64, workers: usize, parked: usize, expect: usize| {
+    fn security_36_memory_closes_its_share_and_no_more_than_is_allowed_at_once() {
+        let check = |used: u64, workers: usize, most: usize, expect: usize| {
             let memory = Memory { used, max: 100 << 20, sample: 1 };
-            assert_eq!(to_close(memory, workers, parked), expect, "{used} B used");
+            assert_eq!(to_close(memory, workers, most), expect, "{used} B used");
         };
-        check(89 << 20, 1, 50_000, 0);
-        check(92 << 20, 1, 50_000, 512);
-        check(92 << 20, 2, 50_000, 256);
-        check(92 << 20, 1, 100, 11);
-        check(91 << 20, 64, 0, 1);
+        check(89 << 20, 1, 5_000, 0);
+        check(92 << 20, 1, 5_000, 512);
+        check(92 << 20, 2, 5_000, 256);
+        check(92 << 20, 1, 11, 11);
+        check(91 << 20, 64, 1, 1);
     }
 }

@@ -27,6 +27,7 @@ mod compile;
 mod explain;
 pub mod kinds;
 mod log;
+mod memory;
 mod off_thread;
 mod ranges;
 mod registry;

@@ -24,6 +24,7 @@ use crate::bind::{self, BindError, Bound, Claim, bind_all};
 use crate::certificates;
 use crate::check::Checked;
 use crate::compile::Compiled;
+use crate::memory::{self, Memory};
 use crate::runtime::{Leftovers, Lock, Runtime, RuntimeError};
 use crate::status::Board;
 
@@ -199,6 +200,7 @@ pub struct Started {
     log: Option<Arc<AccessLog>>,
     drain: Drain,
     control: Option<Receiver<Control>>,
+    places: Places,
     /// Ends after the workers.
     background: Background,
     /// Held as long as this runs.
@@ -232,9 +234,12 @@ pub(crate) fn start_compiled(
     let log = compiled.log.open(options.is_terminal);
     let log = log.map_err(|(doing, error)| StartError::System(doing, error))?;
     let Compiled { snapshot, process, log: _, certificates } = compiled;
-    let tasks = certificates::watch(&certificates.entries).into_iter().collect();
+    let mut tasks: Vec<Task> = certificates::watch(&certificates.entries).into_iter().collect();
     let private_descriptors = configuration.process.private_descriptors;
-    allot(&process, workers, private_descriptors);
+    let memory = Memory::find(configuration.process.memory);
+    allot(&process, workers, bound.len(), private_descriptors);
+    let places = keep_within(&process, memory.as_ref());
+    tasks.extend(memory.map(|memory| memory::watch(memory, Arc::clone(&process))));
     let mut launch = Launch {
         addresses: addresses(&snapshot, &bound),
         listeners: bound.into_iter().map(listener).collect(),
@@ -246,6 +251,7 @@ pub(crate) fn start_compiled(
         tasks,
         authority: None,
         private_descriptors,
+        places,
     };
     let admin = launch.open_admin(&options)?;
     if let Some(orders) = certificates.orders {
@@ -275,9 +281,14 @@ impl Started {
         self.workers
     }
 
-    /// How many connections it holds at most, for lack of descriptors.
+    /// How many connections it holds at most.
     pub fn connections_max(&self) -> usize {
         self.process.connections.limit().unwrap_or(usize::MAX)
+    }
+
+    /// What the most connections follow from: `descriptors` or `memory`.
+    pub fn connections_limited_by(&self) -> &'static str {
+        self.places.limited_by
     }
 
     /// How long listeners accept on once readiness fails, as the configuration says.
@@ -350,6 +361,7 @@ struct Launch {
     /// Who issues certificates.
     authority: Option<Authority>,
     private_descriptors: bool,
+    places: Places,
 }
 
 /// What the admin socket and whoever runs Stead have in common.
@@ -414,7 +426,7 @@ impl Launch {
         drain: &Drain,
     ) -> Result<Started, StartError> {
         let Self { snapshot, process, workers, addresses, listeners, .. } = self;
-        let Self { listening, log, tasks, authority, private_descriptors, .. } = self;
+        let Self { listening, log, tasks, authority, private_descriptors, places, .. } = self;
         let snapshot = Arc::new(snapshot);
         let public = snapshot.servers.iter().filter(|server| !server.private);
         let servers = public.map(|server| server.name.clone()).collect();
@@ -440,6 +452,7 @@ impl Launch {
             records_lost: log.as_ref().map(|log| Arc::clone(log.lost())),
             addresses: addresses.clone(),
             descriptors_max: descriptors_max(),
+            places,
             drain: drain.before + drain.request,
             started: stead_sys::clock::now(),
             authority,
@@ -454,32 +467,61 @@ impl Launch {
             log,
             drain: drain.clone(),
             control: Some(admin.control),
+            places,
             background,
             lock: admin.lock,
         })
     }
 }
 
-/// What the process may hold, by the number of its workers and of its descriptors.
-fn allot(process: &Process, workers: usize, private_descriptors: bool) {
+/// What the process may hold, by the number of its workers and listeners and of its descriptors.
+fn allot(process: &Process, workers: usize, listeners: usize, private_descriptors: bool) {
     process.set_workers(workers);
-    if !private_descriptors {
-        let share = Descriptors::share(descriptors_max());
-        process.connections.set_limit(share.connections);
-        process.open_files.set_limit(share.open_files);
-        return;
-    }
-    // Without `/proc` there are no private tables, which the start says.
-    let taken = table::open_count().unwrap_or(0) + table::SPARE_NUMBERS;
-    let taken = taken + workers * NUMBERS_PER_WORKER;
+    // Where `/proc` is not there, what is open already is few; and no table is private, which the
+    // start says.
+    let open = table::open_count().unwrap_or(0) + NUMBERS_TO_COME;
+    let of_worker = NUMBERS_PER_WORKER + NUMBERS_PER_LISTENER * (listeners + 1);
+    let (taken, tables) = if private_descriptors {
+        (open + table::SPARE_NUMBERS + workers * NUMBERS_PER_WORKER + of_worker, workers)
+    } else {
+        (open + workers * of_worker, 1)
+    };
     let share = Descriptors::share(descriptors_max().saturating_sub(taken as u64));
-    process.set_worker_connections(share.connections);
-    process.connections.set_limit(share.connections.saturating_mul(workers));
-    process.open_files.set_limit(share.open_files.saturating_mul(workers));
+    if private_descriptors {
+        process.set_worker_connections(share.connections);
+    }
+    process.connections.set_limit(share.connections.saturating_mul(tables));
+    process.open_files.set_limit(share.open_files.saturating_mul(tables));
 }
 
+/// Descriptors that the process opens after its listeners: the lock, the admin socket, the event
+/// loops of the background and of whoever waits for signals.
+const NUMBERS_TO_COME: usize = 10;
 /// Descriptors of a worker's event loop, and its socket of the admin listener.
-const NUMBERS_PER_WORKER: usize = 5;
+const NUMBERS_PER_WORKER: usize = 6;
+/// What a worker holds for a listener beside its socket: the one that it watches, and a spare one.
+const NUMBERS_PER_LISTENER: usize = 2;
+
+/// What the places for connections follow from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    /// `descriptors` or `memory`.
+    pub(crate) limited_by: &'static str,
+    /// Whose limit of memory is the lowest, if memory is looked at.
+    pub(crate) memory_of: Option<&'static str>,
+}
+
+/// Allows no more connections than fit into memory while they rest.
+fn keep_within(process: &Process, memory: Option<&Memory>) -> Places {
+    let lowest = memory.and_then(Memory::lowest);
+    let by_memory = memory.map_or(usize::MAX, Memory::connections);
+    let is_memory = process.connections.limit().is_none_or(|limit| by_memory < limit);
+    if is_memory {
+        process.connections.set_limit(by_memory);
+    }
+    let limited_by = if is_memory { "memory" } else { "descriptors" };
+    Places { limited_by, memory_of: lowest.map(|lowest| lowest.of) }
+}
 
 fn listener(bound: Bound) -> Listener {
     Listener {
@@ -584,12 +626,12 @@ struct Descriptors {
 }
 
 impl Descriptors {
-    /// Most are for connections; some for files, and some are held back for listeners, logs, event
-    /// loops, files being opened and the admin socket.
-    fn share(all: u64) -> Self {
-        let all = usize::try_from(all).unwrap_or(usize::MAX);
-        let open_files = (all / 16).clamp(8, 4096);
-        let rest = (all / 8).clamp(24, 128);
+    /// Of those that are free, most are for connections; some for files, and some are held back for
+    /// files being opened, the access log and connections to the admin socket.
+    fn share(free: u64) -> Self {
+        let all = usize::try_from(free).unwrap_or(usize::MAX);
+        let open_files = (all / 16).clamp(4, 4096);
+        let rest = (all / 8).clamp(8, 128);
         Self { connections: all.saturating_sub(open_files + rest).max(1), open_files }
     }
 }

@@ -11,7 +11,7 @@ use stead_core::{Counter, Counters, Phase, Process, Worker};
 use stead_serve::{Server, Snapshot};
 
 use crate::acme;
-use crate::start::Address;
+use crate::start::{Address, Places};
 
 /// Everything that status is made of.
 pub(crate) struct Board {
@@ -23,6 +23,7 @@ pub(crate) struct Board {
     pub(crate) records_lost: Option<Arc<Counter>>,
     pub(crate) addresses: Vec<Address>,
     pub(crate) descriptors_max: u64,
+    pub(crate) places: Places,
     /// How long the end may take.
     pub(crate) drain: Duration,
     pub(crate) started: stead_base::Tick,
@@ -44,6 +45,7 @@ impl Board {
             "uptime_s": (worker.now() - self.started).as_secs(),
             "workers": self.counters.len(),
             "descriptors_max": self.descriptors_max,
+            "budgets": self.budgets(),
             "servers": servers,
             "counters": self.sums(),
             "outcomes": self.outcomes(),
@@ -65,6 +67,31 @@ impl Board {
             "connections": server.connections.open(),
             "limits": limits(&server.scope.limits),
             "timeouts": timeouts(&server.scope.timeouts),
+        })
+    }
+
+    fn budgets(&self) -> Value {
+        let (process, memory) = (&self.process, self.process.pressure.memory());
+        let fill = process.fill();
+        let memory = self.places.memory_of.map(|of| {
+            json!({
+                "used": memory.used,
+                "max": memory.max,
+                "percent": memory.percent(),
+                "limited_by": of,
+            })
+        });
+        json!({
+            "level": process.level().as_str(),
+            "percent": fill.percent,
+            "fullest": fill.of.as_str(),
+            "connections": {
+                "held": process.connections.held(),
+                "max": process.connections.limit(),
+                "percent": process.connections.percent(),
+                "limited_by": self.places.limited_by,
+            },
+            "memory": or_off(memory),
         })
     }
 

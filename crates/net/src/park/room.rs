@@ -14,6 +14,9 @@ use crate::record::{Token, Wait};
 /// Who has sent nothing for this long goes before those who have.
 const SILENT_FOR: Duration = Duration::from_secs(1);
 
+/// Clients send with, or just behind, the last packet of the handshake.
+const FRESH_FOR: Duration = Duration::from_millis(50);
+
 /// Where room is made, in order.
 #[derive(Clone, Copy)]
 enum Turn {
@@ -21,24 +24,30 @@ enum Turn {
     IdleTask,
     /// Peers that connected and have said nothing since.
     Silent,
-    /// Whoever rests.
-    Parked,
+    /// Between two requests.
+    Idle,
+    /// Peers whose first byte should have come with the connection, or just behind.
+    Wordless,
+    /// Peers whose first byte may be on its way.
+    Fresh,
 }
 
 impl Park {
     /// Ends the connection that can be missed best, if one rests: an idle task, which is woken and
     /// ends soon; then a peer that has sent nothing at all for a second; then the one that rests
-    /// longest. Whether there was one.
+    /// longest between two requests; then one whose first byte is late. Whether there was one.
     pub fn make_room(&self, wake: &impl Wake) -> bool {
         let now = clock::now();
-        let turns = [Turn::IdleTask, Turn::Silent, Turn::Parked];
+        let turns = [Turn::IdleTask, Turn::Silent, Turn::Idle, Turn::Wordless];
         turns.into_iter().any(|turn| self.end_first(turn, now, wake))
     }
 
-    /// As [`Self::make_room`], but only those whose descriptor is free when this returns.
+    /// As [`Self::make_room`], where a descriptor must be free when this returns: no task is waited
+    /// for, and if need be a peer goes that has just connected.
     pub fn make_room_at_once(&self, wake: &impl Wake) -> bool {
         let now = clock::now();
-        [Turn::Silent, Turn::Parked].into_iter().any(|turn| self.end_first(turn, now, wake))
+        let turns = [Turn::Silent, Turn::Idle, Turn::Wordless, Turn::Fresh];
+        turns.into_iter().any(|turn| self.end_first(turn, now, wake))
     }
 
     /// Ends connections that rest for longer than `allowed` makes of the time they have, at most
@@ -68,10 +77,11 @@ impl Park {
         ended
     }
 
-    /// Whether nothing rests that could make room.
+    /// Whether nothing rests that [`Self::make_room`] would end.
     pub fn is_dry(&self) -> bool {
-        let inner = self.inner.borrow();
-        inner.parked == 0 && (0..inner.lists.len()).all(|list| inner.longest(list).is_none())
+        let (now, inner) = (clock::now(), self.inner.borrow());
+        let mut resting = (0..inner.lists.len()).filter_map(|list| inner.longest(list));
+        resting.all(|(_, wait, since)| Turn::Fresh.takes(wait, now.since(since)))
     }
 
     /// Whether an active connection was told to end and make room.
@@ -119,7 +129,9 @@ impl Turn {
         match self {
             Self::IdleTask => wait == Wait::IdleTask,
             Self::Silent => wait == Wait::FirstByte && rested >= SILENT_FOR,
-            Self::Parked => matches!(wait, Wait::FirstByte | Wait::Idle),
+            Self::Idle => wait == Wait::Idle,
+            Self::Wordless => wait == Wait::FirstByte && rested >= FRESH_FOR,
+            Self::Fresh => wait == Wait::FirstByte && rested < FRESH_FOR,
         }
     }
 }

@@ -91,10 +91,12 @@ fn security_36_room_is_made_by_idle_tasks_then_the_silent_then_the_longest_idle(
             rest(park, 3, Wait::Idle, idle, seconds(30)),
             rest(park, 4, Wait::FirstByte, Some(seconds(10)), seconds(3)),
             // Not long enough to be told from an honest one.
-            rest(park, 5, Wait::FirstByte, Some(seconds(10)), seconds(0)),
+            rest(park, 5, Wait::FirstByte, Some(seconds(10)), seconds(1) / 2),
+            rest(park, 9, Wait::FirstByte, None, seconds(0)),
         ];
         let busy = park.admit(Peer::Unix, 6, None);
         park.arm(busy, Wait::Task, seconds(10), &waker);
+        let (_, private) = rest(park, 8, Wait::Kept, idle, seconds(60));
         let task = park.admit(Peer::Unix, 7, None);
         park.arm(task, Wait::IdleTask, seconds(75), &waker);
         assert!(!park.is_dry() && !park.makes_room(task));
@@ -104,11 +106,13 @@ fn security_36_room_is_made_by_idle_tasks_then_the_silent_then_the_longest_idle(
         assert_eq!((woken.0.load(Ordering::Relaxed), told.0.borrow().len()), (1, 0));
         while park.make_room(&told) {}
         assert_eq!(*told.0.borrow(), [4, 2, 1, 3, 5]);
+        assert!(park.is_dry() && park.make_room_at_once(&told));
+        assert_eq!(*told.0.borrow(), [4, 2, 1, 3, 5, 9]);
         assert!(park.is_dry() && !park.make_room_at_once(&told));
         // Who is active is untouched.
         assert!(park.facts(busy).is_some() && !park.makes_room(busy));
-        assert_eq!(park.len(), 2);
-        drop(kept);
+        assert_eq!(park.len(), 3);
+        drop((kept, private));
     });
 }
 

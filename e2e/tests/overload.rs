@@ -1,0 +1,178 @@
+//! Short of descriptors or of memory, with the real limits of a process: SECURITY.md 36, 37.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use stead_e2e::stead::runtime_in;
+use stead_e2e::wait::SOON;
+use stead_e2e::{Connection, Folder, Stead, binary, until};
+
+const CONFIG: &str = r#"[process]
+workers = 2
+memory = "MEMORY"
+[log]
+access = "off"
+[server.web]
+listen = ["127.0.0.1:0"]
+timeouts = { first_byte = "5m", header = "5m", idle = "5m" }
+[[server.web.route]]
+path = "/"
+respond = "ok"
+[[server.web.route]]
+path = "/healthz"
+health = "ready"
+"#;
+
+fn start(folder: &Folder, memory: &str, descriptors: u32) -> Stead {
+    let config = folder.write("stead.toml", CONFIG.replace("MEMORY", memory));
+    // `ulimit`, since the limit is one of the process.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" run -c \"$1\"")]);
+    limited.arg(binary::stead()).arg(config);
+    binary::clear_environment(&mut limited);
+    Stead::start_command(limited, &runtime_in(folder))
+}
+
+/// A client as most are: it keeps its connection, and opens another where that was closed.
+struct Client {
+    port: u16,
+    kept: Option<Connection>,
+}
+
+impl Client {
+    fn new(stead: &Stead) -> Self {
+        Self { port: stead.port("web"), kept: None }
+    }
+
+    fn ask(&mut self) {
+        if let Some(mut kept) = self.kept.take()
+            && kept.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_ok()
+            && let Ok(answer) = kept.try_answer("GET")
+        {
+            assert_eq!((answer.status, &*answer.text()), (200, "ok"));
+            self.kept = Some(kept).filter(|_| !says_close(answer.field("connection")));
+            return;
+        }
+        let mut new = Connection::open(self.port);
+        let answer = new.request("GET", "/", &[]);
+        assert_eq!((answer.status, &*answer.text()), (200, "ok"));
+        self.kept = Some(new).filter(|_| !says_close(answer.field("connection")));
+    }
+}
+
+fn says_close(connection: Option<&str>) -> bool {
+    connection.is_some_and(|value| value.eq_ignore_ascii_case("close"))
+}
+
+fn level(stead: &Stead) -> String {
+    stead.status()["budgets"]["level"].as_str().unwrap_or_default().to_owned()
+}
+
+/// How many connections it holds at most.
+fn places(stead: &Stead) -> usize {
+    let max = stead.status()["budgets"]["connections"]["max"].as_u64();
+    max.and_then(|max| max.try_into().ok()).expect("a number")
+}
+
+fn connect(stead: &Stead) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", stead.port("web"))).expect("connect")
+}
+
+/// Connections whose request has begun and does not end.
+fn busy(stead: &Stead, count: usize) -> Vec<TcpStream> {
+    let begun = || {
+        let mut stream = connect(stead);
+        // One that is refused may be closed already.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\n");
+        stream
+    };
+    (0..count).map(|_| begun()).collect()
+}
+
+#[test]
+fn security_36_a_crowd_without_a_word_makes_room_for_who_comes() {
+    let folder = Folder::new();
+    let stead = start(&folder, "auto", 128);
+    let (told, places) = (stead.running.stderr(), places(&stead));
+    assert!(told.contains(&format!("   {places} connections (descriptors)")), "{told}");
+    assert!((50..100).contains(&places), "{places}");
+    let mut honest = Client::new(&stead);
+    let mut crowd = Vec::new();
+    for _ in 0..400 {
+        crowd.push(connect(&stead));
+        honest.ask();
+        Client::new(&stead).ask();
+        // Several hundred a second: who has just come is given a moment to say something.
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    assert!(stead.outcome("idle_pressure") > 300);
+    for reason in ["descriptors_exhausted", "overloaded"] {
+        assert_eq!(stead.outcome(reason), 0, "{reason}");
+    }
+    assert!(level(&stead) == "scarce", "{}", level(&stead));
+    let shown = stead.ask(&["status"]).stdout;
+    assert!(shown.contains("scarce   ") && shown.contains(&format!(" of {places} ")), "{shown}");
+    drop(crowd);
+    until(SOON, || (level(&stead) == "calm").then_some(())).expect("calm");
+    honest.ask();
+    let told = stead.running.stderr();
+    assert!(told.contains("scarce: connections at 9"), "{told}");
+    assert!(told.contains("calm: connections at "), "{told}");
+}
+
+#[test]
+fn security_36_where_all_are_busy_first_requests_get_503_and_health_answers() {
+    let folder = Folder::new();
+    let stead = start(&folder, "auto", 128);
+    let places = places(&stead);
+    let mut crowd = busy(&stead, (places * 9).div_ceil(10));
+    until(SOON, || (level(&stead) == "overloaded").then_some(())).expect("overloaded");
+    let answer = stead.fetch("web", "/");
+    assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
+    assert!(says_close(answer.field("connection")));
+    assert_eq!(stead.fetch("web", "/healthz").status, 200);
+    assert_eq!(stead.outcome("overloaded"), 1);
+    // Not even a place is left: whoever comes is told so, and the admin socket answers.
+    crowd.extend(busy(&stead, places / 10 + 10));
+    until(SOON, || (stead.outcome("descriptors_exhausted") > 0).then_some(())).expect("told");
+    assert_eq!(stead.status()["budgets"]["connections"]["held"], places);
+    // Those who were there are served.
+    let mut first = crowd.swap_remove(0);
+    first.write_all(b"Host: a\r\nConnection: close\r\n\r\n").expect("write");
+    let mut first = Connection::of_tcp(first).expect("a connection");
+    let answer = first.answer("GET");
+    assert!(matches!(answer.status, 200 | 503), "{}", answer.status);
+    drop(crowd);
+    until(SOON, || (level(&stead) == "calm").then_some(())).expect("calm");
+    assert_eq!(stead.fetch("web", "/").text(), "ok");
+}
+
+#[test]
+fn security_36_idle_connections_go_where_memory_runs_short() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let folder = Folder::new();
+    let stead = start(&folder, "16MiB", 20_000);
+    let told = stead.running.stderr();
+    assert!(told.contains(" connections (memory)"), "{told}");
+    assert_eq!(stead.status()["budgets"]["memory"]["max"], 16 << 20);
+    let mut honest = Client::new(&stead);
+    let mut crowd = Vec::new();
+    // Four fifths of the places, and with what the program itself holds more than nine tenths of
+    // the memory.
+    crowd.extend((0..places(&stead) * 4 / 5).map(|_| connect(&stead)));
+    let closed = until(SOON, || {
+        honest.ask();
+        (stead.outcome("idle_pressure") > 0).then_some(())
+    });
+    closed.expect("some are closed");
+    let told = stead.running.stderr();
+    assert!(told.contains(": memory at "), "{told}");
+    drop(crowd);
+    until(SOON, || (level(&stead) == "calm").then_some(())).expect("calm");
+    honest.ask();
+    assert_eq!(stead.outcome("overloaded"), 0);
+}
