@@ -140,7 +140,7 @@ const GROUPS: &[Group] = &[
                  network namespace of their own whose hash table has four million chains, for \
                  all servers alike. A process here may hold 20,000 descriptors and the limit \
                  cannot be raised, so Stead runs with `private_descriptors` and one worker for \
-                 17,000 connections, nginx with as many worker processes, and the load in a \
+                 13,000 connections, nginx with as many worker processes, and the load in a \
                  thread with a descriptor table of its own for each 10,000. The way up makes one \
                  request on each connection; idle timeouts are off while they rest. Then a \
                  hundredth of them, by chance, ask once more, and after that every single one. \

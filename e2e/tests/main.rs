@@ -33,5 +33,4 @@ mod root_config;
 mod signals;
 mod sites;
 mod start;
-mod tls;
 mod wget;

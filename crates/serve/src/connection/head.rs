@@ -121,7 +121,12 @@ impl Connection {
 
     /// Waits a moment for the next request.
     async fn fill_quiet(&self, wire: &mut Wire) -> Filled {
-        let limit = self.idle_limit().map_or(QUIET_FOR, |idle| idle.min(QUIET_FOR));
+        let idle = self.idle_limit();
+        if self.requests > 0 && idle > Some(QUIET_FOR) && self.state.park.is_crowded() {
+            // What has come meanwhile wakes it again; a task that has read nothing yet reads.
+            return Filled::Expired;
+        }
+        let limit = idle.map_or(QUIET_FOR, |idle| idle.min(QUIET_FOR));
         let mut armed = false;
         poll_fn(|context| match wire.poll_fill(context) {
             Poll::Ready(result) => Poll::Ready(result.into()),

@@ -10,6 +10,7 @@ use std::task::Waker;
 use stead_core::{Blocking, Job, Peer, Worker};
 
 use super::*;
+use crate::park::ACTIVE_MANY;
 
 struct Nobody;
 
@@ -150,5 +151,21 @@ fn security_36_shorter_waits_end_those_who_rest_longer_and_no_others() {
         assert_eq!(park.shorten(half, usize::MAX, &told), 0);
         assert_eq!(park.shorten(|length| length, usize::MAX, &told), 0);
         drop(kept);
+    });
+}
+
+/// Resting connections are no crowd, however many: only what holds a task is.
+#[test]
+fn active_connections_beyond_a_number_are_a_crowd() {
+    with_park(|park| {
+        let tokens: Vec<_> = (0..=ACTIVE_MANY).map(|_| park.admit(Peer::Unix, 0, None)).collect();
+        assert!(park.is_crowded());
+        let (ours, _theirs) = UnixStream::pair().expect("a pair");
+        park.rest(tokens[0], ours.into(), Wait::Idle, None, None).expect("it rests");
+        assert!(!park.is_crowded());
+        park.remove(tokens[1]);
+        park.admit(Peer::Unix, 0, None);
+        park.admit(Peer::Unix, 0, None);
+        assert!(park.is_crowded());
     });
 }
