@@ -42,6 +42,16 @@ impl Folder {
         path
     }
 
+    /// The bytes of a file.
+    pub fn bytes(&self, path: &str) -> Vec<u8> {
+        use std::io::Read;
+        let mut bytes = Vec::new();
+        let file = fs::File::open(self.join(path))
+            .and_then(|file| file.take(64 << 20).read_to_end(&mut bytes));
+        file.unwrap_or_else(|error| panic!("{path}: {error}"));
+        bytes
+    }
+
     /// The text of a file in it; empty where there is none.
     pub fn read(&self, path: &str) -> String {
         text_of(&self.join(path))

@@ -27,7 +27,7 @@ impl HaProxy {
 
     /// The same, where it ends TLS: `pem` holds a certificate and its key.
     pub fn ending_tls(server: &str, pem: &Path) -> Self {
-        Self::with_bind(server, &format!("ssl crt {}", pem.display()))
+        Self::with_bind(server, &format!("ssl crt {} alpn h2,http/1.1", pem.display()))
     }
 
     fn with_bind(server: &str, options: &str) -> Self {

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod authority;
 pub mod binary;
 pub mod both;
 pub mod chromium;
@@ -19,6 +20,7 @@ pub mod doc_tree;
 pub mod folder;
 pub mod haproxy;
 pub mod nginx;
+pub mod openssl;
 pub mod pair;
 pub mod pebble;
 pub mod ports;
@@ -27,11 +29,13 @@ pub mod stead;
 pub mod wait;
 
 pub use answer::Answer;
+pub use authority::Authority;
 pub use both::Both;
 pub use client::Connection;
 pub use doc_tree::DocTree;
 pub use folder::Folder;
 pub use nginx::Nginx;
+pub use openssl::SClient;
 pub use pebble::{Pebble, PebbleOptions};
 pub use process::{Outcome, Running};
 pub use stead::Stead;

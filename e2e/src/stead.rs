@@ -60,7 +60,9 @@ impl Stead {
     /// The port of a server's first TCP address.
     pub fn port(&self, server: &str) -> u16 {
         let port = self.urls(server).iter().find_map(|url| {
-            url.strip_prefix("http://")?.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
+            let (_, authority) =
+                url.split_once("://").filter(|(scheme, _)| scheme.starts_with("http"))?;
+            authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
         });
         port.unwrap_or_else(|| panic!("server {server} has no port in {:?}", self.banner))
     }

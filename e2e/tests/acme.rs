@@ -109,7 +109,9 @@ fn two_hosts_are_proved_over_tls() {
         PebbleOptions { nonces_rejected: 30, proofs_reused: 0, ..PebbleOptions::default() };
     let (pebble, folder) = (Pebble::start(&options), Folder::new());
     let port = pebble.tls_port();
-    let config = config(&pebble, &tls(port), "key_type = \"p384\"");
+    // What orders runs beside workers whose descriptors are their own.
+    let config = config(&pebble, &tls(port), "key_type = \"p384\"")
+        + "[process]\nprivate_descriptors = true\n";
     let stead = start(&folder, &config, &folder.path().join("state"));
     let root = pebble.root();
     for host in ["a.example", "b.example"] {
@@ -213,4 +215,12 @@ fn check_asks_for_hosts_and_for_files_that_are_there() {
     for message in ["`auto` has no host", "nowhere.pem", "no base64url"] {
         assert!(outcome.stderr.contains(message), "{message}: {}", outcome.stderr);
     }
+    folder.write(
+        "stead.toml",
+        "[acme]\nemail = \"who@example.org\"\n[server.web]\nlisten = [\":0\"]\n\
+         [[server.web.route]]\npath = \"/\"\nrespond = \"ok\"\n",
+    );
+    let outcome = once(&folder, &["check"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stderr.contains("`[acme]` is for nobody"), "{}", outcome.stderr);
 }

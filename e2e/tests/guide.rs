@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use stead_e2e::Folder;
 use stead_e2e::folder::text_of;
 use stead_e2e::stead::once;
+use stead_e2e::{Authority, Folder};
 
 #[test]
 fn every_configuration_of_the_guide_passes_check() {
@@ -24,6 +24,13 @@ fn every_configuration_of_the_guide_passes_check() {
             let pages = block.split('"').filter(|text| text.contains(".html")).collect();
             for file in [named(block, "file"), pages].concat() {
                 folder.write(file.trim_start_matches('/'), "");
+            }
+            let authority = Authority::new();
+            for path in named(block, "certificate") {
+                authority.sign(&folder, path.trim_end_matches(".pem"), &["example.com"]);
+            }
+            for path in named(block, "ca") {
+                authority.write(&folder, path);
             }
             folder.write("stead.toml", whole(block));
             let outcome = once(&folder, &["check"]);

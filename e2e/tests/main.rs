@@ -33,4 +33,5 @@ mod root_config;
 mod signals;
 mod sites;
 mod start;
+mod tls;
 mod wget;

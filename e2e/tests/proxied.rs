@@ -113,9 +113,9 @@ fn certificate(folder: &Folder) -> PathBuf {
 }
 
 /// Whom Stead took a request for that came over TLS from 127.0.0.7.
-fn seen_over_tls(proxy: &HaProxy) -> String {
+fn seen_over_tls(proxy: &HaProxy, version: &str) -> String {
     let url = format!("https://localhost:{}/", proxy.port());
-    let outcome = curl(&["-4k", "--interface", "127.0.0.7", &url]);
+    let outcome = curl(&["-4k", version, "--interface", "127.0.0.7", &url]);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     outcome.stdout
 }
@@ -125,14 +125,16 @@ fn where_haproxy_ends_tls_the_scheme_is_https() {
     let folder = Folder::new();
     let stead = Stead::start(&folder, CONFIG);
     let (port, pem) = (stead.port("web"), certificate(&folder));
-    for (options, expect) in [
-        ("send-proxy-v2-ssl", "127.0.0.7 https"),
-        ("send-proxy-v2-ssl-cn", "127.0.0.7 https"),
-        ("send-proxy-v2", "127.0.0.7 http"),
-        ("send-proxy", "127.0.0.7 http"),
+    for (options, version, expect) in [
+        ("send-proxy-v2-ssl", "--http1.1", "127.0.0.7 https"),
+        // HAProxy chooses it with the client, and passes it on in the clear.
+        ("send-proxy-v2-ssl", "--http2", "127.0.0.7 https"),
+        ("send-proxy-v2-ssl-cn", "--http1.1", "127.0.0.7 https"),
+        ("send-proxy-v2", "--http1.1", "127.0.0.7 http"),
+        ("send-proxy", "--http1.1", "127.0.0.7 http"),
     ] {
         let proxy = HaProxy::ending_tls(&format!("127.0.0.1:{port} {options}"), &pem);
-        assert_eq!(seen_over_tls(&proxy), expect, "{options}");
+        assert_eq!(seen_over_tls(&proxy, version), expect, "{options} {version}");
     }
 }
 
@@ -149,6 +151,8 @@ fn tls_that_haproxy_passes_on_begins_behind_the_header() {
     let address = stead.urls("web")[0].strip_prefix("https://").expect("TLS");
     for options in ["send-proxy", "send-proxy-v2"] {
         let proxy = HaProxy::before(&format!("{address} {options}"));
-        assert_eq!(seen_over_tls(&proxy), "127.0.0.7 https", "{options}");
+        for version in ["--http1.1", "--http2"] {
+            assert_eq!(seen_over_tls(&proxy, version), "127.0.0.7 https", "{options} {version}");
+        }
     }
 }

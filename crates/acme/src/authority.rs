@@ -217,16 +217,17 @@ impl Work {
         if let Some(count) = self.hosts.get(host) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+        let renew_at = renewal(certificate.not_before(), certificate.not_after(), chance());
+        let record = Record::issued(renew_at);
+        // Told first: whoever sees the new certificate finds it in the status.
+        self.show(host, Some(certificate), &record);
         self.install(host, certificate);
         // Served all the same; but a disk that keeps nothing must not make us order all the time.
         self.store.keep_certificate(host, certificate).map_err(|error| {
             Failure::new(Cause::Refused, format!("keep the certificate: {error}"))
         })?;
-        let renew_at = renewal(certificate.not_before(), certificate.not_after(), chance());
-        let record = Record::issued(renew_at);
         // Without it two thirds of the life are reckoned anew.
         self.remember(host, &record);
-        self.show(host, Some(certificate), &record);
         tracing::info!("the certificate of {host} was issued");
         Ok(())
     }

@@ -5,7 +5,9 @@
 //! reports at the places kept here.
 
 use crate::foreign;
-use crate::model::{Configuration, Matcher, MiddlewareRef, RouteConfig, ServerConfig, SiteConfig};
+use crate::model::{
+    Configuration, Listen, Matcher, MiddlewareRef, RouteConfig, ServerConfig, SiteConfig,
+};
 use crate::near::nearest;
 use crate::schema::{alternatives, quoted};
 use crate::value::{Content, Table};
@@ -63,11 +65,12 @@ impl Server<'_> {
             decoder.report(Diagnostic::error(name.span, message).help(help));
         }
         if let Some(redirect) = &self.server.redirect {
-            let reaches_routes = !self.server.trusted_proxies.networks.is_empty();
+            let reaches_routes = !self.server.trusted_proxies.networks.is_empty()
+                || self.server.listen.iter().any(Listen::is_encrypted);
             if !(lacks("route") && lacks("site") || reaches_routes || decoder.has_gaps()) {
                 let message = "with this `redirect` no request reaches the routes";
-                let help = "name the proxy that speaks TLS in `trusted_proxies`, or take \
-                            `redirect` out";
+                let help = "give a listener certificates by `tls`, name the proxy that speaks TLS \
+                            in `trusted_proxies`, or take `redirect` out";
                 decoder.report(Diagnostic::error(redirect.span, message).help(help));
             }
         } else if lacks("route") && lacks("site") && !decoder.has_gaps() {

@@ -57,6 +57,6 @@ pub use slots::Slots;
 pub use stead_base::{Error, Reason, Result};
 pub use stead_http1::{Fields, Method, Name, StatusCode, Version, name};
 pub use text::{Fact, Part, Text, push_parameter};
-pub use tls::{ClientCertificate, Protocol, Shown, TlsFacts};
+pub use tls::{ClientCertificate, Protocol, Shown, TlsFact, TlsFacts};
 pub use tunnel::{Tunnel, TunnelIo};
 pub use worker::Worker;

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use stead_config::{Diagnostics, Piece, Spanned, Template};
 
-use crate::{BuildContext, Exchange, check_field_value};
+use crate::{BuildContext, Exchange, TlsFact, check_field_value};
 
 /// A template whose placeholders are resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum Fact {
     ClientIp,
     /// What names this request in logs.
     RequestId,
+    /// What is known of an encrypted connection.
+    Tls(TlsFact),
 }
 
 impl Fact {
@@ -63,6 +65,15 @@ impl Fact {
         ("scheme", Self::Scheme),
         ("client_ip", Self::ClientIp),
         ("request_id", Self::RequestId),
+        ("tls_version", Self::Tls(TlsFact::Version)),
+        ("tls_cipher", Self::Tls(TlsFact::Cipher)),
+        ("tls_server_name", Self::Tls(TlsFact::ServerName)),
+        ("client_certificate_subject", Self::Tls(TlsFact::ClientSubject)),
+        ("client_certificate_issuer", Self::Tls(TlsFact::ClientIssuer)),
+        ("client_certificate_serial", Self::Tls(TlsFact::ClientSerial)),
+        ("client_certificate_fingerprint", Self::Tls(TlsFact::ClientFingerprint)),
+        ("client_certificate_dns_names", Self::Tls(TlsFact::ClientDnsNames)),
+        ("client_certificate_emails", Self::Tls(TlsFact::ClientEmails)),
     ];
 
     /// The fact of a name.
@@ -90,6 +101,11 @@ impl Fact {
             // Writing into a vector cannot fail.
             Self::ClientIp => drop(write!(out, "{}", exchange.client())),
             Self::RequestId => out.extend_from_slice(exchange.request_id().as_bytes()),
+            Self::Tls(fact) => {
+                if let Some(facts) = &exchange.connection().tls {
+                    fact.write(facts, out);
+                }
+            }
         }
     }
 }

@@ -44,6 +44,59 @@ impl TlsFacts {
     }
 }
 
+/// What is told of an encrypted connection by the name of a placeholder; nothing on one in the
+/// clear, and of a certificate nothing where the client showed none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFact {
+    /// The version of TLS.
+    Version,
+    /// The cipher suite.
+    Cipher,
+    /// The name that the client asked for.
+    ServerName,
+    /// Whom the client's certificate names.
+    ClientSubject,
+    /// Who signed it.
+    ClientIssuer,
+    /// Its serial number.
+    ClientSerial,
+    /// Its SHA-256.
+    ClientFingerprint,
+    /// Its DNS names, with commas between them.
+    ClientDnsNames,
+    /// Its e-mail addresses, with commas between them.
+    ClientEmails,
+}
+
+impl TlsFact {
+    /// Appends the fact's text, raw.
+    pub fn write(self, facts: &TlsFacts, out: &mut Vec<u8>) {
+        let (many, client) = match (self, facts.client.as_deref()) {
+            (Self::Version, _) => return out.extend_from_slice(facts.version.as_bytes()),
+            (Self::Cipher, _) => return out.extend_from_slice(facts.cipher.as_bytes()),
+            (Self::ServerName, _) => {
+                let name = facts.server_name.as_deref().unwrap_or_default();
+                return out.extend_from_slice(name.as_bytes());
+            }
+            (_, None) => return,
+            (Self::ClientDnsNames, Some(client)) => (&*client.dns_names, client),
+            (Self::ClientEmails, Some(client)) => (&*client.emails, client),
+            (_, Some(client)) => (&[][..], client),
+        };
+        for (at, one) in many.iter().enumerate() {
+            out.extend_from_slice(if at > 0 { b"," } else { b"" });
+            out.extend_from_slice(one.as_bytes());
+        }
+        out.extend_from_slice(match self {
+            Self::ClientSubject => client.subject.as_bytes(),
+            Self::ClientIssuer => client.issuer.as_bytes(),
+            Self::ClientSerial => client.serial.as_bytes(),
+            Self::ClientFingerprint => client.fingerprint.as_bytes(),
+            _ => b"",
+        });
+    }
+}
+
 /// What ALPN agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {

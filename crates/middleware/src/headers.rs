@@ -16,7 +16,13 @@
 //! # Placeholders
 //! Values take those of `redirect`: the route's captures where the route itself lists this, and
 //! `{host}`, `{path}`, `{query}`, `{?query}`, `{uri}`, `{method}`, `{scheme}`, `{client_ip}`,
-//! `{request_id}`.
+//! `{request_id}`; of encrypted connections `{tls_version}`, `{tls_cipher}`, `{tls_server_name}`;
+//! where the client showed a certificate `{client_certificate_subject}`,
+//! `{client_certificate_issuer}`, `{client_certificate_serial}`,
+//! `{client_certificate_fingerprint}`, `{client_certificate_dns_names}`,
+//! `{client_certificate_emails}`. What has no value is set empty, so that
+//! `request = { set = { X-Client = "{client_certificate_subject}" } }` also takes the place of what
+//! a client says of itself.
 //!
 //! # Limits
 //! Fields that say where a message ends (`Content-Length`, `Connection` and such) are Stead's own.

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use stead_base::Reason;
 use stead_core::{
     Body, Connection as Facts, Exchange, Fields, Level, Peer, Protocol, Response, Scheme,
@@ -40,6 +41,9 @@ use crate::tunnel;
 use crate::wire::Wire;
 use account::Account;
 use head::{Next, QUIET_FOR};
+
+/// Whoever reads this is a person.
+const SPEAKS_TLS: &[u8] = b"400 Bad Request\nthis port speaks TLS: write https:// instead\n";
 
 /// Requests answered in one turn, where the peer always has another.
 const TURN_REQUESTS: u32 = 64;
@@ -289,7 +293,10 @@ impl Connection {
             self.ends(reason);
             return After::Close;
         }
-        let answer = self.exchange.refuse(reason);
+        let mut answer = self.exchange.refuse(reason);
+        if reason == Reason::PlainHttp {
+            answer.body = Body::Bytes(Bytes::from_static(SPEAKS_TLS));
+        }
         let status = answer.status;
         let mut receiver = Receiver::new(Framing::None, false);
         let sent = self.answer(wire, &mut receiver, answer, false).await;

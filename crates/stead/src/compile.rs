@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use stead_config::{
-    Configuration, Diagnostic, Diagnostics, Map, Matcher, MiddlewareRef, Pattern, ProxyHeader,
-    RouteConfig, ServerConfig, Settings, SiteConfig, Sources, Span, Spanned,
+    Address, Configuration, Diagnostic, Diagnostics, Listen, Map, Matcher, MiddlewareRef, Pattern,
+    ProxyHeader, RouteConfig, ServerConfig, Settings, SiteConfig, Sources, Span, Spanned,
     UnknownHost as UnknownHostConfig,
 };
 use stead_core::{BuildContext, LocalKeys, Process};
@@ -51,8 +51,9 @@ pub(crate) fn compile(
     let mut servers = Vec::new();
     let stacks = Stacks::new(configuration, process, &keys, additions);
     for (name, config) in &configuration.servers {
-        let compiler =
-            Compiler { config, sources, process, keys: &keys, stacks: &stacks, additions };
+        let https_port = https_port(configuration, config);
+        let (keys, stacks) = (&keys, &stacks);
+        let compiler = Compiler { config, https_port, sources, process, keys, stacks, additions };
         servers.extend(compiler.server(name, &mut diagnostics));
     }
     let certificates = Certificates::load(configuration, process, &mut diagnostics);
@@ -66,6 +67,7 @@ pub(crate) fn compile(
 
 struct Compiler<'a> {
     config: &'a ServerConfig,
+    https_port: Option<u16>,
     sources: &'a Sources,
     process: &'a Arc<Process>,
     keys: &'a LocalKeys,
@@ -116,7 +118,9 @@ impl Compiler<'_> {
         let kind = registry::handler("redirect")?;
         let captures = CaptureNames::default();
         let context = BuildContext::new(&captures, self.process, self.keys);
-        let built = Settings::parse(TO_HTTPS).and_then(|to| (kind.build)(&to, &context));
+        let port = self.https_port.map_or_else(String::new, |port| format!(":{port}"));
+        let to = format!("redirect = 'https://{{host}}{port}{{uri}}'");
+        let built = Settings::parse(&to).and_then(|to| (kind.build)(&to, &context));
         match built {
             Ok(handler) => {
                 let scope = Scope {
@@ -325,9 +329,20 @@ pub(crate) fn router_spec(config: &ServerConfig) -> RouterSpec {
     }
 }
 
-/// What a server with `redirect = "https"` does with a request that came in the clear.
-const TO_HTTPS: &str = "redirect = 'https://{host}{uri}'";
-/// How the log names it.
+/// Where TLS is spoken, for who is sent there from the clear: at the server's own listeners if it
+/// has some, else anywhere; `None` for the port that nobody needs to name.
+fn https_port(configuration: &Configuration, config: &ServerConfig) -> Option<u16> {
+    let port = |listen: &Listen| match listen.address.value {
+        Address::Tcp { port, .. } if port != 0 && listen.is_encrypted() => Some(port),
+        _ => None,
+    };
+    let own: Vec<u16> = config.listen.iter().filter_map(port).collect();
+    let all = configuration.servers.iter().flat_map(|(_, server)| &server.listen);
+    let ports = if own.is_empty() { all.filter_map(port).collect() } else { own };
+    ports.first().copied().filter(|_| !ports.contains(&443))
+}
+
+/// How the log names a redirect to TLS.
 const EVERYTHING: &str = "/{*rest}";
 
 fn route_spec(config: &RouteConfig) -> RouteSpec {

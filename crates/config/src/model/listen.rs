@@ -50,6 +50,11 @@ pub struct Listen {
 }
 
 impl Listen {
+    /// Whether its connections are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.0.iter().any(|name| name.value != "off")
+    }
+
     /// The certificates that it names; none where it speaks in the clear.
     pub fn certificates(&self) -> impl Iterator<Item = &Spanned<String>> {
         self.tls.0.iter().filter(|name| name.value != "off")

@@ -125,6 +125,13 @@ impl Line<'_> {
         if let Some(id) = exchange.given_request_id() {
             key_quoted(out, b",\"request_id\":", id.as_bytes());
         }
+        if let Some(tls) = &exchange.connection().tls {
+            key_quoted(out, b",\"tls_version\":", tls.version.as_bytes());
+            if let Some(client) = &tls.client {
+                let subject = client.subject.as_bytes();
+                key_quoted(out, b",\"client_certificate_subject\":", subject);
+            }
+        }
         if let Some(one_in) = self.one_in {
             out.extend_from_slice(b",\"one_in\":");
             number(out, u64::from(one_in));

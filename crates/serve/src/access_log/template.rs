@@ -4,7 +4,7 @@
 //! backslash, or what is not printable ASCII: it is written as `\xHH`. So no request can end a
 //! field or a line. Under `Escape::Json` it is written as inside a JSON string.
 
-use stead_core::Name;
+use stead_core::{Exchange, Name, TlsFact};
 
 use super::escape;
 use super::format::{self, Line};
@@ -90,6 +90,13 @@ values! {
     "bytes_body" BytesBody "Bytes of the answer's body.";
     "duration_ms" DurationMs "Milliseconds from the head to the answer's last byte.";
     "request_id" RequestId "What names the request.";
+    "tls_version" TlsVersion "`TLSv1.2` or `TLSv1.3`.";
+    "tls_cipher" TlsCipher "The cipher suite.";
+    "tls_server_name" TlsServerName "The name that the client asked for in its handshake.";
+    "client_certificate_subject" ClientSubject "Whom the client's certificate names.";
+    "client_certificate_issuer" ClientIssuer "Who signed it.";
+    "client_certificate_serial" ClientSerial "Its serial number.";
+    "client_certificate_fingerprint" ClientFingerprint "Its SHA-256.";
     "one_in" OneIn "How many exchanges the record stands for.";
 }
 
@@ -192,6 +199,13 @@ impl Value {
             Self::BytesBody => format::number(out, record.bytes_body),
             Self::DurationMs => format::millis(out, record.duration),
             Self::RequestId => escape(out, exchange.request_id().as_bytes()),
+            Self::TlsVersion => tls(out, exchange, TlsFact::Version, escape),
+            Self::TlsCipher => tls(out, exchange, TlsFact::Cipher, escape),
+            Self::TlsServerName => tls(out, exchange, TlsFact::ServerName, escape),
+            Self::ClientSubject => tls(out, exchange, TlsFact::ClientSubject, escape),
+            Self::ClientIssuer => tls(out, exchange, TlsFact::ClientIssuer, escape),
+            Self::ClientSerial => tls(out, exchange, TlsFact::ClientSerial, escape),
+            Self::ClientFingerprint => tls(out, exchange, TlsFact::ClientFingerprint, escape),
             Self::OneIn => format::number(out, u64::from(line.one_in.unwrap_or(1))),
             Self::Header(name) => {
                 let sent = exchange.fields().get(Name::from_bytes(name));
@@ -204,6 +218,20 @@ impl Value {
             }
         }
     }
+}
+
+/// Appends what is known of an encrypted connection.
+fn tls(
+    out: &mut Vec<u8>,
+    exchange: &Exchange,
+    fact: TlsFact,
+    escape: impl Fn(&mut Vec<u8>, &[u8]),
+) {
+    let Some(facts) = &exchange.connection().tls else { return };
+    let mut text = exchange.worker().buffer();
+    fact.write(facts, &mut text);
+    escape(out, &text);
+    exchange.worker().reclaim_buffer(text);
 }
 
 #[cfg(test)]
