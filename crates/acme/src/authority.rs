@@ -113,12 +113,14 @@ impl Work {
     /// What is stored from an earlier process.
     fn begin(&self, host: &str) {
         let mut record = self.store.record(host);
-        record.restarted();
+        // PERF: what is kept is synced, which a start with a thousand hosts would feel.
+        if record.restarted() {
+            self.remember(host, &record);
+        }
         let certificate = self.store.certificate(host);
         if let Some(certificate) = &certificate {
             self.install(host, certificate);
         }
-        self.remember(host, &record);
         self.show(host, certificate.as_ref(), &record);
     }
 

@@ -51,11 +51,15 @@ impl Record {
 
     /// Somebody started us anew, perhaps because what failed is mended: the wait is shortened, but
     /// not what the authority asked for, and not so far that a process which is restarted again and
-    /// again asks each time.
-    pub(crate) fn restarted(&mut self) {
+    /// again asks each time. Gives whether anything changed.
+    pub(crate) fn restarted(&mut self) -> bool {
         let soonest = self.failed_at.and_then(|at| at.checked_add(BETWEEN_RESTARTS));
-        if let (Some(soonest), Some(at), false) = (soonest, self.try_at, self.is_asked) {
-            self.try_at = Some(soonest.min(at));
+        match (soonest, self.try_at) {
+            (Some(soonest), Some(at)) if soonest < at && !self.is_asked => {
+                self.try_at = Some(soonest);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -140,13 +144,13 @@ mod tests {
             record.fail(&Failure::new(Cause::Proof, "closed port"), 1, second(1_000));
         }
         assert!(record.try_at > Some(second(10_000)));
-        record.restarted();
+        assert!(record.restarted() && !record.restarted());
         assert_eq!(record.try_at, Some(second(1_120)));
 
         let limited = Failure::new(Cause::RateLimited, "too many");
         record.fail(&limited, 1, second(1_000));
         let held = record.try_at;
-        record.restarted();
+        assert!(!record.restarted());
         assert_eq!(record.try_at, held);
     }
 }

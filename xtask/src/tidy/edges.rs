@@ -150,7 +150,7 @@ const CRATES: &[Allowed] = &[
     // Its HTTP client is of the control plane: few requests, made by a thread of their own.
     shipped(
         "stead-acme",
-        &["stead-base", "stead-core", "stead-sys", "stead-tls"],
+        &["stead-base"],
         &[
             "base64",
             "bytes",
