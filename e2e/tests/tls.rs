@@ -106,7 +106,7 @@ fn curl_reads_answers_over_both_versions() {
         assert!(folder.bytes("received") == large()[1_000_000..=2_000_000]);
         let body = folder.write("body", vec![b'x'; 2_000_000]);
         let body = format!("@{}", body.display());
-        let upload = [&options[..], &["--data-binary", &body]].concat();
+        let upload = [&options[..], &["--http1.1", "--data-binary", &body]].concat();
         assert_eq!(fetch(&folder, &stead, "localhost", "/fixed", &upload).stdout, "fixed\n 200");
     }
     assert_eq!(stead.counter("panics"), 0);
@@ -419,6 +419,53 @@ fn plain_http_is_answered_in_plain_http() {
     other.send("\x00\x01\x02\x03nonsense");
     assert_eq!(other.rest(), b"");
     assert_eq!(stead.outcome("bad_client_hello"), 1);
+}
+
+#[test]
+fn a_certificate_signs_itself_and_is_kept() {
+    let folder = Folder::new();
+    let config = "[server.web]\nlisten = [{ address = \"127.0.0.1:0\", tls = \"self_signed\" }]\n\
+                  [server.web.site.shop]\nhosts = [\"shop.test\"]\n\
+                  [[server.web.site.shop.route]]\npath = \"/fixed\"\nrespond = \"shop\"\n\
+                  [[server.web.route]]\npath = \"/fixed\"\nrespond = \"fixed\"\n";
+    let path = folder.write("stead.toml", config);
+    let start = || {
+        let mut command = stead_e2e::binary::command(["run", "-c", path.to_str().unwrap()]);
+        command.env("STATE_DIRECTORY", folder.join("state"));
+        Stead::start_command(command, &folder.join("run"))
+    };
+    let mut kept = None;
+    for _ in 0..2 {
+        let mut stead = start();
+        std::fs::copy(folder.join("state/self_signed.pem"), folder.join("ca.pem")).unwrap();
+        for (host, body) in [("localhost", "fixed 200"), ("shop.test", "shop 200")] {
+            let outcome = fetch(&folder, &stead, host, "/fixed", &[]);
+            assert_eq!(outcome.stdout, body, "{outcome:?}");
+        }
+        let certificate = folder.read("ca.pem");
+        assert_eq!(*kept.get_or_insert(certificate.clone()), certificate, "made once");
+        stead.stop();
+    }
+}
+
+#[test]
+fn status_tells_of_certificates() {
+    let folder = Folder::new();
+    let stead = start(&folder, "");
+    for _ in 0..2 {
+        assert_eq!(fetch(&folder, &stead, "localhost", "/fixed", &[]).stdout, "fixed\n 200");
+    }
+    let untrusting =
+        ["-k", "--tlsv1.3", "--ciphers", "aNULL", "--tls13-ciphers", "TLS_AES_128_CCM_SHA256"];
+    assert_ne!(fetch(&folder, &stead, "localhost", "/fixed", &untrusting).code, Some(0));
+    let certificate = &stead.status()["certificates"][0];
+    assert_eq!(certificate["name"], "main");
+    assert_eq!(certificate["names"], serde_json::json!(["localhost", "127.0.0.1"]));
+    assert_eq!(certificate["days_left"], 89);
+    assert_eq!(certificate["handshakes"]["full"], 2, "{certificate}");
+    assert_eq!(certificate["handshakes"]["failed"], 1, "{certificate}");
+    let shown = stead.ask(&["status"]).stdout;
+    assert!(shown.contains("tls.main   localhost 127.0.0.1   89 days left"), "{shown}");
 }
 
 #[test]

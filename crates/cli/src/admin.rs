@@ -126,6 +126,23 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().replace(char::is_control, "?")
 }
 
+/// One certificate in a line.
+fn certificate(certificate: &Value) -> String {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let names: Vec<String> =
+        certificate["names"].as_array().into_iter().flatten().map(text).collect();
+    let handshakes = &certificate["handshakes"];
+    format!(
+        "tls.{}   {}   {} left   handshakes {} full, {} resumed, {} failed",
+        text(&certificate["name"]),
+        names.join(" "),
+        counted(number(&certificate["days_left"]) as usize, "day"),
+        number(&handshakes["full"]),
+        number(&handshakes["resumed"]),
+        number(&handshakes["failed"]),
+    )
+}
+
 /// The certificate of one host.
 fn issued(report: &Value) -> String {
     let mut line = format!("{}   {}", text(&report["host"]), text(&report["state"]));
@@ -164,6 +181,7 @@ fn shown(status: &Value) -> String {
             counted(number(&server["connections"]) as usize, "connection"),
         ));
     }
+    lines.extend(status["certificates"].as_array().into_iter().flatten().map(certificate));
     lines.extend(status["issued"].as_array().into_iter().flatten().map(issued));
     let counters = &status["counters"];
     lines.push(format!(

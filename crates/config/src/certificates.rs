@@ -8,7 +8,7 @@ use crate::value::Table;
 use crate::{Decoder, Diagnostic, Spanned, Value};
 
 /// Names that listeners may use without a table.
-const RESERVED: [&str; 2] = [AUTO, "off"];
+const RESERVED: [&str; 3] = [AUTO, "off", "self_signed"];
 /// Names that no table may have.
 const TAKEN: [&str; 3] = [AUTO, "off", "self_signed"];
 

@@ -1,23 +1,35 @@
 //! `[tls.NAME]` from the configuration to what listeners show: files read, everything wrong with
 //! them reported where they are named.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use stead_config::{
     Configuration, Diagnostic, Diagnostics, Listen, ServerConfig, Span, Spanned, TlsConfig,
     TlsVersion,
 };
 use stead_core::Process;
-use stead_tls::{Chooser, Clients, Entry, EntryOptions, Part, Source, Version, Watch};
+use stead_sys::clock;
+use stead_tls::{
+    Chooser, Clients, Entry, EntryOptions, Part, SELF_SIGNED, SelfSigned, Source, Version, Watch,
+};
 
 use crate::acme::Orders;
 use crate::background::Task;
+use crate::bind::Claim;
+use crate::state;
 
 /// The certificates of a configuration.
 #[derive(Default)]
 pub(crate) struct Certificates {
+    /// Those of `[tls.NAME]`, and the one that signs itself.
     pub(crate) entries: Vec<Arc<Entry>>,
+    /// The certificate that signs itself, as long as it is not known whether one is kept.
+    self_signed: Option<SelfSigned>,
     /// What authorities issue.
     pub(crate) orders: Option<Orders>,
 }
@@ -42,7 +54,26 @@ impl Certificates {
                 }
             }
         }
-        Self { entries, orders: Orders::compile(configuration, diagnostics) }
+        let self_signed = self_signed(configuration, process, diagnostics).map(|(made, entry)| {
+            entries.push(Arc::new(entry));
+            made
+        });
+        Self { entries, self_signed, orders: Orders::compile(configuration, diagnostics) }
+    }
+
+    /// Shows the certificate that signs itself which an earlier process made, or keeps this one.
+    pub(crate) fn keep(&self, state: Option<&Path>) {
+        let (Some(made), Some(entry)) = (&self.self_signed, self.named(SELF_SIGNED)) else {
+            return;
+        };
+        let kept = match state {
+            Some(state) => state::make(state).and_then(|()| made.keep(&entry, state)),
+            None => Err(io::Error::other("there is no directory for it: set `STATE_DIRECTORY`")),
+        };
+        if let Err(error) = kept {
+            // It serves as well; only clients have to be told of another one after each start.
+            tracing::warn!("the self-signed certificate is not kept: {error}");
+        }
     }
 
     /// What a listener shows; `None` where it speaks in the clear.
@@ -80,6 +111,67 @@ pub(crate) fn watch(entries: &[Arc<Entry>]) -> Option<Task> {
             tokio::time::sleep(Watch::EVERY).await;
         }
     }))
+}
+
+/// The certificate that signs itself, for the hosts of the servers that show it; `None` where none
+/// does.
+fn self_signed(
+    configuration: &Configuration,
+    process: &Process,
+    diagnostics: &mut Diagnostics,
+) -> Option<(SelfSigned, Entry)> {
+    let used = |listen: &Listen| {
+        listen.certificates().find(|name| name.value == SELF_SIGNED).map(|name| name.span)
+    };
+    let showing =
+        |server: &&ServerConfig| server.listen.iter().any(|listen| used(listen).is_some());
+    let servers: Vec<&ServerConfig> =
+        configuration.servers.iter().map(|(_, server)| server).filter(showing).collect();
+    let span = servers.iter().flat_map(|server| &server.listen).find_map(used)?;
+    let sites = servers.iter().flat_map(|server| &server.sites);
+    let hosts = sites.flat_map(|(_, site)| &site.hosts).map(|host| host.value.clone());
+    let made = SelfSigned::make(hosts)
+        .and_then(|made| made.entry(&process.shared).map(|entry| (made, entry)));
+    made.map_err(|why| {
+        let message = format!("no certificate can be made for the hosts of the sites: {why}");
+        diagnostics.push(Diagnostic::error(span, message).help("name a certificate of your own"));
+    })
+    .ok()
+}
+
+/// The certificates of servers made in code, each once.
+pub(crate) fn of_code(claims: &[Claim]) -> Vec<Arc<Entry>> {
+    let mut entries: Vec<Arc<Entry>> = Vec::new();
+    let choosers = claims.iter().filter_map(|claim| claim.opening.tls.as_ref());
+    for entry in choosers.flat_map(Chooser::entries) {
+        if !entries.iter().any(|known| Arc::ptr_eq(known, entry)) {
+            entries.push(Arc::clone(entry));
+        }
+    }
+    entries
+}
+
+/// What `status` tells of every certificate.
+pub(crate) fn reports(entries: &[Arc<Entry>]) -> Value {
+    entries.iter().map(|entry| report(entry)).collect()
+}
+
+fn report(entry: &Entry) -> Value {
+    let not_after = entry.not_after();
+    let ends = i64::try_from(not_after).ok().and_then(|ends| Timestamp::from_second(ends).ok());
+    let counts = entry.counts();
+    json!({
+        "name": &**entry.name(),
+        "names": entry.names(),
+        "valid_until": ends.map(|ends| ends.to_string()),
+        "days_left": not_after.saturating_sub(clock::wall().as_secs()) / (24 * 3600),
+        "handshakes": {
+            "full": counts.full.load(Relaxed),
+            "resumed": counts.resumed.load(Relaxed),
+            "failed": counts.failed.load(Relaxed),
+        },
+        "reloads_failed": counts.reloads_failed.load(Relaxed),
+    })
 }
 
 fn options(name: &Spanned<String>, config: &TlsConfig) -> EntryOptions {

@@ -45,6 +45,7 @@ mod status;
 #[allow(clippy::module_inception, reason = "a file is named after its main type")]
 mod stead;
 mod tcp;
+mod tls;
 mod trusted_proxies;
 
 pub use call::CallError;
@@ -63,6 +64,7 @@ pub use stead_net::AcquireError;
 #[doc(inline)]
 pub use stead_tower::{App, Body, BoxError, ConnectInfo, IntoApp};
 pub use tcp::Ending;
+pub use tls::Tls;
 pub use trusted_proxies::TrustedProxies;
 
 pub use crate::bind::BindError;

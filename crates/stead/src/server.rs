@@ -16,6 +16,7 @@ use crate::bind::{Claim, Wanted};
 use crate::ranges;
 use crate::start::ServerError;
 use crate::tcp::{Async, Ending};
+use crate::tls::{self, Tls};
 use crate::trusted_proxies::{self, TrustedProxies};
 
 /// A named set of listeners with one service, or one function for raw connections, behind them.
@@ -33,6 +34,7 @@ pub struct Server {
     limits: Limits,
     timeouts: Timeouts,
     trusted_proxies: TrustedProxies,
+    tls: Vec<Tls>,
     serves: Option<Serves>,
 }
 
@@ -50,6 +52,7 @@ impl Server {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             trusted_proxies: TrustedProxies::default(),
+            tls: Vec::new(),
             serves: None,
         }
     }
@@ -150,6 +153,19 @@ impl Server {
         self
     }
 
+    /// Speaks TLS on all its listeners: files of PEM, or what [`Tls`] says. Called again, it adds a
+    /// certificate: a client gets the one that is good for the name which it asks for, else the
+    /// first. What is wrong with the files is an error at the start.
+    ///
+    /// ```
+    /// # use stead::Server;
+    /// let server = Server::new("web").listen(":443").tls(("main.pem", "main.key"));
+    /// ```
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Self {
+        self.tls.push(tls.into());
+        self
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -181,6 +197,15 @@ impl Server {
         if !self.trusted_proxies.is_empty() && matches!(self.serves, Some(Serves::Streams(_))) {
             wrong("`tcp` reads no fields of proxies: take `.trusted_proxies(…)` out");
         }
+        if !self.tls.is_empty() && matches!(self.serves, Some(Serves::Streams(_))) {
+            wrong("`tcp` takes connections as they are: take `.tls(…)` out");
+        }
+        let chooser = tls::chooser(&self.name, self.tls).unwrap_or_else(|problems| {
+            for problem in problems {
+                wrong(&problem);
+            }
+            None
+        });
         let (trusted_proxies, unknown) = self.trusted_proxies.into_parts();
         for message in unknown {
             wrong(&message);
@@ -198,7 +223,8 @@ impl Server {
                     }
                     let options = ListenOptions::default();
                     let proxy_protocol = proxies.into_iter().collect();
-                    let opening = Opening { proxy_protocol, ..Opening::default() };
+                    let opening =
+                        Opening { proxy_protocol, tls: chooser.clone(), ..Opening::default() };
                     let name = self.name.clone();
                     claims.push(Claim { server: index, name, wanted, options, opening });
                 }

@@ -11,6 +11,7 @@ use stead_tower::IntoApp;
 
 use crate::server::{Listen, Server};
 use crate::stead::Stead;
+use crate::tls::Tls;
 use crate::trusted_proxies::TrustedProxies;
 
 /// Serves a service on a bound listener: the one line that changes in a program of axum.
@@ -141,6 +142,17 @@ impl Serve {
     /// ```
     pub fn trusted_proxies(mut self, proxies: impl Into<TrustedProxies>) -> Self {
         self.server = self.server.trusted_proxies(proxies);
+        self
+    }
+
+    /// Speaks TLS, as in [`Server::tls`].
+    ///
+    /// ```
+    /// # use axum::Router;
+    /// let serve = stead::serve(":443", Router::<()>::new()).tls(("main.pem", "main.key"));
+    /// ```
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Self {
+        self.server = self.server.tls(tls);
         self
     }
 

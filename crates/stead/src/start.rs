@@ -16,6 +16,7 @@ use stead_net::{Bind, Collect, Inherited, ListenOptions, Listening, acquire};
 use stead_serve::access_log::AccessLog;
 use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Messenger, Opening, Snapshot};
 use stead_sys::table;
+use stead_tls::Entry;
 
 use crate::acme::Orders;
 use crate::admin::{self, AdminOptions, Control, LogLevels};
@@ -228,12 +229,15 @@ pub(crate) fn start_compiled(
 ) -> Result<Started, StartError> {
     let workers = worker_count(configuration.process.workers);
     let inherited = std::mem::take(&mut options.inherited);
+    let of_code: Vec<Arc<Entry>> = certificates::of_code(&claims);
     let claims = bind::claims(configuration, &compiled.certificates).chain(claims);
     let bound = bind_all(claims, workers, inherited).map_err(StartError::Bind)?;
     let listening = Release(bound.iter().map(|b| b.acquired.listening.clone()).collect());
     let log = compiled.log.open(options.is_terminal);
     let log = log.map_err(|(doing, error)| StartError::System(doing, error))?;
-    let Compiled { snapshot, process, log: _, certificates } = compiled;
+    let Compiled { snapshot, process, log: _, mut certificates } = compiled;
+    certificates.entries.extend(of_code);
+    certificates.keep(options.state.as_deref());
     let mut tasks: Vec<Task> = certificates::watch(&certificates.entries).into_iter().collect();
     let private_descriptors = configuration.process.private_descriptors;
     let memory = Memory::find(configuration.process.memory);
@@ -249,6 +253,7 @@ pub(crate) fn start_compiled(
         workers,
         log,
         tasks,
+        certificates: certificates.entries,
         authority: None,
         private_descriptors,
         places,
@@ -358,6 +363,7 @@ struct Launch {
     log: Option<Arc<AccessLog>>,
     /// What runs beside the workers.
     tasks: Vec<Task>,
+    certificates: Vec<Arc<Entry>>,
     /// Who issues certificates.
     authority: Option<Authority>,
     private_descriptors: bool,
@@ -426,7 +432,8 @@ impl Launch {
         drain: &Drain,
     ) -> Result<Started, StartError> {
         let Self { snapshot, process, workers, addresses, listeners, .. } = self;
-        let Self { listening, log, tasks, authority, private_descriptors, places, .. } = self;
+        let Self { listening, log, tasks, certificates, authority, .. } = self;
+        let Self { private_descriptors, places, .. } = self;
         let snapshot = Arc::new(snapshot);
         let public = snapshot.servers.iter().filter(|server| !server.private);
         let servers = public.map(|server| server.name.clone()).collect();
@@ -455,6 +462,7 @@ impl Launch {
             places,
             drain: drain.before + drain.request,
             started: stead_sys::clock::now(),
+            certificates,
             authority,
         });
         Ok(Started {

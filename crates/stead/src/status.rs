@@ -9,8 +9,10 @@ use stead_acme::Authority;
 use stead_base::{Limits, Reason, Timeouts, format_duration};
 use stead_core::{Counter, Counters, Phase, Process, Worker};
 use stead_serve::{Server, Snapshot};
+use stead_tls::Entry;
 
 use crate::acme;
+use crate::certificates;
 use crate::start::{Address, Places};
 
 /// Everything that status is made of.
@@ -27,6 +29,7 @@ pub(crate) struct Board {
     /// How long the end may take.
     pub(crate) drain: Duration,
     pub(crate) started: stead_base::Tick,
+    pub(crate) certificates: Vec<Arc<Entry>>,
     /// Who issues certificates, if anybody.
     pub(crate) authority: Option<Authority>,
 }
@@ -49,6 +52,7 @@ impl Board {
             "servers": servers,
             "counters": self.sums(),
             "outcomes": self.outcomes(),
+            "certificates": certificates::reports(&self.certificates),
             "issued": self.authority.as_ref().map_or_else(|| json!([]), acme::reports),
         })
     }

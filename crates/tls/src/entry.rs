@@ -396,7 +396,7 @@ fn read(source: &Source, part: Part, problems: &mut Vec<Problem>) -> Option<Pem>
 /// SECURITY: a device or a file by mistake must not fill the memory.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-fn read_bounded(path: &std::path::Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &std::path::Path) -> io::Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;

@@ -206,6 +206,8 @@ const CRATES: &[Allowed] = &[
             "futures-util",
             "http-body",
             "http-body-util",
+            "rcgen",
+            "rustls",
             "tokio-tungstenite",
             "tower",
             "tower-http",

@@ -39,8 +39,9 @@ pub struct Listen {
     /// from anybody else, are closed. Applies on restart.
     pub proxy_protocol: Option<Spanned<Proxies>>,
     /// The certificates, by the names of `[tls.NAME]`: a client gets the one that is good for the
-    /// name which it asks for, else the first. `"off"` for connections in the clear. Applies on
-    /// restart.
+    /// name which it asks for, else the first. `"auto"` has an authority issue them (`[acme]`),
+    /// `"self_signed"` makes one for development, `"off"` is for connections in the clear. Applies
+    /// on restart.
     #[config(default = "off")]
     pub tls: OneOrMany<Spanned<String>>,
     /// Whether HTTP/2 is spoken here too: with TLS where the client chooses it, without it where

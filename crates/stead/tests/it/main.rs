@@ -4,6 +4,7 @@ mod bodies;
 mod call;
 mod client;
 mod configured;
+mod encrypted;
 mod extractors;
 mod harness;
 mod hello;

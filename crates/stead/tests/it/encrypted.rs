@@ -1,0 +1,83 @@
+//! TLS in front of an axum router: no line of its own but the certificate.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::get;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use stead::{Server, StartError, Stead, Tls};
+
+fn certificate() -> (Vec<u8>, String, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+    let certificate = params.self_signed(&key).expect("signs");
+    (certificate.der().to_vec(), certificate.pem(), key.serialize_pem())
+}
+
+/// One GET over TLS: all that comes back.
+fn fetch(port: u16, root: Vec<u8>) -> String {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(root)).expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let client = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connects");
+    let mut stream = StreamOwned::new(client, socket);
+    let request = b"GET /scheme HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).expect("sent");
+    let mut answer = String::new();
+    // An end that was not announced would be an error.
+    stream.read_to_string(&mut answer).expect("received");
+    answer
+}
+
+#[tokio::test]
+async fn a_router_is_served_over_tls() {
+    let (root, certificate, key) = certificate();
+    let app = Router::new().route(
+        "/scheme",
+        get(|request: Request| async move {
+            let info = request.extensions().get::<stead::ConnectInfo>().expect("it is there");
+            info.scheme.as_str()
+        }),
+    );
+    let running = Stead::new()
+        .server(
+            Server::new("web").listen("127.0.0.1:0").tls(Tls::pem(certificate, key)).service(app),
+        )
+        .start()
+        .await
+        .expect("it starts");
+    let SocketAddr::V4(address) = running.addresses("web")[0] else { panic!("IPv4") };
+    assert!(running.listening()[0].url.starts_with("https://"));
+    let answer = tokio::task::spawn_blocking(move || fetch(address.port(), root)).await;
+    let answer = answer.expect("no panic");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with("https"), "{answer}");
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_an_error_of_the_start() {
+    let (_, certificate, _) = certificate();
+    let (_, _, other) = self::certificate();
+    let router = Router::new().route("/", get(|| async {}));
+    for (tls, expected) in [
+        (Tls::pem(certificate, other), "the key does not belong to the certificate"),
+        (Tls::files("/nowhere/a.pem", "/nowhere/a.key"), "name a file that is there"),
+    ] {
+        let server = Server::new("web").listen("127.0.0.1:0").tls(tls).service(router.clone());
+        let started = Stead::new().server(server).start().await;
+        let Err(StartError::Servers(errors)) = started else { panic!("{expected}") };
+        assert!(errors[0].message.contains(expected), "{errors:?}");
+    }
+}
