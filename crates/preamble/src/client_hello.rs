@@ -228,7 +228,7 @@ impl ClientHello {
                 return Err(HelloError::Illegal);
             }
             match kind {
-                SERVER_NAME => self.server_name = Some(name::parse(body)?),
+                SERVER_NAME => self.server_name = name::parse(body)?,
                 ALPN => self.protocols = parse_protocols(body)?,
                 SUPPORTED_VERSIONS => self.newest = parse_versions(body)?,
                 EARLY_DATA if !body.is_empty() => return Err(HelloError::Malformed),

@@ -3,11 +3,14 @@
 //! Exactly one host name, in a form that is compared byte by byte afterwards: lower case, no
 //! trailing dot. Underscores are no letters of host names, but stand in names that are used.
 
+use std::net::IpAddr;
+
 use super::HelloError;
 use crate::reader::Reader;
 
-/// The name in a `server_name` extension.
-pub(super) fn parse(body: &[u8]) -> Result<Box<str>, HelloError> {
+/// The name in a `server_name` extension; none where it is an address, which must not stand there
+/// but is sent by clients that know no better.
+pub(super) fn parse(body: &[u8]) -> Result<Option<Box<str>>, HelloError> {
     let mut list = Reader(super::whole(Reader(body), Reader::block16)?);
     let kind = list.u8().ok_or(HelloError::Malformed)?;
     let name = list.block16().ok_or(HelloError::Malformed)?;
@@ -15,12 +18,15 @@ pub(super) fn parse(body: &[u8]) -> Result<Box<str>, HelloError> {
     if kind != HOST_NAME || !list.is_empty() {
         return Err(HelloError::Illegal);
     }
+    if str::from_utf8(name).is_ok_and(|name| name.parse::<IpAddr>().is_ok()) {
+        return Ok(None);
+    }
     let name = name.strip_suffix(b".").unwrap_or(name);
     if !is_dns_name(name) {
         return Err(HelloError::BadName);
     }
     let name = str::from_utf8(name).map_err(|_| HelloError::BadName)?;
-    Ok(name.to_ascii_lowercase().into())
+    Ok(Some(name.to_ascii_lowercase().into()))
 }
 
 /// RFC 1123 §2.1: what ends in a number is an address.

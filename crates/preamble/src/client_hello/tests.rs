@@ -156,9 +156,8 @@ fn names_are_one_valid_dns_name_in_lower_case() {
         ("a b.example", None),
         ("a\0.example", None),
         ("bücher.example", None),
-        ("127.0.0.1", None),
+        ("127.0.0.1.", None),
         ("10.1", None),
-        ("::1", None),
         ("[::1]", None),
         ("a.example:443", None),
     ] {
@@ -169,6 +168,14 @@ fn names_are_one_valid_dns_name_in_lower_case() {
             expect.map(|name| Some(name.into())).ok_or(HelloError::BadName),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn an_address_is_no_name_and_no_error() {
+    for address in ["127.0.0.1", "::1", "2001:db8::1"] {
+        let hello = parse_client_hello(&named(address.as_bytes())).expect(address);
+        assert_eq!(hello.expect(address).server_name, None, "{address}");
     }
 }
 
