@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// What a handshake agreed on.
+#[derive(Clone)]
 pub struct TlsFacts {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,

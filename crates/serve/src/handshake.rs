@@ -82,7 +82,7 @@ const READ_BYTES: usize = 4 << 10;
 
 impl Hands<'_> {
     /// The session, and plaintext that came with the last of the handshake.
-    async fn shake(&mut self, chooser: &Chooser) -> Result<(Session, Vec<u8>), Failed> {
+    async fn shake(&mut self, chooser: &Chooser) -> Result<(Box<Session>, Vec<u8>), Failed> {
         let hello = self.hello().await?;
         let mut session = self.open(chooser, hello)?;
         let mut plain = self.wire.state.worker.buffer();
@@ -107,7 +107,7 @@ impl Hands<'_> {
     }
 
     /// The session that the first message asks for, which is in the input still.
-    fn open(&mut self, chooser: &Chooser, hello: ClientHello) -> Result<Session, Failed> {
+    fn open(&mut self, chooser: &Chooser, hello: ClientHello) -> Result<Box<Session>, Failed> {
         let is_asked = |_: &&str| hello.protocols.contains(PROOF_PROTOCOL);
         let asked = hello.server_name.as_deref().filter(is_asked);
         if let Some(session) = asked.and_then(|name| chooser.prove(name)) {

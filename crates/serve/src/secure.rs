@@ -15,7 +15,7 @@ use stead_tls::{Outgoing, SEAL_BYTES_MAX, Session};
 
 /// A session with its buffers.
 pub(crate) struct Secure {
-    session: Session,
+    session: Box<Session>,
     facts: Rc<TlsFacts>,
     /// Ciphertext that came; of a complete record only while it is opened.
     received: Vec<u8>,
@@ -31,12 +31,6 @@ pub(crate) struct Secure {
     is_ended: bool,
 }
 
-/// What a connection keeps while it rests.
-pub(crate) struct Rest {
-    pub(crate) session: Session,
-    facts: Rc<TlsFacts>,
-}
-
 /// Room made for one read, and where reads come in whole.
 const READ_BYTES: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 32 << 10;
@@ -46,21 +40,16 @@ const RECORD_BYTES_MAX: usize = 5 + (16 << 10) + 2048;
 impl Secure {
     /// A session whose handshake is done. `received` is what came after it, `out` what it owes.
     pub(crate) fn new(
-        session: Session,
+        session: Box<Session>,
         facts: Rc<TlsFacts>,
         received: Vec<u8>,
         out: Outgoing,
     ) -> Self {
-        Self { received, out, ..Self::resume(Rest { session, facts }) }
-    }
-
-    /// A connection that wakes.
-    pub(crate) fn resume(rest: Rest) -> Self {
         Self {
-            session: rest.session,
-            facts: rest.facts,
-            received: Vec::new(),
-            out: Outgoing::default(),
+            session,
+            facts,
+            received,
+            out,
             sealed: 0,
             received_bytes: 0,
             sent_bytes: 0,
@@ -70,10 +59,21 @@ impl Secure {
         }
     }
 
+    /// A connection that wakes.
+    pub(crate) fn resume(mut session: Box<Session>) -> Self {
+        // INVARIANT: who rests has left its facts; made anew they lack the name that was asked for.
+        let facts = session.kept().unwrap_or_else(|| session.take_facts());
+        Self::new(session, Rc::new(facts), Vec::new(), Outgoing::default())
+    }
+
+    /// What a connection keeps while it rests: the session, with the facts in it.
+    ///
     /// INVARIANT: nothing is in the buffers of a connection that goes to rest.
-    pub(crate) fn into_rest(self) -> Rest {
+    pub(crate) fn into_rest(self) -> Box<Session> {
         debug_assert!(self.received.is_empty() && self.out.is_empty());
-        Rest { session: self.session, facts: self.facts }
+        let mut session = self.session;
+        session.keep(Rc::unwrap_or_clone(self.facts));
+        session
     }
 
     pub(crate) fn facts(&self) -> &Rc<TlsFacts> {

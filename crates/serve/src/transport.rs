@@ -10,8 +10,9 @@ use std::task::{Context, Poll};
 
 use stead_core::Worker;
 use stead_net::{Held, Socket};
+use stead_tls::Session;
 
-use crate::secure::{Rest, Secure};
+use crate::secure::Secure;
 
 /// A socket, with a session where the connection is encrypted.
 pub(crate) struct Transport {
@@ -28,8 +29,9 @@ impl Transport {
 
     /// A connection that rested, with what it held.
     pub(crate) fn resume(socket: Socket, held: Option<Held>) -> Self {
-        let rest = held.and_then(|held| (held as Box<dyn Any>).downcast::<Rest>().ok());
-        Self { socket, secure: rest.map(|rest| Box::new(Secure::resume(*rest))), resets: false }
+        let session = held.and_then(|held| (held as Box<dyn Any>).downcast::<Session>().ok());
+        let secure = session.map(|session| Box::new(Secure::resume(session)));
+        Self { socket, secure, resets: false }
     }
 
     /// From here on everything is encrypted.
@@ -58,7 +60,7 @@ impl Transport {
 
     /// The socket, and what a connection that rests must keep.
     pub(crate) fn into_parts(self) -> (Socket, Option<Held>) {
-        let held = self.secure.map(|secure| Box::new(secure.into_rest()) as Held);
+        let held = self.secure.map(|secure| secure.into_rest() as Held);
         (self.socket, held)
     }
 

@@ -83,7 +83,7 @@ impl Chooser {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn open(&self, server_name: Option<Box<str>>) -> Result<Session, Unserved> {
+    pub fn open(&self, server_name: Option<Box<str>>) -> Result<Box<Session>, Unserved> {
         let chosen = self.choose(server_name.as_deref())?;
         let session = Session::new(Arc::clone(chosen), server_name, self.speaks_http2);
         session.ok_or(Unserved::Unusable)
@@ -91,7 +91,7 @@ impl Chooser {
 
     /// The session of an authority that looks whether `server_name` is ours, while that is to be
     /// proved. It carries no request.
-    pub fn prove(&self, server_name: &str) -> Option<Session> {
+    pub fn prove(&self, server_name: &str) -> Option<Box<Session>> {
         let proof = self.issued.as_ref()?.proof(server_name)?;
         let certificates = Certificates { entries: Box::default(), places: HashMap::new() };
         Session::new(Arc::new(certificates).choose(&proof), Some(server_name.into()), false)

@@ -11,7 +11,8 @@ use peer::{Authority, Peer, Pipe, chooser, options};
 const NAME: &str = "shop.example.com";
 const COUNT: usize = 1000;
 
-/// Keys, counters, and what the library will not let go of; the allocator's own rounding is in it.
+/// Keys, counters, what is known of the handshake, and what the library will not let go of; the
+/// allocator's own rounding is in it.
 #[test]
 fn an_idle_session_keeps_its_budget() {
     // SAFETY: reads counters of the allocator.
@@ -36,5 +37,5 @@ fn an_idle_session_keeps_its_budget() {
     let before = used();
     keep(COUNT);
     let each = (used() - before) / COUNT;
-    assert!(each <= 3712, "{each} bytes");
+    assert!(each <= 3776, "{each} bytes");
 }

@@ -115,7 +115,7 @@ impl Peer {
 /// Both ends of one connection.
 pub(crate) struct Pipe {
     pub(crate) client: ClientConnection,
-    pub(crate) session: Session,
+    pub(crate) session: Box<Session>,
     /// To the server, not taken yet.
     pub(crate) received: Vec<u8>,
     pub(crate) plain: Vec<u8>,
@@ -126,7 +126,7 @@ pub(crate) struct Pipe {
 }
 
 impl Pipe {
-    pub(crate) fn new(client: ClientConnection, session: Session) -> Self {
+    pub(crate) fn new(client: ClientConnection, session: Box<Session>) -> Self {
         Self {
             client,
             session,
