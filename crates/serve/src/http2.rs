@@ -159,6 +159,7 @@ impl Connection {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<(bool, Option<Reason>)> {
         self.session.introduce(context);
         self.session.readable.set(TURN_READ_BYTES);
+        self.session.is_drained.set(false);
         self.drain();
         self.drive(context);
         if let Some(violation) = self.session.violation() {

@@ -36,7 +36,13 @@ impl AsyncRead for Carrier {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if ready!(wire.poll_fill(context))? == 0 {
+            // PERF: the protocol looks again after each request; the socket need not.
+            if session.is_drained.get() {
+                return Poll::Pending;
+            }
+            let filled = wire.poll_fill(context);
+            session.is_drained.set(filled.is_pending());
+            if ready!(filled)? == 0 {
                 return Poll::Ready(Ok(()));
             }
             let left = session.readable.get().saturating_sub(wire.unread().len());

@@ -34,6 +34,8 @@ pub(super) struct Session {
     buffered: Cell<usize>,
     /// Bytes that may still be read in this turn.
     pub(super) readable: Cell<usize>,
+    /// Nothing more is there in this turn: the task is woken when more comes.
+    pub(super) is_drained: Cell<bool>,
     /// Why the connection takes no more requests.
     pub(super) closes: Cell<Option<Reason>>,
     waits: RefCell<Waits>,
@@ -75,6 +77,7 @@ impl Session {
             requests: Cell::new(0),
             buffered: Cell::new(0),
             readable: Cell::new(0),
+            is_drained: Cell::new(false),
             closes: Cell::new(None),
             waits: RefCell::default(),
             owner: RefCell::new(None),
