@@ -101,6 +101,8 @@ struct Inner {
     slab: Slab,
     lists: Vec<List>,
     parked: usize,
+    /// Active connections that were told to end and make room.
+    leaving: usize,
     /// The most connections active at once since memory was given back.
     active_peak: usize,
 }
@@ -125,6 +127,7 @@ impl Park {
                 slab: Slab::new(),
                 lists: Vec::new(),
                 parked: 0,
+                leaving: 0,
                 active_peak: 0,
             }),
             check_at: Cell::new(None),
@@ -273,6 +276,9 @@ impl Park {
     pub fn remove(&self, token: Token) {
         let mut inner = self.inner.borrow_mut();
         inner.unlink(token.index);
+        if inner.slab.find(token).is_some_and(|record| record.makes_room()) {
+            inner.leaving -= 1;
+        }
         inner.slab.remove(token);
         self.touch();
     }
@@ -605,7 +611,7 @@ mod tests {
         for _ in 0..connections {
             slab.insert(Peer::Unix, 0);
         }
-        Inner { slab, lists: Vec::new(), parked: 0, active_peak: 0 }
+        Inner { slab, lists: Vec::new(), parked: 0, leaving: 0, active_peak: 0 }
     }
 
     /// The deadlines of a list, in its order.

@@ -42,8 +42,6 @@ pub enum Wait {
     IdleTask,
     /// The next request's first byte, parked, and kept whoever needs room.
     Kept,
-    /// Nothing any more: its task was woken to end it and make room for others.
-    Room,
     /// Anything that its task decides by itself.
     Task,
 }
@@ -111,6 +109,8 @@ const IPV4: u8 = 2;
 const WATCHED: u8 = 4;
 const EXPIRED: u8 = 8;
 const IN_USE: u8 = 16;
+/// Its task was told to end it.
+const MAKES_ROOM: u8 = 128;
 /// The deadline that runs is a step towards the end of the connection's age.
 const AGES: u8 = 32;
 /// The client speaks TLS with the proxy that passes the connection on.
@@ -195,6 +195,14 @@ impl Record {
 
     pub(crate) fn set_proxied_tls(&mut self) {
         self.set_flag(PROXIED_TLS, true);
+    }
+
+    pub(crate) fn makes_room(&self) -> bool {
+        self.flag(MAKES_ROOM)
+    }
+
+    pub(crate) fn set_makes_room(&mut self) {
+        self.set_flag(MAKES_ROOM, true);
     }
 
     pub(crate) fn ages(&self) -> bool {

@@ -25,7 +25,7 @@ use h2::{Reason as Code, RecvStream};
 use stead_base::{Reason, Tick};
 use stead_core::Connection as Facts;
 use stead_http2::{FRAME_BYTES_MAX, PREFACE, Violation};
-use stead_net::{Token, Wait, step_towards};
+use stead_net::{FOR_EVER, Token, Wait, step_towards};
 
 use crate::guard::{Panicked, poll_guarded};
 use crate::state::State;
@@ -388,8 +388,15 @@ impl Connection {
         ];
         let streams =
             earlier(self.session.due(), self.writing_due.filter(|_| self.writing.waiting));
-        let Some(due) = ends.into_iter().fold(streams, earlier) else { return };
         let wait = if self.idle_since.is_some() { Wait::IdleTask } else { Wait::Task };
+        let Some(due) = ends.into_iter().fold(streams, earlier) else {
+            // What may be idle for ever is found in the park by whoever needs room, and only that.
+            if self.alarm.map_or(wait == Wait::IdleTask, |(_, armed)| armed != wait) {
+                self.alarm = Some((now, wait));
+                self.session.state.park.arm(self.token, wait, FOR_EVER, context.waker());
+            }
+            return;
+        };
         if let Some((alarm, armed)) = self.alarm
             && (now < alarm && alarm <= due && armed == wait)
         {

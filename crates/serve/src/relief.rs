@@ -93,7 +93,7 @@ impl State {
             self.weigh();
         }
         // Between two looks a storm could take all that is left.
-        if connections.percent() >= SCARCE && !self.park.make_room(self) {
+        if self.excess() > 0 && !self.park.make_room(self) {
             self.set_dry(true);
             self.weigh();
         }
@@ -167,13 +167,16 @@ impl State {
         usize::try_from(parked / 10).unwrap_or(usize::MAX).saturating_add(1)
     }
 
+    /// Connections of the process beyond nine tenths, but for those that are about to end here.
+    fn excess(&self) -> usize {
+        self.worker.process.connections.excess(SCARCE).saturating_sub(self.park.leaving())
+    }
+
     fn close_longest(&self) {
-        let process = &self.worker.process;
-        let excess = process.connections.excess(SCARCE);
         let mut for_memory = self.relief.for_memory.get();
-        for closed in 0..excess.max(for_memory).min(CLOSED_PER_TURN) {
+        for closed in 0..self.excess().max(for_memory).min(CLOSED_PER_TURN) {
             // Others close theirs too.
-            let is_enough = closed >= for_memory && process.connections.percent() < SCARCE;
+            let is_enough = closed >= for_memory && self.excess() == 0;
             if is_enough || !self.park.make_room(self) {
                 break;
             }

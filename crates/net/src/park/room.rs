@@ -86,7 +86,12 @@ impl Park {
 
     /// Whether an active connection was told to end and make room.
     pub fn makes_room(&self, token: Token) -> bool {
-        self.inner.borrow_mut().slab.find(token).is_some_and(|record| record.wait == Wait::Room)
+        self.inner.borrow_mut().slab.find(token).is_some_and(|record| record.makes_room())
+    }
+
+    /// How many active connections were told so and have not ended yet.
+    pub fn leaving(&self) -> usize {
+        self.inner.borrow().leaving
     }
 
     fn end_first(&self, turn: Turn, now: Tick, wake: &impl Wake) -> bool {
@@ -114,8 +119,10 @@ impl Park {
             return wake.closed(Closed::Pressure, listener, peer, left);
         }
         inner.unlink(token.index);
+        inner.leaving += 1;
         let record = &mut inner.slab[token.index];
-        record.wait = Wait::Room;
+        record.wait = Wait::Task;
+        record.set_makes_room();
         record.set_expired(true);
         if let Some(waker) = record.kept.waker().cloned() {
             drop(inner);
@@ -142,7 +149,8 @@ impl Inner {
     fn longest(&self, list: usize) -> Option<(Token, Wait, Tick)> {
         let (token, deadline) = self.first(list)?;
         let wait = self.slab[token.index].wait;
-        let rests = matches!(wait, Wait::FirstByte | Wait::Idle | Wait::IdleTask);
+        let rests = matches!(wait, Wait::FirstByte | Wait::Idle | Wait::IdleTask)
+            && !self.slab[token.index].makes_room();
         let length = u64::try_from(self.lists[list].length.as_millis()).unwrap_or(u64::MAX);
         let since = Tick::from_millis(deadline.as_millis().saturating_sub(length));
         rests.then_some((token, wait, since))

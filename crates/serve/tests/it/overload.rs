@@ -13,6 +13,7 @@ use stead_net::{Bind, acquire};
 use crate::client::Client;
 use crate::handlers::{Fixed, text, wait};
 use crate::harness::{Harness, Kitchen, Recipe, eventually};
+use crate::http2::{End, Http2, NO_ERROR, answer, get};
 
 const PLACES: usize = 50;
 /// Connections that may stay: one more is nine tenths.
@@ -89,7 +90,7 @@ fn security_36_a_storm_takes_the_places_of_the_longest_idle_first() {
     let (process, gate) = (places_for(PLACES), Gate::default());
     let harness = start(&process, vec![gate.recipe()]);
     // One that is busy, with its second request.
-    let mut active = established(&harness, 1).remove(0);
+    let mut active = established(&harness, 1, 0).remove(0);
     let mut idle = rest(&harness, CALM - 1);
     harness.expect_parked(CALM as u64 - 1);
     assert_eq!(harness.outcomes(Reason::IdlePressure), 0);
@@ -116,14 +117,17 @@ fn security_36_a_storm_takes_the_places_of_the_longest_idle_first() {
     assert_eq!(harness.outcomes(Reason::Overloaded), 0);
 }
 
-/// Connections that have been served before and are again, so that nothing rests.
-fn established(harness: &Harness, count: usize) -> Vec<Client> {
+/// Connections that have been served before and are again, so that nothing rests, beside so many
+/// other requests.
+fn established(harness: &Harness, count: usize, others: usize) -> Vec<Client> {
     let mut clients: Vec<_> = (0..count).map(|_| harness.connect()).collect();
     for client in &mut clients {
         assert_eq!(client.get("/").text(), "hello");
         client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
     }
-    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == count as u64));
+    assert!(eventually(
+        || harness.count(|counters| &counters.requests_active) == (count + others) as u64
+    ));
     clients
 }
 
@@ -135,7 +139,7 @@ fn security_36_where_nothing_rests_first_requests_get_503_and_others_go_on() {
     let acquired = acquire(&Bind::Unix(path.clone()), 1).expect("the path is free");
     let private = Recipe::default().route("/", Fixed("status")).private().on(acquired.descriptors);
     let harness = start(&process, vec![gate.recipe(), private]);
-    let mut honest = established(&harness, CALM);
+    let mut honest = established(&harness, CALM, 0);
     for _ in 0..3 {
         let mut refused = harness.connect();
         let answer = refused.get("/");
@@ -263,4 +267,48 @@ fn security_36_workers_make_room_together_and_no_more_than_is_needed() {
         assert_eq!(client.answer().text(), "waited");
     }
     drop(idle);
+}
+
+#[test]
+fn security_36_http2_without_a_stream_goes_first_and_busy_ones_stay() {
+    let (process, gate) = (places_for(PLACES), Gate::default());
+    let harness = start(&process, vec![gate.recipe()]);
+    let mut idle = rest(&harness, CALM - 2);
+    let mut busy = Http2::connect(harness.address);
+    assert_eq!(busy.get(1, "/"), answer(200, "hello"));
+    busy.send(get(3, "/wait"));
+    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == 1));
+    let mut resting = Http2::connect(harness.address);
+    assert_eq!(resting.get(1, "/"), answer(200, "hello"));
+    harness.expect_parked(CALM as u64 - 2);
+    // It began to rest last, and is the first to go.
+    let mut comes = begin(&harness);
+    resting.expect_go_away(NO_ERROR);
+    harness.expect_outcomes(Reason::IdlePressure, 1);
+    harness.expect_open(CALM as u64);
+    harness.expect_parked(CALM as u64 - 2);
+    gate.open();
+    assert_eq!(busy.end(3), answer(200, "waited"));
+    assert_eq!(comes.answer().text(), "waited");
+    assert_eq!(idle.remove(0).get("/").text(), "hello");
+}
+
+#[test]
+fn security_36_no_further_stream_is_served_where_nothing_rests() {
+    let (process, gate) = (places_for(PLACES), Gate::default());
+    let harness = start(&process, vec![gate.recipe()]);
+    let mut http2 = Http2::connect(harness.address);
+    http2.send(get(1, "/wait"));
+    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == 1));
+    let _honest = established(&harness, CALM - 1, 1);
+    // One more is nine tenths, and it is refused.
+    process.pressure.note_memory(95, 100);
+    stead_serve::weigh(&process);
+    expect_level(&process, Level::Overloaded);
+    let End::Answer { status, .. } = http2.get(3, "/") else { panic!("an answer") };
+    assert_eq!(status, 503);
+    assert_eq!(http2.get(5, "/healthz"), answer(200, "well"));
+    harness.expect_outcomes(Reason::Overloaded, 1);
+    gate.open();
+    assert_eq!(http2.end(1), answer(200, "waited"));
 }

@@ -105,6 +105,7 @@ fn security_36_room_is_made_by_idle_tasks_then_the_silent_then_the_longest_idle(
         assert!(park.make_room(&told));
         assert!(park.makes_room(task) && park.is_expired(task));
         assert_eq!((woken.0.load(Ordering::Relaxed), told.0.borrow().len()), (1, 0));
+        assert_eq!(park.leaving(), 1);
         while park.make_room(&told) {}
         assert_eq!(*told.0.borrow(), [4, 2, 1, 3, 5]);
         assert!(park.is_dry() && park.make_room_at_once(&told));
@@ -113,6 +114,8 @@ fn security_36_room_is_made_by_idle_tasks_then_the_silent_then_the_longest_idle(
         // Who is active is untouched.
         assert!(park.facts(busy).is_some() && !park.makes_room(busy));
         assert_eq!(park.len(), 3);
+        park.remove(task);
+        assert_eq!((park.len(), park.leaving()), (2, 0));
         drop((kept, private));
     });
 }
