@@ -114,7 +114,7 @@ fn abuse(port: u16, seed: usize, done: &AtomicBool) {
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\nx",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nunfinished",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/3.0\r\nHost: a\r\n\r\n",
         b"GET /file/..%2f..%2fetc/passwd HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /file/large.bin HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET / HTTP/1.1\r\nHo",

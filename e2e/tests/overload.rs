@@ -1,6 +1,6 @@
 //! Short of descriptors or of memory, with the real limits of a process: SECURITY.md 36, 37.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stead_e2e::stead::runtime_in;
 use stead_e2e::wait::SOON;
-use stead_e2e::{Connection, Folder, Stead, binary, until};
+use stead_e2e::{Authority, Connection, Folder, Stead, binary, until};
 
 const CONFIG: &str = r#"[process]
 workers = 2
@@ -24,9 +24,18 @@ respond = "ok"
 [[server.web.route]]
 path = "/healthz"
 health = "ready"
+[tls.main]
+certificate = "main.pem"
+key = "main.key"
+[server.secure]
+listen = [{ address = "127.0.0.1:0", tls = ["main"] }]
+[[server.secure.route]]
+path = "/"
+respond = "ok"
 "#;
 
 fn start(folder: &Folder, memory: &str, descriptors: u32) -> Stead {
+    Authority::new().sign(folder, "main", &["a"]);
     let config = folder.write("stead.toml", CONFIG.replace("MEMORY", memory));
     // `ulimit`, since the limit is one of the process.
     let mut limited = Command::new("sh");
@@ -135,6 +144,10 @@ fn security_36_where_all_are_busy_first_requests_get_503_and_health_answers() {
     assert!(says_close(answer.field("connection")));
     assert_eq!(stead.fetch("web", "/healthz").status, 200);
     assert_eq!(stead.outcome("overloaded"), 1);
+    // Over TLS an answer would cost a handshake.
+    let mut secure = TcpStream::connect(("127.0.0.1", stead.port("secure"))).expect("connect");
+    assert!(matches!(secure.read(&mut [0; 16]), Ok(0) | Err(_)));
+    assert_eq!(stead.outcome("overloaded"), 2);
     // Not even a place is left: whoever comes is told so, and the admin socket answers.
     crowd.extend(busy(&stead, places / 10 + 10));
     until(SOON, || (stead.outcome("descriptors_exhausted") > 0).then_some(())).expect("told");
