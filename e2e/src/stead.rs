@@ -33,10 +33,11 @@ impl Stead {
         Self::start_file(&path, &runtime_in(folder))
     }
 
-    /// Starts a configuration that lies somewhere.
+    /// Starts a configuration that lies somewhere; its state is kept beside `runtime`.
     pub fn start_file(config: &Path, runtime: &Path) -> Self {
         let mut command = binary::command(["run"]);
         command.arg("-c").arg(config);
+        command.env("STATE_DIRECTORY", runtime.with_file_name("state"));
         Self::start_command(command, runtime)
     }
 

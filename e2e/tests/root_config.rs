@@ -3,8 +3,10 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use stead_e2e::folder::text_of;
+use stead_e2e::process::run;
 use stead_e2e::stead::once;
 use stead_e2e::{Folder, Stead};
 
@@ -46,6 +48,9 @@ fn everything_in_the_repositorys_configuration_answers() {
     assert!(page.value("content-type").starts_with("text/html"));
     assert_eq!((page.value("x-request-id").len(), page.value("x-frame-options").len()), (32, 10));
     assert_eq!(stead.fetch("web", "/hello/world").value("x-hello"), "world");
+    let secure = stead.urls("web").iter().find(|url| url.starts_with("https://")).expect("TLS");
+    let fetched = run(Command::new("curl").args(["-sk", "-w", "%{http_version}"]).arg(secure));
+    assert!(fetched.stdout.contains("<html") && fetched.stdout.ends_with('2'), "{fetched:?}");
     assert!(stead.fetch("web", "/nothing").text().contains("Not here"), "the page for a 404");
 }
 
