@@ -58,6 +58,11 @@ const FLAGS: &[&str] = &[
 impl Chromium {
     /// Starts it with a new profile and an empty page.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further flags.
+    pub fn start_with(flags: &[&str]) -> Self {
         let folder = Folder::new();
         let (input, output) = (folder.join("commands"), folder.join("messages"));
         let made = run(Command::new("mkfifo").args([&input, &output]));
@@ -68,7 +73,7 @@ impl Chromium {
         let messages = read(open(&output).expect("a pipe"));
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"program=$1; shift; exec "$program" "$@" 3<commands 4>messages"#]);
-        shell.arg("sh").arg(program()).args(FLAGS);
+        shell.arg("sh").arg(program()).args(FLAGS).args(flags);
         shell.arg(format!("--user-data-dir={}", folder.join("profile").display()));
         shell.env("HOME", folder.path()).current_dir(folder.path());
         let mut browser = Self {

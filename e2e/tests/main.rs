@@ -17,6 +17,7 @@ mod files;
 mod guards;
 mod guide;
 mod hints;
+mod http2;
 mod isolation;
 mod keeping;
 mod listen;

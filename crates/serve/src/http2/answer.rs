@@ -243,7 +243,7 @@ impl Stream {
         }
         let room = if self.session.has_room() { out.capacity() } else { 0 };
         if room > 0 {
-            self.writing.settle_at(self.body_bytes, self.session.now());
+            self.settle(room);
             return Poll::Ready(Ok(room));
         }
         let for_room = !self.session.has_room();
@@ -251,13 +251,18 @@ impl Stream {
             && room > 0
             && !for_room
         {
-            self.writing.settle_at(self.body_bytes, self.session.now());
+            self.settle(room);
             return Poll::Ready(Ok(room));
         }
         match self.judge_writing() {
             Ok(due) => self.wait(context, due, for_room),
             Err(reason) => Poll::Ready(Err(reason)),
         }
+    }
+
+    /// The wait is over: what may be handed over now is what the peer has taken.
+    fn settle(&mut self, room: usize) {
+        self.writing.settle_at(self.body_bytes + room as u64, self.session.now());
     }
 
     fn count(&mut self, bytes: usize) {

@@ -27,7 +27,12 @@ pub(super) struct Receiver {
     bytes_max: Option<u64>,
     /// When to look at the peer's pace again.
     due: Option<Tick>,
+    /// Bytes that had come when the rest was given up.
+    discard_from: Option<u64>,
 }
+
+/// Bytes of an unread body that are read away.
+const DISCARD_MAX: u64 = 64 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -49,6 +54,7 @@ impl Receiver {
             bytes: 0,
             bytes_max: None,
             due: None,
+            discard_from: None,
         }
     }
 
@@ -119,6 +125,23 @@ impl Receiver {
             Err(reason) => {
                 self.state = State::End;
                 pipe.finish(Err(Error::new(kind(reason), reason, "receive a request body")));
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// After the answer: reads away what nobody read, up to what one window holds, so that a client
+    /// which is still sending need not be told to stop. Ready when there is no more to read.
+    pub(super) fn poll_discard(
+        &mut self,
+        session: &Session,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let from = *self.discard_from.get_or_insert(self.bytes);
+        while self.state != State::End && self.bytes - from <= DISCARD_MAX {
+            match ready!(self.poll_frame(session, context)) {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => self.state = State::End,
             }
         }
         Poll::Ready(())

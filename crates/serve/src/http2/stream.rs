@@ -32,6 +32,9 @@ use crate::guard::{Panicked, poll_guarded};
 use crate::snapshot::ScopeRef;
 use crate::wire::{Direction, Watch};
 
+/// How long a client may go on sending a body that nobody reads, once it has its answer.
+const DISCARD_WITHIN: Duration = Duration::from_secs(2);
+
 /// One stream while its exchange lasts.
 pub(super) struct Stream {
     pub(super) session: Rc<Session>,
@@ -121,6 +124,9 @@ impl Stream {
                 (status, reason)
             }
         };
+        if status.is_some() && !receiver.is_complete() {
+            self.discard(receiver).await;
+        }
         let answer = self.answer_fields.take();
         account::close(
             &state,
@@ -303,6 +309,21 @@ impl Stream {
             self.writing_due = again.map(|again| now + again);
         }
         Ok(self.writing_due)
+    }
+
+    /// Reads away what is left of a body, for a moment: clients that are told to stop while they
+    /// send may lose the answer (curl 7.88 does).
+    async fn discard(&mut self, receiver: &mut Receiver) {
+        let session = Rc::clone(&self.session);
+        let ends = session.now() + DISCARD_WITHIN;
+        poll_fn(|context| {
+            let is_over = self.is_over().is_some() || session.now() >= ends;
+            if is_over || receiver.poll_discard(&session, context).is_ready() {
+                return Poll::Ready(());
+            }
+            self.wait(context, Some(ends), false)
+        })
+        .await;
     }
 
     fn tell_to_continue(&mut self) {

@@ -249,6 +249,24 @@ fn security_28_a_window_that_stays_closed_ends_the_stream() {
     assert_eq!(status(&attacker.frame_of(&[HEADERS]).unwrap().content), 200);
 }
 
+/// A reader that takes its time, but takes: what it lets through counts, however often we wait.
+#[test]
+fn a_window_that_opens_slowly_is_no_closed_one() {
+    let recipe = recipe().timeouts(|timeouts| {
+        timeouts.write_idle = Some(Duration::from_millis(600));
+    });
+    let harness = recipe.start();
+    let settings = setting(INITIAL_WINDOW_SIZE, 1_000);
+    let mut reader = Http2::with(Client::connect(harness.address), &settings);
+    reader.send(get(1, "/large"));
+    for _ in 0..15 {
+        assert_eq!(reader.frame_of(&[DATA, RST_STREAM]).map(|frame| frame.kind), Some(DATA));
+        std::thread::sleep(Duration::from_millis(100));
+        reader.send(window_update(1, 1_000));
+    }
+    assert_eq!(harness.outcomes(Reason::WriteIdleTimeout), 0);
+}
+
 /// A peer opens every window and reads nothing: no more is held for it than may be.
 #[test]
 fn security_28_what_waits_for_a_peer_is_bounded() {
