@@ -18,7 +18,7 @@ use stead_core::Process;
 use stead_tls::{Chooser, Entry, Issued};
 
 use crate::background::Task;
-use crate::start::StartError;
+use crate::errors::StartError;
 use crate::state;
 
 /// The certificates that a configuration orders.

@@ -11,7 +11,7 @@ use stead_serve::{ConnectionLimits, Route, Scope, Streams};
 use stead_tower::{App, Facts};
 
 use crate::compile::trusted_proxies;
-use crate::start::KindError;
+use crate::errors::KindError;
 use crate::{registry, service};
 
 /// Everything that comes from code.

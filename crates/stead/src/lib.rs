@@ -16,14 +16,17 @@
 
 mod acme;
 mod additions;
+mod address;
 mod admin;
 mod background;
 mod bind;
+mod budgets;
 mod call;
 mod certificates;
 mod check;
 mod client;
 mod compile;
+mod errors;
 mod explain;
 pub mod kinds;
 mod log;
@@ -48,11 +51,12 @@ mod tcp;
 mod tls;
 mod trusted_proxies;
 
+pub use address::Address;
 pub use call::CallError;
+pub use errors::{KindError, ServerError, StartError};
 pub use running::Running;
 pub use server::{Listen, Server};
 pub use serving::{Serve, serve};
-pub use start::{Address, KindError, ServerError, StartError};
 #[doc(inline)]
 pub use stead_base::{ByteSize, Error, Frequency, Limits, Rate, Reason, Timeouts};
 #[doc(inline)]

@@ -10,9 +10,11 @@ use stead_serve::{Cutter, Messenger};
 use stead_tower::Body;
 use tokio::sync::watch;
 
+use crate::address::Address;
 use crate::call::{CallError, call};
+use crate::errors::StartError;
 use crate::signals::Stop;
-use crate::start::{Address, StartError, Started};
+use crate::start::Started;
 
 /// Servers that run on threads of their own. Dropped, they end at once; [`Running::shutdown`] lets
 /// requests finish.

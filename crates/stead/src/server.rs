@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 
 use crate::additions::{CodeServer, Serves};
 use crate::bind::{Claim, Wanted};
+use crate::errors::ServerError;
 use crate::ranges;
-use crate::start::ServerError;
 use crate::tcp::{Async, Ending};
 use crate::tls::{self, Tls};
 use crate::trusted_proxies::{self, TrustedProxies};

@@ -1,8 +1,6 @@
 //! A running Stead: everything bound, or all that stood in the way; then served until it drains.
 
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
@@ -10,23 +8,25 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use stead_acme::Authority;
-use stead_config::{Color, Configuration, Drain, Workers};
+use stead_config::{Color, Configuration, Drain};
 use stead_core::{Phase, Process};
-use stead_net::{Bind, Collect, Inherited, ListenOptions, Listening, acquire};
+use stead_net::{Bind, Collect, Inherited, Listening, acquire};
 use stead_serve::access_log::AccessLog;
 use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Messenger, Opening, Snapshot};
-use stead_sys::table;
 use stead_tls::Entry;
 
 use crate::acme::Orders;
+use crate::address::{Address, addresses};
 use crate::admin::{self, AdminOptions, Control, LogLevels};
 use crate::background::{Background, Task};
-use crate::bind::{self, BindError, Bound, Claim, bind_all};
+use crate::bind::{self, Bound, Claim, bind_all};
+use crate::budgets::{Places, allot, descriptors_max, keep_within, worker_count};
 use crate::certificates;
 use crate::check::Checked;
 use crate::compile::Compiled;
+use crate::errors::StartError;
 use crate::memory::{self, Memory};
-use crate::runtime::{Leftovers, Lock, Runtime, RuntimeError};
+use crate::runtime::{Leftovers, Lock, Runtime};
 use crate::status::Board;
 
 /// What a start needs beside the configuration.
@@ -46,148 +46,6 @@ pub struct StartOptions {
     pub is_terminal: bool,
     /// Who holds the levels of Stead's own log, for `stead log level`.
     pub log_levels: Option<Arc<dyn LogLevels>>,
-}
-
-/// Why nothing was started. Nothing is left bound. Its `Debug` is its text too, so that a `main`
-/// which returns it tells people what is wrong.
-///
-/// ```
-/// # use stead::{StartError, Stead};
-/// # async fn example(stead: Stead) {
-/// match stead.start().await {
-///     Ok(running) => running.wait().await,
-///     Err(StartError::Bind(errors)) => errors.iter().for_each(|error| eprintln!("{error}")),
-///     Err(error) => eprintln!("{error}"),
-/// }
-/// # }
-/// ```
-pub enum StartError {
-    /// The configuration has errors: all of them, as `stead check` prints them.
-    Configuration(String),
-    /// Servers made in code cannot start as they are, all of them.
-    Servers(Vec<ServerError>),
-    /// Kinds that the program adds under a name that another kind has, all of them.
-    Kinds(Vec<KindError>),
-    /// Addresses that could not be had and sockets that nobody uses, all of them.
-    Bind(Vec<BindError>),
-    /// The runtime directory could not be used.
-    Runtime(RuntimeError),
-    /// Something of the system failed: what was being done, and why.
-    System(String, io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Configuration(text) => f.write_str(text),
-            Self::Servers(errors) => lines(f, errors),
-            Self::Kinds(errors) => lines(f, errors),
-            Self::Bind(errors) => lines(f, errors),
-            Self::Runtime(error) => write!(f, "{error}"),
-            Self::System(doing, error) => write!(f, "{doing}: {error}"),
-        }
-    }
-}
-
-fn lines(f: &mut fmt::Formatter<'_>, errors: &[impl fmt::Display]) -> fmt::Result {
-    for (index, error) in errors.iter().enumerate() {
-        let end = if index + 1 < errors.len() { "\n" } else { "" };
-        write!(f, "{error}{end}")?;
-    }
-    Ok(())
-}
-
-impl fmt::Debug for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<StartError> for io::Error {
-    /// Of the first cause's kind, so that an address in use is known as such.
-    fn from(error: StartError) -> Self {
-        let kind = match &error {
-            StartError::Bind(errors) => errors.first().map(BindError::kind),
-            StartError::System(_, error) => Some(error.kind()),
-            StartError::Configuration(_) | StartError::Servers(_) | StartError::Kinds(_) => {
-                Some(io::ErrorKind::InvalidInput)
-            }
-            StartError::Runtime(_) => None,
-        };
-        Self::new(kind.unwrap_or(io::ErrorKind::Other), error)
-    }
-}
-
-/// A kind of the program's own whose name another kind has: neither could be told from the other.
-///
-/// ```
-/// # use stead::KindError;
-/// let error = KindError { sort: "handler", name: "files".to_owned() };
-/// assert_eq!(
-///     error.to_string(),
-///     "the handler kind \"files\" is there already: give this one another name"
-/// );
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the {sort} kind {name:?} is there already: give this one another name")]
-pub struct KindError {
-    /// `handler` or `middleware`.
-    pub sort: &'static str,
-    /// The name.
-    pub name: String,
-}
-
-/// A server made in code that cannot start as it is.
-///
-/// ```
-/// # use stead::{Server, StartError, Stead};
-/// # #[tokio::main]
-/// # async fn main() {
-/// let started = Stead::new().server(Server::new("web").listen(":0")).start().await;
-/// let Err(StartError::Servers(errors)) = started else { panic!("nothing answers") };
-/// assert_eq!(errors[0].server, "web");
-/// # }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {message}", subject(server))]
-pub struct ServerError {
-    /// The server's name; empty where there is no server at all.
-    pub server: String,
-    /// What is wrong, and what to write instead.
-    pub message: String,
-}
-
-fn subject(server: &str) -> String {
-    if server.is_empty() { "nothing to serve".to_owned() } else { format!("server {server}") }
-}
-
-/// Where one listener really listens.
-///
-/// ```
-/// # use stead::Running;
-/// # fn example(running: &Running) {
-/// let urls: Vec<&str> = running.listening().iter().map(|address| &*address.url).collect();
-/// # }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Address {
-    /// The server's position in the configuration.
-    pub server: usize,
-    /// The server's name.
-    pub name: String,
-    /// `http://localhost:8080`, `http://[::1]:80`, `unix:/run/web.sock`; `tcp://localhost:5432`
-    /// where no HTTP is spoken.
-    pub url: String,
-    /// The address itself, if it is one of TCP.
-    pub socket: Option<SocketAddr>,
-    /// What its socket was given.
-    pub options: ListenOptions,
-    /// Whether the socket was passed on by whoever started this process.
-    pub inherited: bool,
-    /// Whether its connections come from proxies, each with a PROXY header.
-    pub proxy_protocol: bool,
 }
 
 /// Servers that run; ended by [`Started::drain`].
@@ -482,55 +340,6 @@ impl Launch {
     }
 }
 
-/// What the process may hold, by the number of its workers and listeners and of its descriptors.
-fn allot(process: &Process, workers: usize, listeners: usize, private_descriptors: bool) {
-    process.set_workers(workers);
-    // Where `/proc` is not there, what is open already is few; and no table is private, which the
-    // start says.
-    let open = table::open_count().unwrap_or(0) + NUMBERS_TO_COME;
-    let of_worker = NUMBERS_PER_WORKER + NUMBERS_PER_LISTENER * (listeners + 1);
-    let (taken, tables) = if private_descriptors {
-        (open + table::SPARE_NUMBERS + workers * NUMBERS_PER_WORKER + of_worker, workers)
-    } else {
-        (open + workers * of_worker, 1)
-    };
-    let share = Descriptors::share(descriptors_max().saturating_sub(taken as u64));
-    if private_descriptors {
-        process.set_worker_connections(share.connections);
-    }
-    process.connections.set_limit(share.connections.saturating_mul(tables));
-    process.open_files.set_limit(share.open_files.saturating_mul(tables));
-}
-
-/// Descriptors that the process opens after its listeners: the lock, the admin socket, the event
-/// loops of the background and of whoever waits for signals.
-const NUMBERS_TO_COME: usize = 10;
-/// Descriptors of a worker's event loop, and its socket of the admin listener.
-const NUMBERS_PER_WORKER: usize = 6;
-/// What a worker holds for a listener beside its socket: the one that it watches, and a spare one.
-const NUMBERS_PER_LISTENER: usize = 2;
-
-/// What the places for connections follow from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Places {
-    /// `descriptors` or `memory`.
-    pub(crate) limited_by: &'static str,
-    /// Whose limit of memory is the lowest, if memory is looked at.
-    pub(crate) memory_of: Option<&'static str>,
-}
-
-/// Allows no more connections than fit into memory while they rest.
-fn keep_within(process: &Process, memory: Option<&Memory>) -> Places {
-    let lowest = memory.and_then(Memory::lowest);
-    let by_memory = memory.map_or(usize::MAX, Memory::connections);
-    let is_memory = process.connections.limit().is_none_or(|limit| by_memory < limit);
-    if is_memory {
-        process.connections.set_limit(by_memory);
-    }
-    let limited_by = if is_memory { "memory" } else { "descriptors" };
-    Places { limited_by, memory_of: lowest.map(|lowest| lowest.of) }
-}
-
 fn listener(bound: Bound) -> Listener {
     Listener {
         server: bound.server as u16,
@@ -563,88 +372,4 @@ fn add_admin(
         opening: Opening { http2: false, ..Opening::default() },
     };
     Ok((listener, acquired.listening))
-}
-
-fn addresses(snapshot: &Snapshot, bound: &[Bound]) -> Vec<Address> {
-    let mut addresses: Vec<Address> = Vec::new();
-    for bound in bound {
-        let server = &snapshot.servers[bound.server];
-        let listening = &bound.acquired.listening;
-        let mut url = url(bound);
-        if server.streams.is_some() {
-            url = url.replacen("http://", "tcp://", 1);
-        }
-        let socket = match listening {
-            Listening::Tcp(address) => Some(*address),
-            Listening::Unix { .. } => None,
-        };
-        let address = Address {
-            server: bound.server,
-            name: server.name.clone(),
-            url,
-            socket,
-            options: bound.options,
-            inherited: bound.acquired.inherited,
-            proxy_protocol: !bound.opening.proxy_protocol.is_empty(),
-        };
-        // `localhost` is two listeners and one address.
-        let known = |other: &Address| other.server == address.server && other.url == address.url;
-        if !addresses.iter().any(known) {
-            addresses.push(address);
-        }
-    }
-    addresses
-}
-
-/// An address that leads here and nowhere else: `localhost` only where both of its families do.
-fn url(bound: &Bound) -> String {
-    let scheme = if bound.opening.tls.is_some() { "https" } else { "http" };
-    let literal = |ip: IpAddr, port| format!("{scheme}://{}", SocketAddr::new(ip, port));
-    match &bound.acquired.listening {
-        Listening::Unix { path, .. } => format!("unix:{}", path.display()),
-        Listening::Tcp(address) if bound.is_localhost => {
-            format!("{scheme}://localhost:{}", address.port())
-        }
-        Listening::Tcp(address) => match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => {
-                literal(Ipv4Addr::LOCALHOST.into(), address.port())
-            }
-            IpAddr::V6(ip) if ip.is_unspecified() => {
-                literal(Ipv6Addr::LOCALHOST.into(), address.port())
-            }
-            ip => literal(ip, address.port()),
-        },
-    }
-}
-
-/// One worker for each core that we may use, as far as affinity and cgroups tell.
-fn worker_count(workers: Workers) -> usize {
-    match workers {
-        Workers::Count(count) => usize::from(count),
-        Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
-    }
-}
-
-/// What the descriptors of this process are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Descriptors {
-    connections: usize,
-    /// Files that caches keep open.
-    open_files: usize,
-}
-
-impl Descriptors {
-    /// Of those that are free, most are for connections; some for files, and some are held back for
-    /// files being opened, the access log and connections to the admin socket.
-    fn share(free: u64) -> Self {
-        let all = usize::try_from(free).unwrap_or(usize::MAX);
-        let open_files = (all / 16).clamp(4, 4096);
-        let rest = (all / 8).clamp(8, 128);
-        Self { connections: all.saturating_sub(open_files + rest).max(1), open_files }
-    }
-}
-
-/// How many descriptors this process may hold.
-fn descriptors_max() -> u64 {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }

@@ -12,8 +12,9 @@ use stead_serve::{Server, Snapshot};
 use stead_tls::Entry;
 
 use crate::acme;
+use crate::address::Address;
+use crate::budgets::Places;
 use crate::certificates;
-use crate::start::{Address, Places};
 
 /// Everything that status is made of.
 pub(crate) struct Board {

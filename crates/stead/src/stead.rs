@@ -15,10 +15,11 @@ use crate::additions::{Additions, CodeServer};
 use crate::bind::Claim;
 use crate::check::check_with;
 use crate::compile::{Compiled, compile};
+use crate::errors::{ServerError, StartError};
 use crate::kinds::{NamedHandler, NamedMiddleware};
 use crate::off_thread::off_thread;
 use crate::server::Server;
-use crate::start::{ServerError, StartError, StartOptions, Started, start_compiled};
+use crate::start::{StartOptions, Started, start_compiled};
 use crate::state;
 
 /// Several servers in one process, each with its own listeners, limits and timeouts.
