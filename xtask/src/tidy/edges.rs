@@ -204,6 +204,7 @@ const CRATES: &[Allowed] = &[
         )
         .in_tests(&[
             "futures-util",
+            "h2",
             "http-body",
             "http-body-util",
             "rcgen",

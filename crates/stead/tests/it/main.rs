@@ -8,6 +8,7 @@ mod encrypted;
 mod extractors;
 mod harness;
 mod hello;
+mod http2;
 mod layers;
 mod pairs;
 mod proxies;
