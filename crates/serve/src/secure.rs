@@ -228,7 +228,8 @@ impl Secure {
 
     /// Announces the end now, unless it was; nothing is waited for.
     pub(crate) fn end(&mut self, socket: &mut Socket, worker: &Worker) {
-        if self.is_ended {
+        // Whoever went without a word hears none.
+        if self.is_ended || self.is_truncated {
             return;
         }
         self.out.lend(|| worker.buffer());

@@ -147,7 +147,9 @@ impl Wake for State {
     }
 
     fn closed(&self, why: Closed, listener: u16, peer: Peer, left: Left) {
-        if let (Some(descriptor), Some(held)) = (left.descriptor, left.held) {
+        if let (Some(descriptor), Some(held)) = (left.descriptor, left.held)
+            && why != Closed::Peer
+        {
             // Who was told that nothing more comes knows that nothing is missing.
             Transport::resume(Socket::new(descriptor), Some(held)).end(&self.worker);
         }

@@ -214,9 +214,12 @@ const RULES: &[(u32, &str)] = &[
     ),
     (
         33,
-        "a head that is not complete `timeouts.header` after its first byte: 408; bodies slower than `body_idle`, `body_rate`, `write_idle` or `write_rate` are ended in both directions",
+        "a TLS handshake that is not done `timeouts.tls_handshake` after its first byte ends; a head that is not complete `timeouts.header` after its first byte: 408; bodies slower than `body_idle`, `body_rate`, `write_idle` or `write_rate` are ended in both directions",
     ),
-    (34, "a connection without a byte is closed after `timeouts.first_byte`"),
+    (
+        34,
+        "a connection without a byte is closed after `timeouts.first_byte`, before there is any TLS",
+    ),
     (
         35,
         "a head too long: 431; a target too long: 414; a body above its limit: 413, from its announced length before a byte is read, and while it streams",
