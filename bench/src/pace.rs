@@ -34,7 +34,9 @@ pub struct Latencies {
 pub struct Pacer {
     epoll: OwnedFd,
     clients: Vec<Client>,
-    free: Vec<usize>,
+    /// The longest free first: a connection that is never used would be closed as one that never
+    /// asked.
+    free: VecDeque<usize>,
     request: Vec<u8>,
     expected: Expected,
     interval: Duration,
@@ -122,9 +124,9 @@ impl Pacer {
         queue: &mut VecDeque<(Instant, bool)>,
         latencies: &mut Latencies,
     ) -> Result<()> {
-        while let Some(index) = self.free.last().copied() {
+        while let Some(index) = self.free.front().copied() {
             let Some((due, waited)) = queue.pop_front() else { break };
-            self.free.pop();
+            self.free.pop_front();
             let client = &mut self.clients[index];
             client.due = due;
             let sent = send(&client.socket, &self.request, SendFlags::NOSIGNAL)?;
@@ -149,7 +151,7 @@ impl Pacer {
         if ended > 0 {
             ensure!(ended == 1 && !self.free.contains(&index), "an answer to no request");
             latencies.answers.push(Instant::now().saturating_duration_since(client.due));
-            self.free.push(index);
+            self.free.push_back(index);
         }
         Ok(())
     }
