@@ -22,12 +22,13 @@ use crate::account::{Accounts, LOOK_EVERY};
 use crate::attempt::Attempt;
 use crate::certificate::Certificate;
 use crate::exhibit::{Exhibit, Shown};
-use crate::failure::{ASKED_MAX, Cause, Failure};
+use crate::failure::{Cause, Failure};
 use crate::front::Front;
 use crate::record::Record;
 use crate::report::{Board, Condition, Report};
-use crate::schedule::{Window, chance, renewal, within};
+use crate::schedule::{Window, between_orders, chance, renewal, within};
 use crate::settings::Settings;
+use crate::step::{Step, due, next};
 use crate::store::Store;
 
 /// The certificates of some hosts, at one authority.
@@ -86,8 +87,6 @@ impl Authority {
 const ATTEMPTS_AT_ONCE: usize = 4;
 /// How long one attempt may take, waits for the authority included.
 const ATTEMPT_MAX: Duration = Duration::from_mins(10);
-/// The store is looked at this often, for what another process renewed, and so is the clock.
-const LOOK_AGAIN: Duration = Duration::from_mins(10);
 /// Between two questions for the window, as the authority says but within this.
 const ASK_MIN: Duration = Duration::from_mins(1);
 const ASK_MAX: Duration = Duration::from_hours(24);
@@ -192,7 +191,7 @@ impl Work {
             Err(Failure::new(Cause::Passing, "the authority took too long, all in all"))
         });
         match result.and_then(|certificate| self.issued(host, &certificate)) {
-            Ok(()) => Duration::ZERO,
+            Ok(rest) => rest,
             Err(failure) => {
                 self.accounts.close(failure.cause).await;
                 self.failed(host, &failure, proofs.len())
@@ -215,12 +214,13 @@ impl Work {
         }
     }
 
-    fn issued(&self, host: &str, certificate: &Certificate) -> Result<(), Failure> {
+    /// Serves and keeps what was issued; gives how long to rest where it could not be remembered.
+    fn issued(&self, host: &str, certificate: &Certificate) -> Result<Duration, Failure> {
         if let Some(count) = self.hosts.get(host) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        let renew_at = renewal(certificate.not_before(), certificate.not_after(), chance());
-        let record = Record::issued(renew_at);
+        let (from, until) = (certificate.not_before(), certificate.not_after());
+        let record = Record::issued(renewal(from, until, chance()), SystemTime::now());
         // Told first: whoever sees the new certificate finds it in the status.
         self.show(host, Some(certificate), &record);
         self.install(host, certificate);
@@ -228,10 +228,10 @@ impl Work {
         self.store.keep_certificate(host, certificate).map_err(|error| {
             Failure::new(Cause::Refused, format!("keep the certificate: {error}"))
         })?;
-        // Without it two thirds of the life are reckoned anew.
-        self.remember(host, &record);
         tracing::info!("the certificate of {host} was issued");
-        Ok(())
+        // Without it two thirds of the life are reckoned anew.
+        let is_kept = self.remember(host, &record);
+        Ok(if is_kept { Duration::ZERO } else { between_orders(from, until) })
     }
 
     /// Remembers a failure; gives how long to rest where it could not be remembered.
@@ -313,42 +313,11 @@ impl Work {
         self.board.set(Report {
             host: host.to_owned(),
             condition,
-            renew_at: record.renew_at.filter(|_| certificate.is_some()),
+            renew_at: certificate.and_then(|certificate| due(certificate, record, now)),
             try_at: record.try_at,
             failures: record.failures,
             last_error: record.last_error.clone(),
             issued: self.hosts.get(host).map_or(0, |count| count.load(Ordering::Relaxed)),
         });
-    }
-}
-
-/// What to do for a host.
-#[derive(Debug, PartialEq)]
-enum Step {
-    Order,
-    Ask,
-    Wait(Duration),
-}
-
-fn next(certificate: Option<&Certificate>, record: &Record, now: SystemTime) -> Step {
-    let left = |until: Option<SystemTime>| {
-        let until = until.unwrap_or(SystemTime::UNIX_EPOCH);
-        // A clock that was set back must not make a wait longer than any that is asked for.
-        until.duration_since(now).unwrap_or_default().min(ASKED_MAX * 2)
-    };
-    let until_tried = left(record.try_at);
-    let until_due = match certificate {
-        None => until_tried,
-        Some(_) => left(record.renew_at).max(until_tried),
-    };
-    if until_due.is_zero() {
-        return Step::Order;
-    }
-    let until_asked = certificate.map(|_| left(record.ask_at));
-    match until_asked {
-        // One that failed is tried at its time, whatever the authority would say now.
-        Some(Duration::ZERO) if record.failures == 0 => Step::Ask,
-        Some(asked) if record.failures == 0 => Step::Wait(until_due.min(asked).min(LOOK_AGAIN)),
-        _ => Step::Wait(until_due.min(LOOK_AGAIN)),
     }
 }

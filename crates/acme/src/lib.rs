@@ -22,6 +22,7 @@ mod record;
 mod report;
 mod schedule;
 mod settings;
+mod step;
 mod store;
 mod transport;
 

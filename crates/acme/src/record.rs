@@ -15,6 +15,8 @@ use crate::schedule::{Window, chance, from_unix_s, unix_s};
 pub(crate) struct Record {
     /// When the certificate is renewed; none where there is no certificate.
     pub(crate) renew_at: Option<SystemTime>,
+    /// When the certificate was issued, by this machine's clock; none where that is not known.
+    pub(crate) issued_at: Option<SystemTime>,
     /// The window that the authority suggested, where it did.
     pub(crate) window: Option<Window>,
     /// When it is asked for the window again.
@@ -33,8 +35,8 @@ pub(crate) struct Record {
 
 impl Record {
     /// After a certificate was issued: failures are forgotten.
-    pub(crate) fn issued(renew_at: SystemTime) -> Self {
-        Self { renew_at: Some(renew_at), ..Self::default() }
+    pub(crate) fn issued(renew_at: SystemTime, now: SystemTime) -> Self {
+        Self { renew_at: Some(renew_at), issued_at: Some(now), ..Self::default() }
     }
 
     /// Remembers a failed attempt; gives how long to wait.
@@ -73,6 +75,7 @@ impl Record {
         let window = at("window_start_unix_s").zip(at("window_end_unix_s"));
         Some(Self {
             renew_at: at("renew_at_unix_s"),
+            issued_at: at("issued_at_unix_s"),
             window: window.map(|(start, end)| Window { start, end }),
             ask_at: at("ask_at_unix_s"),
             failures: value.get("failures").and_then(Value::as_u64).unwrap_or(0) as u32,
@@ -89,6 +92,7 @@ impl Record {
         let value = json!({
             "version": VERSION,
             "renew_at_unix_s": at(self.renew_at),
+            "issued_at_unix_s": at(self.issued_at),
             "window_start_unix_s": at(self.window.map(|window| window.start)),
             "window_end_unix_s": at(self.window.map(|window| window.end)),
             "ask_at_unix_s": at(self.ask_at),
@@ -118,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let mut record = Record::issued(second(2_000));
+        let mut record = Record::issued(second(2_000), second(900));
         record.window = Some(Window { start: second(1_500), end: second(1_600) });
         record.ask_at = Some(second(1_400));
         record.fail(&Failure::new(Cause::Proof, "no \"answer\""), 2, second(1_000));

@@ -2,7 +2,7 @@
 //!
 //! After two thirds of its life, a little earlier at random so that what was issued together is not
 //! renewed together; or in the window that the authority suggests (RFC 9773 §4.2), at a moment
-//! chosen once.
+//! chosen once. Never right after it was issued.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -36,6 +36,19 @@ pub(crate) fn within(
     let last = not_before + life.mul_f64(0.9);
     chosen.map_or(last, |chosen| chosen.min(last))
 }
+
+/// The least time between two certificates of one host: a tenth of the life within an hour and a
+/// day and a half, which stays below the five certificates a week that Let's Encrypt allows; but
+/// never more than half the life, so that a short one is renewed in time.
+pub(crate) fn between_orders(not_before: SystemTime, not_after: SystemTime) -> Duration {
+    let life = not_after.duration_since(not_before).unwrap_or_default();
+    (life / 10).clamp(BETWEEN_MIN, BETWEEN_MAX).min(life / 2).max(BETWEEN_EVER)
+}
+
+const BETWEEN_MIN: Duration = Duration::from_hours(1);
+const BETWEEN_MAX: Duration = Duration::from_hours(36);
+/// However short a life is.
+const BETWEEN_EVER: Duration = Duration::from_secs(5);
 
 /// A number in 0 to 1 that nobody can foretell well enough to matter: it spreads load.
 pub(crate) fn chance() -> f64 {
@@ -71,6 +84,16 @@ mod tests {
         assert_eq!(renewal(day(100), day(106), 0.0), day(104));
         assert_eq!(renewal(day(100), day(100), 1.0), day(100));
         assert_eq!(renewal(day(100), day(99), 1.0), day(100));
+    }
+
+    #[test]
+    fn between_two_certificates_lies_a_part_of_the_life() {
+        let between =
+            |life_s: u64| between_orders(day(0), day(0) + Duration::from_secs(life_s)).as_secs();
+        assert_eq!(between(90 * DAY), 36 * 3_600);
+        assert_eq!(between(6 * DAY), 51_840);
+        assert_eq!((between(5 * 3_600), between(3_600)), (3_600, 1_800));
+        assert_eq!((between(12), between(3), between(0)), (6, 5, 5));
     }
 
     #[test]

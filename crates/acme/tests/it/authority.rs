@@ -49,6 +49,17 @@ impl Case {
         Store::open(&settings.folder, &settings.directory).expect("opens")
     }
 
+    /// Sets back when the certificate was issued, as the record tells.
+    #[expect(clippy::disallowed_methods, reason = "our own record")]
+    fn age(&self, by: Duration) {
+        let path = self.store().folder().join(format!("{HOST}.json"));
+        let text = std::fs::read_to_string(&path).expect("a record");
+        let mut record: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let issued_at = record["issued_at_unix_s"].as_u64().expect("a moment");
+        record["issued_at_unix_s"] = (issued_at - by.as_secs()).into();
+        std::fs::write(&path, record.to_string()).expect("writes");
+    }
+
     /// Runs until a report is as it should be.
     async fn until(&self, authority: &Authority, is: impl Fn(&Report) -> bool) -> Report {
         let run = tokio::spawn(authority.clone().run());
@@ -155,12 +166,23 @@ async fn the_authority_is_asked_when_to_renew() {
 }
 
 #[tokio::test]
-async fn a_window_that_began_renews_at_once_and_says_what_is_replaced() {
+async fn a_window_that_stays_in_the_past_orders_no_sooner_than_a_day_and_a_half_later() {
     let case = Case::new(Script { window: Some((-200, -100)), ..Script::default() });
-    let authority = case.open();
-    case.until(&authority, |report| report.issued >= 2).await;
-    assert!(case.directory.issued() >= 2);
-    assert!(case.directory.replacements() >= 1);
+    let is_asked = |report: &Report| {
+        report.renew_at.is_some_and(|at| after(Some(at)) < Duration::from_hours(37))
+    };
+    // Told by the status too.
+    let report = case.until(&case.open(), is_asked).await;
+    assert!(after(report.renew_at) > Duration::from_hours(35), "{report:?}");
+    let again = case.open();
+    let run = tokio::time::timeout(Duration::from_millis(300), again.run()).await;
+    assert!(run.is_err());
+    assert_eq!(case.directory.issued(), 1);
+
+    case.age(Duration::from_hours(37));
+    let report = case.until(&case.open(), |report| report.issued >= 1).await;
+    assert!(after(report.renew_at) > Duration::from_hours(35), "{report:?}");
+    assert_eq!((case.directory.issued(), case.directory.replacements()), (2, 1));
 }
 
 #[tokio::test]
