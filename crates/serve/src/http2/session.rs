@@ -47,6 +47,8 @@ struct Waits {
     places: Vec<Option<Wait>>,
     /// The earliest deadline, or an earlier moment.
     due: Option<Tick>,
+    /// Somebody waits until less is buffered, or did.
+    for_room: bool,
 }
 
 struct Wait {
@@ -179,8 +181,14 @@ impl Session {
     pub(super) fn wake(&self, now: Tick) {
         let has_room = self.has_room();
         let mut waits = self.waits.borrow_mut();
-        let Waits { places, due } = &mut *waits;
+        let Waits { places, due, for_room } = &mut *waits;
+        let is_due = due.is_some_and(|due| now >= due);
+        let finds_room = *for_room && has_room;
+        if !(is_due || finds_room) {
+            return;
+        }
         *due = None;
+        *for_room = false;
         for wait in places.iter_mut().flatten() {
             let is_over = wait.due.is_some_and(|due| now >= due);
             if is_over || wait.for_room && has_room {
@@ -189,6 +197,7 @@ impl Session {
                 wait.waker.wake_by_ref();
             }
             *due = earlier(*due, wait.due);
+            *for_room |= wait.for_room;
         }
     }
 
@@ -238,6 +247,7 @@ impl Place {
             None => waits.places.push(wait),
         }
         self.0 = Some(index.unwrap_or(waits.places.len() - 1));
+        waits.for_room |= for_room;
         let is_sooner = due.is_some_and(|due| waits.due.is_none_or(|known| due < known));
         if is_sooner {
             waits.due = due;
