@@ -39,12 +39,15 @@ impl Stream {
             Body::Empty | Body::Tunnel(_) => self.end(out),
             Body::Buffer(buffer) => self.write_buffer(out, buffer, true).await,
             Body::Bytes(bytes) => self.write_bytes(out, bytes, true).await,
+            // PERF: boxed, so that no stream is as large as the rarest of these.
             Body::File { file, start, end } => {
-                self.write_file(out, &file, start, end).await?;
+                Box::pin(self.write_file(out, &file, start, end)).await?;
                 self.end(out)
             }
-            Body::Chain(bodies) => self.write_chain(out, bodies).await,
-            Body::Stream(stream) => self.write_stream(out, receiver, stream, framing).await,
+            Body::Chain(bodies) => Box::pin(self.write_chain(out, bodies)).await,
+            Body::Stream(stream) => {
+                Box::pin(self.write_stream(out, receiver, stream, framing)).await
+            }
         }
     }
 
@@ -68,7 +71,7 @@ impl Stream {
                 return out.send_data(piece, is_last).map_err(|_| CLOSED);
             }
         }
-        self.write_bytes(out, Bytes::from(buffer), is_last).await
+        Box::pin(self.write_bytes(out, Bytes::from(buffer), is_last)).await
     }
 
     async fn write_bytes(

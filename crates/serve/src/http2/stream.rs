@@ -125,7 +125,7 @@ impl Stream {
             }
         };
         if status.is_some() && !receiver.is_complete() {
-            self.discard(receiver).await;
+            Box::pin(self.discard(receiver)).await;
         }
         let answer = self.answer_fields.take();
         account::close(
