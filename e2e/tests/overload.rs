@@ -189,3 +189,16 @@ fn security_36_idle_connections_go_where_memory_runs_short() {
     honest.ask();
     assert_eq!(stead.outcome("overloaded"), 0);
 }
+
+#[test]
+fn security_36_status_tells_who_holds_the_most_connections() {
+    let folder = Folder::new();
+    let stead = start(&folder, "auto", 1024);
+    let held = busy(&stead, 12);
+    let tells = |text: &str| {
+        until(SOON, || (stead.ask(&["status", "--addresses"]).stdout == text).then_some(()))
+    };
+    tells("12   127.0.0.1   web\n").expect("all are counted");
+    drop(held);
+    tells("no connections from the network\n").expect("none is left");
+}

@@ -1,4 +1,5 @@
-//! `stead status`, and how a running Stead is found and asked: requests on its admin socket.
+//! `stead status`, with or without `--addresses`, and how a running Stead is found and asked:
+//! requests on its admin socket.
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
@@ -26,6 +27,28 @@ pub(crate) fn status(args: &SocketArgs, json: bool) -> anyhow::Result<ExitCode> 
     }
     let is_ready = status["phase"] == "ready";
     Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Who holds the most connections.
+pub(crate) fn addresses(args: &SocketArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let (_, body) = call(&socket(args)?, "GET", "/addresses")?;
+    let told: Value = serde_json::from_slice(&body).context("the answer is no JSON")?;
+    if json {
+        print(format_args!("{told:#}"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let least = if told["is_exact"] == false { "at least " } else { "" };
+    let line = |address: &Value| {
+        let count = grouped(address["connections"].as_u64().unwrap_or(0) as usize);
+        format!("{least}{count}   {}   {}", text(&address["address"]), text(&address["server"]))
+    };
+    let lines: Vec<String> = told["addresses"].as_array().into_iter().flatten().map(line).collect();
+    print(if lines.is_empty() {
+        "no connections from the network".into()
+    } else {
+        lines.join("\n")
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The socket that was named, or the one of the configuration, which may have errors by now. Root

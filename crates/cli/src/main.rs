@@ -83,6 +83,9 @@ enum Command {
     Status {
         #[command(flatten)]
         socket: SocketArgs,
+        /// Show which addresses hold the most connections instead.
+        #[arg(long)]
+        addresses: bool,
         /// Print all of it, as JSON.
         #[arg(long)]
         json: bool,
@@ -134,7 +137,8 @@ fn main() -> ExitCode {
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::Schema) => reference::schema(),
         Some(Command::Init) => init::init(),
-        Some(Command::Status { socket, json }) => admin::status(&socket, json),
+        Some(Command::Status { socket, addresses: true, json }) => admin::addresses(&socket, json),
+        Some(Command::Status { socket, json, .. }) => admin::status(&socket, json),
         Some(Command::Stop { socket, now, no_wait }) => stop::stop(&socket, now, no_wait),
         Some(Command::Reload { .. }) => stop::reload(),
         Some(Command::Log { command }) => log::log(&command),

@@ -189,6 +189,14 @@ impl Park {
         self.inner.borrow_mut().slab.find(token).is_some_and(|record| record.is_proxied_tls())
     }
 
+    /// Tells `each` of the listener and peer of open connections, `count` records from the one
+    /// numbered `from` on; where to go on, while there are more. For whoever walks over all of them
+    /// in turns that keep nobody waiting.
+    pub fn survey(&self, from: u32, count: u32, mut each: impl FnMut(u16, Peer)) -> Option<u32> {
+        let inner = self.inner.borrow();
+        inner.slab.survey(from, count, |record| each(record.listener, record.peer()))
+    }
+
     /// Adds to an open connection's requests.
     pub fn count_requests(&self, token: Token, requests: u32) {
         if let Some(record) = self.inner.borrow_mut().slab.find(token) {

@@ -280,6 +280,23 @@ impl Slab {
         (record.generation == token.generation && record.flag(IN_USE)).then_some(record)
     }
 
+    /// Tells `each` of the connections among `count` records from `from` on; where to go on, while
+    /// there are more.
+    pub(crate) fn survey(
+        &self,
+        from: u32,
+        count: u32,
+        mut each: impl FnMut(&Record),
+    ) -> Option<u32> {
+        let all = (self.chunks.len() * CHUNK) as u32;
+        let end = from.saturating_add(count).min(all);
+        (from..end)
+            .map(|index| &self[index])
+            .filter(|record| record.flag(IN_USE))
+            .for_each(&mut each);
+        (end < all).then_some(end)
+    }
+
     /// Tokens of all connections.
     pub(crate) fn tokens(&self) -> Vec<Token> {
         let records = self.chunks.iter().flat_map(|chunk| chunk.iter());

@@ -77,6 +77,11 @@ impl Errands {
 pub struct Messenger(pub(crate) Arc<[Arc<Errands>]>);
 
 impl Messenger {
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.0.len()
+    }
+
     /// Has one of the workers do `errand` soon, the `n`th counted round; whether it will.
     pub fn send(&self, n: usize, errand: Errand) -> bool {
         self.0.get(n % self.0.len().max(1)).is_some_and(|errands| errands.send(errand))
@@ -90,6 +95,10 @@ impl Guest {
     /// The worker.
     pub fn worker(&self) -> &Rc<Worker> {
         &self.0.worker
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.0
     }
 
     /// Runs `future` on the worker until it is done or the worker ends.

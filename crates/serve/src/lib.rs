@@ -10,6 +10,7 @@ mod accept;
 pub mod access_log;
 mod account;
 mod answer;
+mod census;
 mod chain;
 mod client;
 mod connection;
@@ -36,6 +37,7 @@ mod tunnel;
 mod wire;
 mod worker;
 
+pub use census::Census;
 pub use chain::{Decision, Verdict, decide};
 pub use client::{ClientField, TrustedProxies};
 pub use connection_limits::ConnectionLimits;

@@ -1,19 +1,23 @@
 //! The admin socket: an ordinary unix listener with internal handlers, for root and our own user.
 //!
 //! `GET /status` tells every counter, server, address and limit as JSON; `POST /stop` begins the
-//! drain, `POST /stop?now` ends at once. `/log/level` and `/log/reopen` are for the logs.
+//! drain, `POST /stop?now` ends at once. `GET /addresses` tells who holds the most
+//! connections. `/log/level` and `/log/reopen` are for the logs.
 
+mod addresses;
 mod log;
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock, Weak};
 
-use stead_core::{Exchange, Handler, Method, Reply, StatusCode, name};
+use serde_json::Value;
+use stead_core::{Exchange, Handler, Method, Reply, Response, StatusCode, name};
 use stead_route::{PathSpec, RouteSpec, Router, RouterSpec};
 use stead_serve::access_log::AccessLog;
 use stead_serve::{Route, Scope, Server};
 
 use crate::status::Board;
+use addresses::AddressesHandler;
 use log::{LevelHandler, ReopenHandler};
 
 pub use log::LogLevels;
@@ -38,8 +42,9 @@ pub(crate) struct AdminOptions {
 /// The admin server. Its name cannot be one of the configuration's: it has a blank.
 pub(crate) fn server(options: AdminOptions) -> Option<Server> {
     let AdminOptions { board, control, log, log_levels } = options;
-    let routes: [(&str, Method, Box<dyn Handler>); 5] = [
-        ("/status", Method::GET, Box::new(StatusHandler(board))),
+    let routes: [(&str, Method, Box<dyn Handler>); 6] = [
+        ("/status", Method::GET, Box::new(StatusHandler(Arc::clone(&board)))),
+        ("/addresses", Method::GET, Box::new(AddressesHandler(board))),
         ("/stop", Method::POST, Box::new(StopHandler(control))),
         ("/log/level", Method::GET, Box::new(LevelHandler(log_levels.clone()))),
         ("/log/level", Method::POST, Box::new(LevelHandler(log_levels))),
@@ -75,12 +80,16 @@ impl Handler for StatusHandler {
         let Some(board) = self.0.get() else {
             return Reply::Ready(exchange.refuse(stead_base::Reason::NotReady));
         };
-        let mut text = board.to_json(exchange.worker()).to_string();
-        text.push('\n');
-        let mut response = exchange.respond(StatusCode::OK).with_body(text.into_bytes());
-        response.fields.set(name::CONTENT_TYPE, b"application/json");
-        Reply::Ready(response)
+        let status = board.to_json(exchange.worker());
+        Reply::Ready(answer(exchange, &status))
     }
+}
+
+fn answer(exchange: &Exchange, value: &Value) -> Response {
+    let mut response =
+        exchange.respond(StatusCode::OK).with_body(format!("{value}\n").into_bytes());
+    response.fields.set(name::CONTENT_TYPE, b"application/json");
+    response
 }
 
 struct StopHandler(Sender<Control>);

@@ -313,6 +313,7 @@ impl Launch {
             configuration: options.path,
             process: Arc::clone(&process),
             snapshot,
+            messenger: fleet.messenger(),
             counters: fleet.counters().to_vec(),
             records_lost: log.as_ref().map(|log| Arc::clone(log.lost())),
             addresses: addresses.clone(),

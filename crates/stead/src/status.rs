@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use stead_acme::Authority;
 use stead_base::{Limits, Reason, Timeouts, format_duration};
 use stead_core::{Counter, Counters, Phase, Process, Worker};
-use stead_serve::{Server, Snapshot};
+use stead_serve::{Messenger, Server, Snapshot};
 use stead_tls::Entry;
 
 use crate::acme;
@@ -21,6 +21,8 @@ pub(crate) struct Board {
     pub(crate) configuration: PathBuf,
     pub(crate) process: Arc<Process>,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// What reaches the workers.
+    pub(crate) messenger: Messenger,
     pub(crate) counters: Vec<Arc<Counters>>,
     /// What the writer of the access log counts beside the workers.
     pub(crate) records_lost: Option<Arc<Counter>>,
