@@ -9,6 +9,7 @@ use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use crate::aside::aside;
 use crate::attempt::Tries;
 use crate::failure::{Cause, Failure};
 use crate::settings::Settings;
@@ -47,7 +48,10 @@ impl Accounts {
         if let Some(open) = &*open {
             return Ok(open.clone());
         }
-        let transport = Transport::new(&self.settings.roots)
+        // Reads the system's roots.
+        let roots = self.settings.roots.clone();
+        let transport = aside(move || Transport::new(&roots))
+            .await
             .map_err(|message| Failure::new(Cause::Refused, message))?;
         let account = self.find_or_create(&transport).await?;
         Ok(open.insert(Open { account, transport }).clone())
@@ -58,7 +62,7 @@ impl Accounts {
     pub(crate) async fn close(&self, cause: Cause) {
         *self.open.lock().await = None;
         if cause == Cause::AccountGone {
-            match self.store.retire_account() {
+            match self.stored(Store::retire_account).await {
                 Ok(()) => tracing::warn!("the ACME account is gone at {}", self.settings.directory),
                 // Another host's attempt found out first.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -69,7 +73,8 @@ impl Accounts {
 
     async fn find_or_create(&self, transport: &Transport) -> Result<Account, Failure> {
         let _lock = loop {
-            match self.store.lock_account().map_err(|error| stored("lock the account", &error))? {
+            let lock = self.stored(Store::lock_account).await;
+            match lock.map_err(|error| stored("lock the account", &error))? {
                 Some(lock) => break lock,
                 None => tokio::time::sleep(LOOK_EVERY).await,
             }
@@ -77,7 +82,7 @@ impl Accounts {
         let failure = |doing: &str, error: &instant_acme::Error| {
             Failure::of(doing, error, transport.take_retry_after())
         };
-        if let Some(kept) = self.store.account().as_deref().and_then(parse) {
+        if let Some(kept) = self.stored(Store::account).await.as_deref().and_then(parse) {
             let Kept { contact, credentials } = kept;
             // Only once: what the client takes it does not give back, and the next attempt comes.
             let opened = builder(transport).from_credentials(credentials).await;
@@ -94,7 +99,7 @@ impl Accounts {
             tokio::time::sleep(wait).await;
         };
         let (account, credentials) = made.map_err(|error| failure("make an account", &error))?;
-        self.keep(&credentials)?;
+        self.keep(&credentials).await?;
         tracing::info!("made an ACME account at {}", self.settings.directory);
         Ok(account)
     }
@@ -129,13 +134,13 @@ impl Accounts {
         told.map_err(|error| {
             Failure::of("tell the email address", &error, transport.take_retry_after())
         })?;
-        match self.store.account().as_deref().and_then(parse) {
-            Some(kept) => self.keep(&kept.credentials),
+        match self.stored(Store::account).await.as_deref().and_then(parse) {
+            Some(kept) => self.keep(&kept.credentials).await,
             None => Ok(()),
         }
     }
 
-    fn keep(&self, credentials: &AccountCredentials) -> Result<(), Failure> {
+    async fn keep(&self, credentials: &AccountCredentials) -> Result<(), Failure> {
         let credentials = serde_json::to_value(credentials).unwrap_or_default();
         let account = json!({
             "version": VERSION,
@@ -143,8 +148,15 @@ impl Accounts {
             "contact": self.contact(),
             "credentials": credentials,
         });
-        let kept = self.store.keep_account(&format!("{account:#}\n"));
+        let text = format!("{account:#}\n");
+        let kept = self.stored(move |store| store.keep_account(&text)).await;
         kept.map_err(|error| stored("keep the account", &error))
+    }
+
+    /// What the store says, asked where it may block.
+    async fn stored<T: Send + 'static>(&self, ask: impl FnOnce(&Store) -> T + Send + 'static) -> T {
+        let store = self.store.clone();
+        aside(move || ask(&store)).await
     }
 
     fn contact(&self) -> Vec<String> {

@@ -13,6 +13,7 @@ use instant_acme::{
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 
 use crate::account::{LOOK_EVERY, Open};
+use crate::aside::aside;
 use crate::certificate::Certificate;
 use crate::exhibit::{Exhibit, Shown};
 use crate::failure::{self, Cause, Failure};
@@ -46,8 +47,8 @@ impl Attempt<'_> {
             tokio::time::sleep(wait).await;
         };
         let chain = chain.map_err(|error| open.failure("fetch the certificate", &error))?;
-        let pem = format!("{}{chain}", key.serialize_pem());
-        Certificate::parse(&pem, self.host).map_err(|error| {
+        let (pem, host) = (format!("{}{chain}", key.serialize_pem()), self.host.to_owned());
+        aside(move || Certificate::parse(&pem, &host)).await.map_err(|error| {
             Failure::new(Cause::Refused, format!("the issued certificate cannot be used: {error}"))
         })
     }
@@ -87,7 +88,7 @@ impl Attempt<'_> {
             }
         };
         let Some(exhibit) = exhibit else { return Ok(None) };
-        let shown = Shown::ours(self.front, self.store, self.host, exhibit);
+        let shown = Shown::ours(self.front, self.store, self.host, exhibit).await;
         // Whoever waits for us has it too by then.
         tokio::time::sleep(LOOK_EVERY * 2).await;
         let mut tries = Tries::default();
@@ -126,8 +127,11 @@ impl Attempt<'_> {
                 token: challenge.token.clone(),
                 text: authorization.as_str().to_owned(),
             },
-            Proof::TlsAlpn => challenge_certificate(self.host, authorization.digest().as_ref())
-                .map_err(|error| Unproved::Failure(crypto("make a proof", &error)))?,
+            Proof::TlsAlpn => {
+                let (host, digest) = (self.host.to_owned(), authorization.digest());
+                let made = aside(move || challenge_certificate(&host, digest.as_ref())).await;
+                made.map_err(|error| Unproved::Failure(crypto("make a proof", &error)))?
+            }
         }))
     }
 
@@ -188,8 +192,14 @@ impl Attempt<'_> {
     }
 
     async fn finalize(&self, open: &Open, order: &mut Order) -> Result<KeyPair, Failure> {
-        let made = self.key_type.generate().and_then(|key| Ok((request(self.host, &key)?, key)));
-        let (request, key) = made.map_err(|error| crypto("make a key", &error))?;
+        let (key_type, host) = (self.key_type, self.host.to_owned());
+        // RSA takes hundreds of milliseconds.
+        let made = aside(move || {
+            let key = key_type.generate()?;
+            Ok((request(&host, &key)?, key))
+        });
+        let (request, key) =
+            made.await.map_err(|error: rcgen::Error| crypto("make a key", &error))?;
         let mut tries = Tries::default();
         let sent = loop {
             let sent = order.finalize_csr(&request).await;

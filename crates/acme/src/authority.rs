@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::account::{Accounts, LOOK_EVERY};
+use crate::aside::aside;
 use crate::attempt::Attempt;
 use crate::certificate::Certificate;
 use crate::exhibit::{Exhibit, Shown};
@@ -127,14 +128,28 @@ impl Work {
     async fn keep(self: Arc<Self>, host: String, rest: Duration) {
         tokio::time::sleep(rest).await;
         loop {
-            let (certificate, record) = self.look(&host);
+            let (certificate, record) = self.look_aside(&host).await;
             let rest = match next(certificate.as_ref(), &record, SystemTime::now()) {
                 Step::Order => self.order(&host).await,
-                Step::Ask => self.ask(&host, certificate.as_ref()).await,
+                Step::Ask => self.ask(&host, certificate).await,
                 Step::Wait(left) => left,
             };
             tokio::time::sleep(rest).await;
         }
+    }
+
+    async fn look_aside(self: &Arc<Self>, host: &str) -> (Option<Certificate>, Record) {
+        self.aside(host, Self::look).await
+    }
+
+    /// Lets something be done for a host where it may block.
+    async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        host: &str,
+        work: impl FnOnce(&Self, &str) -> T + Send + 'static,
+    ) -> T {
+        let (this, host) = (Arc::clone(self), host.to_owned());
+        aside(move || work(&this, &host)).await
     }
 
     /// Reads what is stored, and serves it if another process renewed it.
@@ -153,9 +168,9 @@ impl Work {
     }
 
     /// One attempt, under the host's lock; gives how long to rest before the next look.
-    async fn order(&self, host: &str) -> Duration {
+    async fn order(self: &Arc<Self>, host: &str) -> Duration {
         let Ok(_turn) = self.attempts.acquire().await else { return LOOK_EVERY };
-        let _lock = match self.store.lock(host) {
+        let _lock = match self.aside(host, |work, host| work.store.lock(host)).await {
             Ok(Some(lock)) => lock,
             Ok(None) => {
                 self.stand_by(host).await;
@@ -163,11 +178,11 @@ impl Work {
             }
             Err(error) => {
                 let message = format!("take the lock: {error}");
-                return self.failed(host, &Failure::new(Cause::Passing, message), 1);
+                return self.failed(host, Failure::new(Cause::Passing, message), 1).await;
             }
         };
         // Whoever held it may have ordered, or failed.
-        let (old, record) = self.look(host);
+        let (old, record) = self.look_aside(host).await;
         if next(old.as_ref(), &record, SystemTime::now()) != Step::Order {
             return Duration::ZERO;
         }
@@ -175,7 +190,7 @@ impl Work {
         let place = (record.failures as usize).checked_rem(proofs.len()).unwrap_or(0);
         let Some(proof) = proofs.get(place).copied() else {
             let message = "no listener can prove a host: one needs port 80, or 443 with TLS";
-            return self.failed(host, &Failure::new(Cause::Refused, message), 1);
+            return self.failed(host, Failure::new(Cause::Refused, message), 1).await;
         };
         let attempt = Attempt {
             host,
@@ -190,22 +205,30 @@ impl Work {
         let result = tokio::time::timeout(ATTEMPT_MAX, whole).await.unwrap_or_else(|_| {
             Err(Failure::new(Cause::Passing, "the authority took too long, all in all"))
         });
-        match result.and_then(|certificate| self.issued(host, &certificate)) {
+        let result = match result {
+            Ok(issued) => self.aside(host, move |work, host| work.issued(host, &issued)).await,
+            Err(failure) => Err(failure),
+        };
+        match result {
             Ok(rest) => rest,
             Err(failure) => {
                 self.accounts.close(failure.cause).await;
-                self.failed(host, &failure, proofs.len())
+                self.failed(host, failure, proofs.len()).await
             }
         }
     }
 
     /// Waits while another process orders, and shows what proves the host here too. What that one
     /// stores is found by the next look.
-    async fn stand_by(&self, host: &str) {
+    async fn stand_by(self: &Arc<Self>, host: &str) {
         let mut shown: Option<Shown> = None;
         let began = Instant::now();
-        while began.elapsed() < ATTEMPT_MAX && matches!(self.store.lock(host), Ok(None)) {
-            let exhibit = self.store.proof(host).as_deref().and_then(Exhibit::parse);
+        while began.elapsed() < ATTEMPT_MAX {
+            let looked = self.aside(host, |work, host| match work.store.lock(host) {
+                Ok(None) => Some(work.store.proof(host).as_deref().and_then(Exhibit::parse)),
+                _ => None,
+            });
+            let Some(exhibit) = looked.await else { return };
             if shown.as_ref().map(Shown::exhibit) != exhibit.as_ref() {
                 drop(shown.take());
                 shown = exhibit.map(|exhibit| Shown::anothers(&self.front, host, exhibit));
@@ -235,7 +258,11 @@ impl Work {
     }
 
     /// Remembers a failure; gives how long to rest where it could not be remembered.
-    fn failed(&self, host: &str, failure: &Failure, proofs: usize) -> Duration {
+    async fn failed(self: &Arc<Self>, host: &str, failure: Failure, proofs: usize) -> Duration {
+        self.aside(host, move |work, host| work.note_failure(host, &failure, proofs)).await
+    }
+
+    fn note_failure(&self, host: &str, failure: &Failure, proofs: usize) -> Duration {
         let certificate = self.store.certificate(host);
         let mut record = self.store.record(host);
         let wait = record.fail(failure, proofs, SystemTime::now());
@@ -249,9 +276,18 @@ impl Work {
 
     /// Asks the authority when it wants to be asked for a renewal (RFC 9773 §4.1); gives how long
     /// to rest where the answer could not be remembered.
-    async fn ask(&self, host: &str, certificate: Option<&Certificate>) -> Duration {
+    async fn ask(self: &Arc<Self>, host: &str, certificate: Option<Certificate>) -> Duration {
         let Some(certificate) = certificate else { return LOOK_EVERY };
-        let answer = self.window(certificate).await;
+        let answer = self.window(&certificate).await;
+        self.aside(host, move |work, host| work.note_window(host, &certificate, answer)).await
+    }
+
+    fn note_window(
+        &self,
+        host: &str,
+        certificate: &Certificate,
+        answer: Option<(Window, Duration)>,
+    ) -> Duration {
         let stored = self.store.certificate(host);
         if stored.is_none_or(|stored| stored.pem() != certificate.pem()) {
             // Another process renewed it meanwhile.

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 
+use crate::aside::aside;
 use crate::front::{Challenge, Front};
 use crate::store::Store;
 
@@ -65,13 +66,14 @@ pub(crate) struct Shown {
 
 impl Shown {
     /// Shows our own, here and where other processes look.
-    pub(crate) fn ours(
+    pub(crate) async fn ours(
         front: &Arc<dyn Front>,
         store: &Store,
         host: &str,
         exhibit: Exhibit,
     ) -> Self {
-        if let Err(error) = store.keep_proof(host, &exhibit.to_text()) {
+        let (kept, name, text) = (store.clone(), host.to_owned(), exhibit.to_text());
+        if let Err(error) = aside(move || kept.keep_proof(&name, &text)).await {
             tracing::warn!("other processes cannot prove {host}: {error}");
         }
         let mut shown = Self::anothers(front, host, exhibit);

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod aside;
 mod attempt;
 mod authority;
 mod certificate;

@@ -272,3 +272,25 @@ async fn an_end_in_the_middle_leaves_no_lock_and_no_proof() {
     assert!(case.store().lock(HOST).expect("opens").is_some());
     assert!(!case.listeners.shows_proofs());
 }
+
+#[tokio::test]
+async fn a_disk_that_hangs_holds_nobody_else_up() {
+    let case = Case::new(Script::default());
+    let authority = case.open();
+    // Whoever opens a FIFO waits until somebody writes to it.
+    let path = case.store().folder().join(format!("{HOST}.json"));
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
+    assert!(made.success());
+    let run = tokio::spawn(authority.clone().run());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(case.directory.asked("/order"), 0, "the record is not read yet");
+    run.abort();
+
+    std::thread::spawn(move || {
+        use std::os::unix::fs::FileTypeExt;
+        while std::fs::metadata(&path).is_ok_and(|facts| facts.file_type().is_fifo()) {
+            let _ = std::fs::OpenOptions::new().write(true).open(&path);
+        }
+    });
+    case.until(&authority, |report| report.condition != Condition::Pending).await;
+}
