@@ -97,7 +97,8 @@ impl Orders {
         };
         let listeners = Listeners { issued, process: Arc::clone(process), proofs };
         let authority = Authority::open(settings, hosts, Arc::new(listeners)).map_err(system)?;
-        let task = Task::new("what orders certificates", authority.clone().run());
+        let orders = authority.clone();
+        let task = Task::new("what orders certificates", move || orders.clone().run());
         Ok((authority, task))
     }
 }

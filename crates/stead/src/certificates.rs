@@ -2,9 +2,10 @@
 //! them reported where they are named.
 
 use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -96,21 +97,26 @@ pub(crate) fn watch(entries: &[Arc<Entry>]) -> Option<Task> {
     if entries.is_empty() {
         return None;
     }
-    let mut watch = Watch::new(entries.to_vec());
-    Some(Task::new("certificates", async move {
-        loop {
-            // Looking touches the disk.
-            let looking = tokio::task::spawn_blocking(move || {
-                watch.look();
-                watch
-            });
-            match looking.await {
-                Ok(looked) => watch = looked,
+    let watch = Arc::new(Mutex::new(Watch::new(entries.to_vec())));
+    Some(Task::new("the watch over certificates", move || look(Arc::clone(&watch))))
+}
+
+async fn look(watch: Arc<Mutex<Watch>>) {
+    loop {
+        let watch = Arc::clone(&watch);
+        // Looking touches the disk. A look that panicked leaves what the others know.
+        let looking = tokio::task::spawn_blocking(move || {
+            watch.lock().unwrap_or_else(PoisonError::into_inner).look();
+        });
+        if let Err(error) = looking.await {
+            match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The process ends.
                 Err(_) => return,
             }
-            tokio::time::sleep(Watch::EVERY).await;
         }
-    }))
+        tokio::time::sleep(Watch::EVERY).await;
+    }
 }
 
 /// The certificate that signs itself, for the hosts of the servers that show it; `None` where none

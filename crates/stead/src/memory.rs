@@ -123,16 +123,27 @@ impl Memory {
 
 /// Tells `process` how full its memory is, as long as it runs.
 pub(crate) fn watch(memory: Memory, process: Arc<Process>) -> Task {
-    Task::new("the watch over memory", async move {
-        loop {
-            if let Some(Reading { used, max, .. }) = memory.sample(process.connections.held()) {
-                process.pressure.note_memory(used, max);
-                stead_serve::weigh(&process);
-            }
-            let is_tight = process.pressure.memory().percent() >= TIGHT;
-            tokio::time::sleep(if is_tight { SAMPLE_OFTEN } else { SAMPLE_EVERY }).await;
-        }
+    let memory = Arc::new(memory);
+    Task::new("the watch over memory", move || {
+        // What was sampled before a panic is nothing that anybody knows now.
+        note(None, &process);
+        watched(Arc::clone(&memory), Arc::clone(&process))
     })
+}
+
+async fn watched(memory: Arc<Memory>, process: Arc<Process>) {
+    loop {
+        note(memory.sample(process.connections.held()), &process);
+        let is_tight = process.pressure.memory().percent() >= TIGHT;
+        tokio::time::sleep(if is_tight { SAMPLE_OFTEN } else { SAMPLE_EVERY }).await;
+    }
+}
+
+/// One that cannot be read is none: a level must not last for want of a sample.
+fn note(reading: Option<Reading>, process: &Process) {
+    let (used, max) = reading.map_or((0, 0), |reading| (reading.used, reading.max));
+    process.pressure.note_memory(used, max);
+    stead_serve::weigh(process);
 }
 
 /// `/proc/self/status`.

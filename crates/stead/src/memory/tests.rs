@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 
 use stead_base::ByteSize;
+use stead_core::Level;
 
 use super::*;
 
@@ -172,4 +173,13 @@ fn this_machine_has_limits_that_can_be_read() {
     let memory = Memory::find(MemoryBudget::Auto).expect("there is /proc");
     let reading = memory.sample(0).expect("a reading");
     assert!(reading.used > 0 && reading.max > MIB, "{reading:?}");
+}
+
+#[test]
+fn a_level_does_not_last_where_nothing_can_be_sampled() {
+    let process = Process::default();
+    note(Some(Reading { used: 97, max: 100, of: "machine" }), &process);
+    assert!(process.level() > Level::Calm);
+    note(None, &process);
+    assert_eq!((process.level(), process.pressure.memory().percent()), (Level::Calm, 0));
 }
