@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +23,7 @@ use crate::certificate::{self, Certificate};
 use crate::names::Names;
 use crate::problem::{Part, Problem};
 use crate::tickets::{TicketKeys, Tickets};
+use crate::watch::Identity;
 
 /// What an entry is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,18 @@ pub struct EntryOptions {
     pub clients: Option<Clients>,
     /// The versions that are spoken, at least one.
     pub versions: Vec<Version>,
+}
+
+impl EntryOptions {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        let ca = self.clients.as_ref().map(|clients| &clients.ca);
+        [Some(&self.certificate), Some(&self.key), ca].into_iter().flatten().filter_map(|source| {
+            match source {
+                Source::File(path) => Some(path.as_path()),
+                Source::Pem(_) => None,
+            }
+        })
+    }
 }
 
 /// Where PEM comes from.
@@ -109,6 +122,8 @@ pub(crate) struct Live {
     pub(crate) http2: Arc<ServerConfig>,
     pub(crate) names: Names,
     pub(crate) policy: Policy,
+    /// The files that it was read from, as they were before.
+    pub(crate) files: Identity,
     not_after: u64,
 }
 
@@ -166,6 +181,7 @@ impl Entry {
             http2: config,
             names: Names::default(),
             policy: None,
+            files: Identity::default(),
             not_after: 0,
         };
         Ok(Self {
@@ -222,16 +238,9 @@ impl Entry {
         &self.counts
     }
 
-    /// The files that it was read from.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let options = &self.options;
-        let ca = options.clients.as_ref().map(|clients| &clients.ca);
-        [Some(&options.certificate), Some(&options.key), ca].into_iter().flatten().filter_map(
-            |source| match source {
-                Source::File(path) => Some(path),
-                Source::Pem(_) => None,
-            },
-        )
+    /// Its files as they are now.
+    pub(crate) fn files(&self) -> Identity {
+        Identity::of(&self.options)
     }
 
     pub(crate) fn live(&self) -> arc_swap::Guard<Arc<Live>> {
@@ -256,6 +265,8 @@ impl Live {
         provider: &Arc<CryptoProvider>,
         keys: &Arc<crate::tickets::Keys>,
     ) -> Result<Self, Vec<Problem>> {
+        // First: a change while they are read is seen as one afterwards.
+        let files = Identity::of(options);
         let mut problems = Vec::new();
         let chain = read(&options.certificate, Part::Certificate, &mut problems);
         let key = read(&options.key, Part::Key, &mut problems);
@@ -297,6 +308,7 @@ impl Live {
             http2: Arc::new(http2),
             names: certificate.names,
             policy,
+            files,
             not_after: certificate.not_after,
         })
     }
@@ -396,7 +408,7 @@ fn read(source: &Source, part: Part, problems: &mut Vec<Problem>) -> Option<Pem>
 /// SECURITY: a device or a file by mistake must not fill the memory.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-pub(crate) fn read_bounded(path: &std::path::Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;

@@ -27,4 +27,4 @@ pub use outgoing::Outgoing;
 pub use problem::{Part, Problem};
 pub use self_signed::{SELF_SIGNED, SelfSigned};
 pub use session::{Broken, SEAL_BYTES_MAX, Session};
-pub use watch::{Watch, WatchState};
+pub use watch::Watch;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use stead_sys::clock;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryOptions};
 
 /// What is known of the files of some entries.
 #[derive(Debug)]
@@ -24,16 +24,16 @@ pub struct Watch {
 struct Watched {
     entry: Arc<Entry>,
     /// What was read.
-    read: WatchState,
+    read: Identity,
     /// What was there at the last look.
-    seen: WatchState,
+    seen: Identity,
     /// The day on which its end was announced last, counted from 1970.
     announced: Option<u64>,
 }
 
 /// What the system says of an entry's files; changes when one of them does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WatchState(Vec<Option<[i64; 5]>>);
+pub(crate) struct Identity(Vec<Option<[i64; 5]>>);
 
 impl Watch {
     /// How often to look.
@@ -41,10 +41,10 @@ impl Watch {
     /// How long before its end a certificate is announced.
     pub const ANNOUNCED_BEFORE: Duration = Duration::from_hours(21 * 24);
 
-    /// Watches entries that were just read.
+    /// Watches entries; what changed since they were read is seen as well.
     pub fn new(entries: Vec<Arc<Entry>>) -> Self {
         let watched = entries.into_iter().map(|entry| {
-            let state = WatchState::of(&entry);
+            let state = entry.live().files.clone();
             Watched { entry, read: state.clone(), seen: state, announced: None }
         });
         Self { watched: watched.collect() }
@@ -63,7 +63,7 @@ const DAY: u64 = 24 * 3600;
 
 impl Watched {
     fn look(&mut self) {
-        let state = WatchState::of(&self.entry);
+        let state = self.entry.files();
         if state != self.seen {
             self.seen = state;
             return;
@@ -104,9 +104,9 @@ impl Watched {
     }
 }
 
-impl WatchState {
-    fn of(entry: &Entry) -> Self {
-        Self(entry.files().map(|path| identity(path)).collect())
+impl Identity {
+    pub(crate) fn of(options: &EntryOptions) -> Self {
+        Self(options.files().map(identity).collect())
     }
 }
 

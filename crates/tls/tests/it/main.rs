@@ -3,3 +3,4 @@
 mod issued;
 mod peer;
 mod sessions;
+mod watch;

@@ -1,0 +1,55 @@
+//! Files of certificates that change, and when that is seen.
+
+use std::fs;
+use std::sync::Arc;
+
+use stead_core::Shared;
+use stead_tls::{Entry, Source, Watch};
+use tempfile::TempDir;
+
+use crate::peer::{Authority, Pair, options};
+
+const HOST: &str = "a.example";
+
+fn write(folder: &TempDir, pair: &Pair) {
+    fs::write(folder.path().join("chain.pem"), &pair.chain).expect("writes");
+    fs::write(folder.path().join("key.pem"), &pair.key).expect("writes");
+}
+
+fn load(folder: &TempDir, pair: &Pair) -> Arc<Entry> {
+    let mut options = options("main", pair);
+    options.certificate = Source::File(folder.path().join("chain.pem"));
+    options.key = Source::File(folder.path().join("key.pem"));
+    Arc::new(Entry::load(options, &Shared::default()).expect("fits"))
+}
+
+#[test]
+fn a_renewal_between_the_read_and_the_watch_is_seen() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let pair = authority.sign(&[HOST]);
+    write(&folder, &pair);
+    let entry = load(&folder, &pair);
+    // The process starts meanwhile, or waits for whoever gave it the configuration.
+    write(&folder, &authority.sign(&[HOST, "renewed.example"]));
+    let mut watch = Watch::new(vec![Arc::clone(&entry)]);
+    watch.look();
+    assert_eq!(entry.names(), [HOST], "a change is looked at twice");
+    watch.look();
+    assert_eq!(entry.names(), [HOST, "renewed.example"]);
+}
+
+#[test]
+fn half_a_renewal_waits_for_the_other_half() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let (pair, renewed) = (authority.sign(&[HOST]), authority.sign(&["renewed.example"]));
+    write(&folder, &pair);
+    let entry = load(&folder, &pair);
+    let mut watch = Watch::new(vec![Arc::clone(&entry)]);
+    fs::write(folder.path().join("chain.pem"), &renewed.chain).expect("writes");
+    watch.look();
+    write(&folder, &renewed);
+    (0..2).for_each(|_| watch.look());
+    assert_eq!(entry.names(), ["renewed.example"]);
+    let failed = &entry.counts().reloads_failed;
+    assert_eq!(failed.load(std::sync::atomic::Ordering::Relaxed), 0);
+}
