@@ -1,7 +1,8 @@
 //! Follows the frames of a connection through whatever pieces they come in.
 //!
 //! Keeps the head of one frame and how much of it is left, never a byte of its content, save the
-//! one that says how much of a DATA frame is padding (RFC 9113 §4.1, §6.1).
+//! one that says how much of a DATA frame is padding, and by how much the connection's window
+//! opens (RFC 9113 §4.1, §6.1, §6.9).
 
 use crate::PREFACE;
 
@@ -22,6 +23,8 @@ enum Place {
     Head(usize),
     /// Before the byte that tells the padding of a DATA frame.
     Padding(Head),
+    /// So many bytes of a `WINDOW_UPDATE` were read, and what they say so far.
+    Increment(u32, u32),
     /// So many bytes of a frame's content are left.
     Content(u32),
 }
@@ -46,6 +49,8 @@ pub(crate) enum Found {
     Frame(Head),
     /// A DATA frame begins, with so many bytes of data.
     Data(Head, u32),
+    /// The window of the connection opens by so many bytes.
+    Opened(u32),
 }
 
 pub(crate) const DATA: u8 = 0x0;
@@ -98,6 +103,9 @@ impl Frames {
                         continue;
                     }
                     self.place = content(head.length);
+                    if head.kind == WINDOW_UPDATE && head.stream == 0 && head.length == 4 {
+                        self.place = Place::Increment(0, 0);
+                    }
                     return match head.kind {
                         DATA => Found::Data(head, head.length),
                         _ => Found::Frame(head),
@@ -107,6 +115,16 @@ impl Frames {
                     let padding = take(bytes, 1).and_then(<[u8]>::first).copied().unwrap_or(0);
                     self.place = content(head.length - 1);
                     return Found::Data(head, (head.length - 1).saturating_sub(padding.into()));
+                }
+                Place::Increment(read, so_far) => {
+                    let next = take(bytes, 1).and_then(<[u8]>::first).copied().unwrap_or(0);
+                    let increment = so_far << 8 | u32::from(next);
+                    if read < 3 {
+                        self.place = Place::Increment(read + 1, increment);
+                        continue;
+                    }
+                    self.place = Place::Head(0);
+                    return Found::Opened(increment & 0x7fff_ffff);
                 }
                 Place::Content(left) => {
                     let count = bytes.len().min(left as usize);

@@ -49,6 +49,8 @@ pub struct Guard {
     moved: u32,
     /// `WINDOW_UPDATE`s that are accounted for.
     updates_due: u32,
+    /// Bytes of bodies that the peer lets the whole connection send.
+    window: i64,
     /// When our SETTINGS must be acknowledged.
     settings_due: Option<Tick>,
     violation: Option<Violation>,
@@ -75,6 +77,8 @@ const BYTES_PER_UPDATE: u32 = 256;
 const UPDATES_PER_REQUEST: u32 = 4;
 /// `WINDOW_UPDATE`s that may be outstanding: those for 16 MiB in flight.
 const UPDATES_DUE_MAX: u32 = 64 << 10;
+/// The connection's window before the first `WINDOW_UPDATE` (RFC 9113 §6.9.2).
+const FIRST_WINDOW_BYTES: i64 = 65_535;
 /// Requests that are kept in mind; older ones are no longer counted when they are reset. More than
 /// any limit on streams: those that are refused at once are among them for a moment.
 const UNANSWERED_MAX: usize = 1024;
@@ -97,6 +101,7 @@ impl Guard {
             floods: Default::default(),
             moved: 0,
             updates_due: 0,
+            window: FIRST_WINDOW_BYTES,
             settings_due: Some(now + SETTINGS_WITHIN),
             violation: None,
         }
@@ -114,6 +119,10 @@ impl Guard {
                 Found::BadPreface => Err(Violation::Preface),
                 Found::Frame(head) => self.frame(head, now),
                 Found::Data(head, data) => self.data(head, data, now),
+                Found::Opened(bytes) => {
+                    self.window = self.window.saturating_add(bytes.into());
+                    Ok(())
+                }
             };
             self.keep(judged)?;
         }
@@ -151,9 +160,21 @@ impl Guard {
     /// So many bytes of bodies were sent.
     pub fn sent(&mut self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.window = self.window.saturating_sub(bytes.into());
         let updates = bytes.div_ceil(BYTES_PER_UPDATE);
         self.updates_due = self.updates_due.saturating_add(updates).min(UPDATES_DUE_MAX);
         self.moved(bytes);
+    }
+
+    /// So many bytes that were said to be sent will never be: their stream was reset.
+    pub fn unsent(&mut self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.window = self.window.saturating_add(bytes);
+    }
+
+    /// Whether the window of the whole connection is shut: no stream's fault.
+    pub fn is_shut(&self) -> bool {
+        self.window <= 0
     }
 
     /// A stream had to be reset because the peer broke a rule.

@@ -156,6 +156,26 @@ fn security_27_window_updates_are_held_against_what_was_sent() {
 }
 
 #[test]
+fn the_connections_window_is_known_however_its_updates_are_cut() {
+    let mut guard = begun();
+    guard.sent(65_535);
+    assert!(guard.is_shut());
+    // That of a stream does not count.
+    for byte in frame(frames::WINDOW_UPDATE, 0, 1, &[0, 0, 0, 9]) {
+        assert_eq!(guard.read(&[byte], NOW), Ok(()));
+    }
+    assert!(guard.is_shut());
+    for byte in frame(frames::WINDOW_UPDATE, 0, 0, &[0x80, 0, 1, 0]) {
+        assert_eq!(guard.read(&[byte], NOW), Ok(()));
+    }
+    assert!(!guard.is_shut());
+    guard.sent(256);
+    assert!(guard.is_shut());
+    guard.unsent(1);
+    assert!(!guard.is_shut());
+}
+
+#[test]
 fn security_27_settings_are_acknowledged_in_time() {
     let mut guard = begun();
     let due = guard.due().expect("a deadline");

@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -18,6 +19,7 @@ use stead_sys::file;
 use super::carrier::Piece;
 use super::fields;
 use super::receive::Receiver;
+use super::session::Held;
 use super::stream::Stream;
 
 /// The way out of one stream, once its head was sent.
@@ -52,7 +54,7 @@ impl Stream {
     }
 
     fn end(&self, out: &mut Out) -> Result<(), Reason> {
-        out.send_data(Piece::bytes(&self.session, Bytes::new()), true).map_err(|_| CLOSED)
+        out.send_data(Piece::bytes(&self.session, Bytes::new(), None), true).map_err(|_| CLOSED)
     }
 
     /// PERF: a small body goes as it is, in the worker's buffer, where the window is open.
@@ -67,7 +69,7 @@ impl Stream {
             out.reserve_capacity(count);
             if out.capacity() >= count {
                 self.count(count);
-                let piece = Piece::buffer(&self.session, buffer);
+                let piece = Piece::buffer(&self.session, buffer, self.held.as_ref());
                 return out.send_data(piece, is_last).map_err(|_| CLOSED);
             }
         }
@@ -82,7 +84,8 @@ impl Stream {
     ) -> Result<(), Reason> {
         while !bytes.is_empty() {
             let room = self.room(out, bytes.len()).await?;
-            let piece = Piece::bytes(&self.session, bytes.split_to(room.min(bytes.len())));
+            let next = bytes.split_to(room.min(bytes.len()));
+            let piece = Piece::bytes(&self.session, next, self.held.as_ref());
             self.count(room);
             out.send_data(piece, is_last && bytes.is_empty()).map_err(|_| CLOSED)?;
             if bytes.is_empty() {
@@ -130,7 +133,7 @@ impl Stream {
             }
             offset += buffer.len() as u64;
             self.count(buffer.len());
-            let piece = Piece::buffer(&self.session, buffer);
+            let piece = Piece::buffer(&self.session, buffer, self.held.as_ref());
             out.send_data(piece, false).map_err(|_| CLOSED)?;
         }
         Ok(())
@@ -228,14 +231,15 @@ impl Stream {
 
     /// Waits until some of `wanted` bytes, at least one, may be handed over: how many.
     async fn room(&mut self, out: &mut Out, wanted: usize) -> Result<usize, Reason> {
-        out.reserve_capacity(wanted.min(self.session.step()));
-        let room = poll_fn(|context| self.poll_room(out, context)).await?;
-        Ok(room.min(wanted))
+        let held = Rc::clone(self.held.get_or_insert_default());
+        poll_fn(|context| self.poll_room(out, &held, wanted, context)).await
     }
 
     fn poll_room(
         &mut self,
         out: &mut Out,
+        held: &Held,
+        wanted: usize,
         context: &mut Context<'_>,
     ) -> Poll<Result<usize, Reason>> {
         if let Some(reason) = self.is_over() {
@@ -244,28 +248,35 @@ impl Stream {
         if out.poll_reset(context).is_ready() {
             return Poll::Ready(Err(CLOSED));
         }
-        let room = if self.session.has_room() { out.capacity() } else { 0 };
-        if room > 0 {
-            self.settle(room);
-            return Poll::Ready(Ok(room));
+        let is_ours = !self.session.has_room_for(held);
+        if is_ours {
+            // Others may use what the connection's window has for us.
+            out.reserve_capacity(0);
+        } else {
+            let wanted = wanted.min(self.session.step().saturating_sub(held.get()));
+            out.reserve_capacity(wanted);
+            let mut room = out.capacity();
+            if room == 0
+                && let Poll::Ready(Some(Ok(assigned))) = out.poll_capacity(context)
+            {
+                room = assigned;
+            }
+            if room > 0 {
+                let room = room.min(wanted);
+                self.settle(room);
+                return Poll::Ready(Ok(room));
+            }
         }
-        let for_room = !self.session.has_room();
-        if let Poll::Ready(Some(Ok(room))) = out.poll_capacity(context)
-            && room > 0
-            && !for_room
-        {
-            self.settle(room);
-            return Poll::Ready(Ok(room));
-        }
-        match self.judge_writing() {
-            Ok(due) => self.wait(context, due, for_room),
+        match self.judge_writing(is_ours) {
+            Ok(due) => self.wait(context, due, is_ours.then(|| Rc::clone(held))),
             Err(reason) => Poll::Ready(Err(reason)),
         }
     }
 
     /// The wait is over: what may be handed over now is what the peer has taken.
     fn settle(&mut self, room: usize) {
-        self.writing.settle_at(self.body_bytes + room as u64, self.session.now());
+        let own = self.body_bytes + room as u64 - self.seen.own;
+        self.writing.settle_at(self.seen.moved + own, self.session.now());
     }
 
     fn count(&mut self, bytes: usize) {

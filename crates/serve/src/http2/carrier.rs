@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::session::Session;
+use super::session::{Held, Session};
 use crate::answer::OUTPUT_MAX;
 
 /// One connection's bytes.
@@ -109,6 +109,8 @@ pub(super) struct Piece {
     bytes: Source,
     at: usize,
     session: Rc<Session>,
+    /// What the protocol holds of this piece's stream, where the stream may hand over much.
+    held: Option<Held>,
 }
 
 enum Source {
@@ -118,19 +120,31 @@ enum Source {
 
 impl Piece {
     /// A buffer of the worker's.
-    pub(super) fn buffer(session: &Rc<Session>, buffer: Vec<u8>) -> Self {
-        Self::new(session, Source::Buffer(buffer))
+    pub(super) fn buffer(session: &Rc<Session>, buffer: Vec<u8>, held: Option<&Held>) -> Self {
+        Self::new(session, Source::Buffer(buffer), held)
     }
 
     /// Shared bytes.
-    pub(super) fn bytes(session: &Rc<Session>, bytes: bytes::Bytes) -> Self {
-        Self::new(session, Source::Bytes(bytes))
+    pub(super) fn bytes(session: &Rc<Session>, bytes: bytes::Bytes, held: Option<&Held>) -> Self {
+        Self::new(session, Source::Bytes(bytes), held)
     }
 
-    fn new(session: &Rc<Session>, bytes: Source) -> Self {
-        let piece = Self { bytes, at: 0, session: Rc::clone(session) };
+    fn new(session: &Rc<Session>, bytes: Source, held: Option<&Held>) -> Self {
+        let held = held.map(Rc::clone);
+        let piece = Self { bytes, at: 0, session: Rc::clone(session), held };
         session.buffer(piece.remaining());
+        if let Some(held) = &piece.held {
+            held.set(held.get() + piece.remaining());
+        }
         piece
+    }
+
+    /// So many bytes are with the protocol no more.
+    fn leave(&self, count: usize) {
+        self.session.unbuffer(count);
+        if let Some(held) = &self.held {
+            held.set(held.get().saturating_sub(count));
+        }
     }
 
     fn all(&self) -> &[u8] {
@@ -154,13 +168,18 @@ impl Buf for Piece {
         // INVARIANT: of `Buf`: `count` is at most what remains.
         let count = count.min(self.remaining());
         self.at += count;
-        self.session.unbuffer(count);
+        self.leave(count);
+        self.session.sent(count);
     }
 }
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.session.unbuffer(self.remaining());
+        let unsent = self.remaining();
+        if unsent > 0 {
+            self.leave(unsent);
+            self.session.worked(|guard| guard.unsent(unsent));
+        }
         if let Source::Buffer(buffer) = &mut self.bytes {
             self.session.state.worker.reclaim_buffer(std::mem::take(buffer));
         }

@@ -32,6 +32,8 @@ pub(super) struct Session {
     pub(super) requests: Cell<u32>,
     /// Bytes of bodies that the protocol holds for the peer.
     buffered: Cell<usize>,
+    /// Bytes of bodies that have left the protocol.
+    sent: Cell<u64>,
     /// Bytes that may still be read in this turn.
     pub(super) readable: Cell<usize>,
     /// Nothing more is there in this turn: the task is woken when more comes.
@@ -49,14 +51,19 @@ struct Waits {
     due: Option<Tick>,
     /// Somebody waits until less is buffered, or did.
     for_room: bool,
+    /// Who is woken first where several wait for room: each in his turn.
+    first: usize,
 }
 
 struct Wait {
     waker: Waker,
     due: Option<Tick>,
-    /// Waits until less is buffered.
-    for_room: bool,
+    /// Waits until less is buffered, of its own and of all.
+    for_room: Option<Held>,
 }
+
+/// Bytes of one stream that the protocol holds.
+pub(super) type Held = Rc<Cell<usize>>;
 
 /// Bytes of bodies that the protocol may hold for a peer that does not take them. SECURITY: with
 /// the output buffer less than the 1 MiB of SECURITY.md 28.
@@ -78,6 +85,7 @@ impl Session {
             running: Cell::new(0),
             requests: Cell::new(0),
             buffered: Cell::new(0),
+            sent: Cell::new(0),
             readable: Cell::new(0),
             is_drained: Cell::new(false),
             closes: Cell::new(None),
@@ -141,13 +149,32 @@ impl Session {
         Permit(Rc::clone(self))
     }
 
-    /// Bytes that a stream may hand over at once: the more streams, the fewer.
+    /// Bytes that the protocol may hold of one stream: the more streams, the fewer.
     pub(super) fn step(&self) -> usize {
         (BUFFERED_MAX / (self.running.get().max(1) as usize)).clamp(4 << 10, 64 << 10)
     }
 
     pub(super) fn has_room(&self) -> bool {
         self.buffered.get() < BUFFERED_MAX
+    }
+
+    /// Whether a stream of which so much is held may hand over more.
+    pub(super) fn has_room_for(&self, held: &Held) -> bool {
+        self.has_room() && held.get() <= self.step() / 2
+    }
+
+    /// Whether the window of the whole connection is shut.
+    pub(super) fn is_shut(&self) -> bool {
+        self.guard.borrow().is_shut()
+    }
+
+    pub(super) fn sent(&self, bytes: usize) {
+        self.sent.set(self.sent.get() + bytes as u64);
+    }
+
+    /// Bytes of bodies that have left the protocol.
+    pub(super) fn bytes_sent(&self) -> u64 {
+        self.sent.get()
     }
 
     pub(super) fn buffer(&self, bytes: usize) {
@@ -181,7 +208,7 @@ impl Session {
     pub(super) fn wake(&self, now: Tick) {
         let has_room = self.has_room();
         let mut waits = self.waits.borrow_mut();
-        let Waits { places, due, for_room } = &mut *waits;
+        let Waits { places, due, for_room, first } = &mut *waits;
         let is_due = due.is_some_and(|due| now >= due);
         let finds_room = *for_room && has_room;
         if !(is_due || finds_room) {
@@ -189,15 +216,19 @@ impl Session {
         }
         *due = None;
         *for_room = false;
-        for wait in places.iter_mut().flatten() {
+        let count = places.len().max(1);
+        *first = if finds_room { (*first + 1) % count } else { *first % count };
+        let (later, sooner) = places.split_at_mut(*first);
+        for wait in sooner.iter_mut().chain(later).flatten() {
             let is_over = wait.due.is_some_and(|due| now >= due);
-            if is_over || wait.for_room && has_room {
+            let finds_room = wait.for_room.as_ref().is_some_and(|held| self.has_room_for(held));
+            if is_over || finds_room {
                 wait.due = None;
-                wait.for_room = false;
+                wait.for_room = None;
                 wait.waker.wake_by_ref();
             }
             *due = earlier(*due, wait.due);
-            *for_room |= wait.for_room;
+            *for_room |= wait.for_room.is_some();
         }
     }
 
@@ -236,10 +267,11 @@ impl Place {
         session: &Session,
         context: &Context<'_>,
         due: Option<Tick>,
-        for_room: bool,
+        for_room: Option<Held>,
     ) -> Poll<T> {
         let mut waits = session.waits.borrow_mut();
         let waker = context.waker().clone();
+        let waits_for_room = for_room.is_some();
         let wait = Some(Wait { waker, due, for_room });
         let index = self.0.or_else(|| waits.places.iter().position(Option::is_none));
         match index.and_then(|index| waits.places.get_mut(index)) {
@@ -247,7 +279,7 @@ impl Place {
             None => waits.places.push(wait),
         }
         self.0 = Some(index.unwrap_or(waits.places.len() - 1));
-        waits.for_room |= for_room;
+        waits.for_room |= waits_for_room;
         let is_sooner = due.is_some_and(|due| waits.due.is_none_or(|known| due < known));
         if is_sooner {
             waits.due = due;

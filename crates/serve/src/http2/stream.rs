@@ -23,7 +23,7 @@ use stead_http1::{Framing, Http2Request};
 use super::carrier::Piece;
 use super::fields;
 use super::receive::Receiver;
-use super::session::{Place, Session, earlier};
+use super::session::{Held, Place, Session, earlier};
 use crate::access_log::WorkerLog;
 use crate::account::{self, Ended};
 use crate::answer;
@@ -46,6 +46,10 @@ pub(super) struct Stream {
     request_ends: Option<Tick>,
     pub(super) writing: Watch,
     writing_due: Option<Tick>,
+    /// What the pace was judged by.
+    pub(super) seen: Seen,
+    /// What the protocol holds of the answer's body, once that is to be bounded.
+    pub(super) held: Option<Held>,
     /// Bytes of the answer's body so far, and of its head.
     pub(super) body_bytes: u64,
     head_bytes: u64,
@@ -53,6 +57,18 @@ pub(super) struct Stream {
     is_answered: bool,
     started: Duration,
     answer_fields: Option<Box<Fields>>,
+}
+
+/// Bytes at the last look at the peer's pace.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Those of this stream, and those of the connection.
+    pub(super) own: u64,
+    all: u64,
+    /// What the peer was given credit for.
+    pub(super) moved: u64,
+    /// The stream waited for the connection.
+    is_shared: bool,
 }
 
 /// Carries one request to its end.
@@ -88,6 +104,8 @@ impl Stream {
             request_ends: None,
             writing: Watch::new(Direction::Write),
             writing_due: None,
+            seen: Seen::default(),
+            held: None,
             body_bytes: 0,
             head_bytes: 0,
             is_answered: false,
@@ -274,7 +292,7 @@ impl Stream {
         if let Some(reason) = self.is_over() {
             return Poll::Ready(Err(reason));
         }
-        self.wait(context, receiver.due(), false)
+        self.wait(context, receiver.due(), None)
     }
 
     /// Has this task woken at `due`, or when the exchange is over.
@@ -282,7 +300,7 @@ impl Stream {
         &mut self,
         context: &Context<'_>,
         due: Option<Tick>,
-        for_room: bool,
+        for_room: Option<Held>,
     ) -> Poll<T> {
         let due = earlier(due, self.request_ends);
         self.place.wait(&self.session, context, due, for_room)
@@ -297,15 +315,24 @@ impl Stream {
         (self.session.now() >= ends).then_some(Reason::RequestTimeout)
     }
 
-    /// The peer takes nothing more for now: when to look again.
+    /// The peer takes nothing more for now: when to look again. Where the whole connection waits,
+    /// be it for our room (`is_ours`) or for its window, what all of its streams send counts.
     ///
     /// # Errors
     /// It is too slow.
-    pub(super) fn judge_writing(&mut self) -> Result<Option<Tick>, Reason> {
+    pub(super) fn judge_writing(&mut self, is_ours: bool) -> Result<Option<Tick>, Reason> {
         let now = self.session.now();
+        let is_shared = is_ours || self.session.is_shut();
+        let (own, all) = (self.body_bytes, self.session.bytes_sent());
+        if !self.writing.waiting {
+            self.seen = Seen { own, all, is_shared, ..self.seen };
+        }
         if !self.writing.waiting || self.writing_due.is_some_and(|due| now >= due) {
+            let counts_all = std::mem::replace(&mut self.seen.is_shared, is_shared) || is_shared;
+            self.seen.moved += if counts_all { all - self.seen.all } else { own - self.seen.own };
+            (self.seen.own, self.seen.all) = (own, all);
             let timeouts = &self.session.server().scope(self.scope).timeouts;
-            let again = self.writing.judge(self.body_bytes, timeouts, now)?;
+            let again = self.writing.judge(self.seen.moved, timeouts, now)?;
             self.writing_due = again.map(|again| now + again);
         }
         Ok(self.writing_due)
@@ -321,7 +348,7 @@ impl Stream {
             if is_over || receiver.poll_discard(&session, context).is_ready() {
                 return Poll::Ready(());
             }
-            self.wait(context, Some(ends), false)
+            self.wait(context, Some(ends), None)
         })
         .await;
     }

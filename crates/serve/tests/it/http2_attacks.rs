@@ -552,3 +552,51 @@ fn a_goodbye_that_is_not_heard() {
     while attacker.frame().is_some() {}
     harness.expect_open(0);
 }
+
+/// Many large answers share what we hold for a peer: it reads, so that none of them is too slow.
+#[test]
+fn streams_that_wait_for_our_room_are_not_slow() {
+    const STREAMS: u32 = 40;
+    let recipe = recipe().timeouts(|timeouts| {
+        timeouts.write_idle = Some(Duration::from_millis(500));
+    });
+    let harness = recipe.start();
+    let settings = setting(INITIAL_WINDOW_SIZE, 0x7fff_ffff);
+    let mut reader = Http2::with(Client::connect_narrow(harness.address), &settings);
+    reader.send(window_update(0, 0x7fff_0000));
+    for n in 0..STREAMS {
+        reader.send(get(2 * n + 1, "/large"));
+    }
+    let mut taken = vec![0; STREAMS as usize];
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        let frame = reader.frame_of(&[DATA, RST_STREAM]).expect("a frame");
+        assert_eq!(frame.kind, DATA, "stream {} was reset", frame.stream);
+        taken[(frame.stream / 2) as usize] += frame.content.len();
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let (least, most) = (taken.iter().min().unwrap(), taken.iter().max().unwrap());
+    assert!(*least > 0 && *most <= 4 * least + (256 << 10), "{taken:?}");
+    assert_eq!(harness.outcomes(Reason::WriteIdleTimeout), 0);
+}
+
+/// The connection's window opens slowly, and streams take their turns: together they are not slow.
+#[test]
+fn streams_that_wait_for_the_connections_window_are_not_slow() {
+    let recipe = recipe().timeouts(|timeouts| {
+        timeouts.write_idle = Some(Duration::from_millis(600));
+    });
+    let harness = recipe.start();
+    let settings = setting(INITIAL_WINDOW_SIZE, 0x7fff_ffff);
+    let mut reader = Http2::with(Client::connect(harness.address), &settings);
+    for n in 0..60 {
+        reader.send(get(2 * n + 1, "/large"));
+    }
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(100));
+        reader.send(window_update(0, 1_000));
+    }
+    assert_eq!(harness.outcomes(Reason::WriteIdleTimeout), 0);
+    // Once it stays shut, all of them are.
+    harness.expect_outcomes(Reason::WriteIdleTimeout, 60);
+}
