@@ -85,9 +85,14 @@ fn two_hosts_are_proved_over_http() {
         let report = report(&stead, host);
         assert_eq!(report["state"], "valid", "{report}");
         assert!(report["valid_until"].is_string() && report["renews_at"].is_string(), "{report}");
+        assert!((89..=90).contains(&report["days_left"].as_u64().unwrap()), "{report}");
+        assert_eq!(report["ends_soon"], false, "{report}");
+        assert!(report["handshakes"]["full"].as_u64() >= Some(1), "{report}");
     }
     let told = stead.ask(&["status"]).stdout;
     assert!(told.contains("a.example   valid   until 20"), "{told}");
+    assert_eq!(told.matches("   handshakes ").count(), 2, "{told}");
+    assert_eq!(stead.status()["certificates_ending"], 0);
     assert_eq!(pebble.issued(), 2);
     assert!(pebble.running.stdout().contains("Attempting to validate w/ HTTP"));
 

@@ -405,6 +405,9 @@ fn what_is_wrong_with_a_certificate_is_said_by_check() {
     let is_said =
         || stead.running.stderr().contains("tls.main: the certificate ends in").then_some(());
     assert!(until(SOON, is_said).is_some(), "{}", stead.running.stderr());
+    let status = stead.status();
+    assert_eq!(status["certificates"][0]["ends_soon"], true, "{status}");
+    assert_eq!(status["certificates_ending"], 1, "{status}");
 }
 
 #[test]

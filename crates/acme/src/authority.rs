@@ -22,6 +22,7 @@ use crate::account::{Accounts, LOOK_EVERY};
 use crate::aside::aside;
 use crate::attempt::Attempt;
 use crate::certificate::Certificate;
+use crate::ending::{Announced, ends_soon};
 use crate::exhibit::{Exhibit, Shown};
 use crate::failure::{Cause, Failure};
 use crate::front::Front;
@@ -49,6 +50,7 @@ impl Authority {
             store,
             front,
             board: Board::default(),
+            announced: Announced::default(),
             attempts: Semaphore::new(ATTEMPTS_AT_ONCE),
             served: Mutex::default(),
             hosts: hosts.into_iter().map(|host| (host, AtomicU64::new(0))).collect(),
@@ -102,6 +104,7 @@ struct Work {
     store: Store,
     front: Arc<dyn Front>,
     board: Board,
+    announced: Announced,
     attempts: Semaphore,
     /// What each host's listeners serve now.
     served: Mutex<HashMap<String, Arc<str>>>,
@@ -346,9 +349,15 @@ impl Work {
             let until = of.not_after();
             if until < now { Condition::Expired(until) } else { Condition::Valid(until) }
         });
+        let ending = certificate.filter(|certificate| ends_soon(certificate, record, now));
+        match ending {
+            Some(certificate) => self.announced.announce(host, certificate, record, now),
+            None => self.announced.forget(host),
+        }
         self.board.set(Report {
             host: host.to_owned(),
             condition,
+            ends_soon: ending.is_some(),
             renew_at: certificate.and_then(|certificate| due(certificate, record, now)),
             try_at: record.try_at,
             failures: record.failures,

@@ -15,6 +15,7 @@ mod aside;
 mod attempt;
 mod authority;
 mod certificate;
+mod ending;
 mod exhibit;
 mod failure;
 mod front;

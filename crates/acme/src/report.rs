@@ -11,6 +11,8 @@ pub struct Report {
     pub host: String,
     /// Whether it can be served.
     pub condition: Condition,
+    /// Whether it is near its end, or past it, because renewals fail.
+    pub ends_soon: bool,
     /// When it is renewed, where there is one.
     pub renew_at: Option<SystemTime>,
     /// When the next attempt comes, where the last one failed.

@@ -154,16 +154,19 @@ fn certificate(certificate: &Value) -> String {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let names: Vec<String> =
         certificate["names"].as_array().into_iter().flatten().map(text).collect();
-    let handshakes = &certificate["handshakes"];
     format!(
-        "tls.{}   {}   {} left   handshakes {} full, {} resumed, {} failed",
+        "tls.{}   {}   {} left   {}",
         text(&certificate["name"]),
         names.join(" "),
         counted(number(&certificate["days_left"]) as usize, "day"),
-        number(&handshakes["full"]),
-        number(&handshakes["resumed"]),
-        number(&handshakes["failed"]),
+        handshakes(&certificate["handshakes"]),
     )
+}
+
+fn handshakes(counts: &Value) -> String {
+    let number = |name: &str| counts[name].as_u64().unwrap_or(0);
+    let [full, resumed, failed] = ["full", "resumed", "failed"].map(number);
+    format!("handshakes {full} full, {resumed} resumed, {failed} failed")
 }
 
 /// The certificate of one host.
@@ -178,6 +181,9 @@ fn issued(report: &Value) -> String {
         if report[key].is_string() {
             line = format!("{line}   {words} {}", text(&report[key]));
         }
+    }
+    if report["handshakes"].is_object() {
+        line = format!("{line}   {}", handshakes(&report["handshakes"]));
     }
     line
 }

@@ -18,6 +18,7 @@ use stead_core::Process;
 use stead_tls::{Chooser, Entry, Issued};
 
 use crate::background::Task;
+use crate::certificates::{days_left, handshakes};
 use crate::errors::StartError;
 use crate::state;
 
@@ -74,7 +75,7 @@ impl Orders {
         self,
         state: Option<&Path>,
         process: &Arc<Process>,
-    ) -> Result<(Authority, Task), StartError> {
+    ) -> Result<(Ordered, Task), StartError> {
         let system = |error| StartError::System("keep certificates".to_owned(), error);
         let Some(state) = state else {
             let message = "there is no directory for them: set `STATE_DIRECTORY`";
@@ -95,20 +96,30 @@ impl Orders {
             roots,
             binding,
         };
-        let listeners = Listeners { issued, process: Arc::clone(process), proofs };
+        let listeners =
+            Listeners { issued: Arc::clone(&issued), process: Arc::clone(process), proofs };
         let authority = Authority::open(settings, hosts, Arc::new(listeners)).map_err(system)?;
         let orders = authority.clone();
         let task = Task::new("what orders certificates", move || orders.clone().run());
-        Ok((authority, task))
+        Ok((Ordered { authority, issued }, task))
     }
 }
 
-/// What `status` tells of every host.
-pub(crate) fn reports(authority: &Authority) -> Value {
-    authority.reports().iter().map(report).collect()
+/// What an authority keeps valid, and what listeners show of it.
+pub(crate) struct Ordered {
+    authority: Authority,
+    issued: Arc<Issued>,
 }
 
-fn report(report: &Report) -> Value {
+impl Ordered {
+    /// What `status` tells of every host.
+    pub(crate) fn reports(&self) -> Value {
+        let reports = self.authority.reports();
+        reports.iter().map(|of| report(of, self.issued.entry(&of.host))).collect()
+    }
+}
+
+fn report(report: &Report, entry: Option<&Arc<Entry>>) -> Value {
     let at = |moment: Option<SystemTime>| {
         let since = moment?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         let seconds = i64::try_from(since.as_secs()).ok()?;
@@ -118,11 +129,14 @@ fn report(report: &Report) -> Value {
         "host": report.host,
         "state": report.condition.as_str(),
         "valid_until": at(report.condition.not_after()),
+        "days_left": entry.map(|entry| days_left(entry.not_after())),
+        "ends_soon": report.ends_soon,
         "renews_at": at(report.renew_at),
         "next_try_at": at(report.try_at.filter(|_| report.failures > 0)),
         "failures": report.failures,
         "last_error": report.last_error,
         "issued": report.issued,
+        "handshakes": entry.map(|entry| handshakes(entry)),
     })
 }
 

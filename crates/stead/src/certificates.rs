@@ -165,19 +165,36 @@ pub(crate) fn reports(entries: &[Arc<Entry>]) -> Value {
 fn report(entry: &Entry) -> Value {
     let not_after = entry.not_after();
     let ends = i64::try_from(not_after).ok().and_then(|ends| Timestamp::from_second(ends).ok());
-    let counts = entry.counts();
     json!({
         "name": &**entry.name(),
         "names": entry.names(),
         "valid_until": ends.map(|ends| ends.to_string()),
-        "days_left": not_after.saturating_sub(clock::wall().as_secs()) / (24 * 3600),
-        "handshakes": {
-            "full": counts.full.load(Relaxed),
-            "resumed": counts.resumed.load(Relaxed),
-            "failed": counts.failed.load(Relaxed),
-        },
-        "reloads_failed": counts.reloads_failed.load(Relaxed),
+        "days_left": days_left(not_after),
+        "ends_soon": entry.ends_soon(clock::wall().as_secs()),
+        "handshakes": handshakes(entry),
+        "reloads_failed": entry.counts().reloads_failed.load(Relaxed),
     })
+}
+
+/// Whole days until `unix_s`.
+pub(crate) fn days_left(unix_s: u64) -> u64 {
+    unix_s.saturating_sub(clock::wall().as_secs()) / (24 * 3600)
+}
+
+/// What was counted of an entry's handshakes.
+pub(crate) fn handshakes(entry: &Entry) -> Value {
+    let counts = entry.counts();
+    json!({
+        "full": counts.full.load(Relaxed),
+        "resumed": counts.resumed.load(Relaxed),
+        "failed": counts.failed.load(Relaxed),
+    })
+}
+
+/// How many reports are of certificates near their end.
+pub(crate) fn ending(reports: &[&Value]) -> usize {
+    let reports = reports.iter().filter_map(|reports| reports.as_array()).flatten();
+    reports.filter(|report| report["ends_soon"] == true).count()
 }
 
 fn options(name: &Spanned<String>, config: &TlsConfig) -> EntryOptions {

@@ -7,7 +7,6 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use stead_acme::Authority;
 use stead_config::{Color, Configuration, Drain};
 use stead_core::{Phase, Process};
 use stead_net::{Bind, Collect, Inherited, Listening, acquire};
@@ -15,7 +14,7 @@ use stead_serve::access_log::AccessLog;
 use stead_serve::{Cutter, Fleet, FleetOptions, Listener, Messenger, Opening, Snapshot};
 use stead_tls::Entry;
 
-use crate::acme::Orders;
+use crate::acme::{Ordered, Orders};
 use crate::address::{Address, addresses};
 use crate::admin::{self, AdminOptions, Control, LogLevels};
 use crate::background::{Background, Task};
@@ -112,7 +111,7 @@ pub(crate) fn start_compiled(
         log,
         tasks,
         certificates: certificates.entries,
-        authority: None,
+        ordered: None,
         private_descriptors,
         places,
     };
@@ -222,8 +221,8 @@ struct Launch {
     /// What runs beside the workers.
     tasks: Vec<Task>,
     certificates: Vec<Arc<Entry>>,
-    /// Who issues certificates.
-    authority: Option<Authority>,
+    /// What an authority issues.
+    ordered: Option<Ordered>,
     private_descriptors: bool,
     places: Places,
 }
@@ -276,8 +275,8 @@ impl Launch {
     /// Shows the certificates that were issued to an earlier process, and orders what is missing
     /// once the workers run.
     fn order(&mut self, orders: Orders, options: &StartOptions) -> Result<(), StartError> {
-        let (authority, task) = orders.start(options.state.as_deref(), &self.process)?;
-        self.authority = Some(authority);
+        let (ordered, task) = orders.start(options.state.as_deref(), &self.process)?;
+        self.ordered = Some(ordered);
         self.tasks.push(task);
         Ok(())
     }
@@ -290,7 +289,7 @@ impl Launch {
         drain: &Drain,
     ) -> Result<Started, StartError> {
         let Self { snapshot, process, workers, addresses, listeners, .. } = self;
-        let Self { listening, log, tasks, certificates, authority, .. } = self;
+        let Self { listening, log, tasks, certificates, ordered, .. } = self;
         let Self { private_descriptors, places, .. } = self;
         let snapshot = Arc::new(snapshot);
         let public = snapshot.servers.iter().filter(|server| !server.private);
@@ -322,7 +321,7 @@ impl Launch {
             drain: drain.before + drain.request,
             started: stead_sys::clock::now(),
             certificates,
-            authority,
+            ordered,
         });
         Ok(Started {
             fleet,

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use stead_acme::Authority;
 use stead_base::{Limits, Reason, Timeouts, format_duration};
 use stead_core::{Counter, Counters, Phase, Process, Worker};
 use stead_serve::{Messenger, Server, Snapshot};
 use stead_tls::Entry;
 
-use crate::acme;
+use crate::acme::Ordered;
 use crate::address::Address;
 use crate::budgets::Places;
 use crate::certificates;
@@ -33,8 +32,8 @@ pub(crate) struct Board {
     pub(crate) drain: Duration,
     pub(crate) started: stead_base::Tick,
     pub(crate) certificates: Vec<Arc<Entry>>,
-    /// Who issues certificates, if anybody.
-    pub(crate) authority: Option<Authority>,
+    /// What an authority issues, if one does.
+    pub(crate) ordered: Option<Ordered>,
 }
 
 impl Board {
@@ -42,6 +41,9 @@ impl Board {
         let public = self.snapshot.servers.iter().filter(|server| !server.private);
         let servers: Vec<Value> =
             public.enumerate().map(|(index, server)| self.server(index, server)).collect();
+        let certificates = certificates::reports(&self.certificates);
+        let issued = self.ordered.as_ref().map_or_else(|| json!([]), Ordered::reports);
+        let ending = certificates::ending(&[&certificates, &issued]);
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -55,8 +57,9 @@ impl Board {
             "servers": servers,
             "counters": self.sums(),
             "outcomes": self.outcomes(),
-            "certificates": certificates::reports(&self.certificates),
-            "issued": self.authority.as_ref().map_or_else(|| json!([]), acme::reports),
+            "certificates": certificates,
+            "issued": issued,
+            "certificates_ending": ending,
         })
     }
 

@@ -233,6 +233,11 @@ impl Entry {
         self.live().not_after
     }
 
+    /// Whether its certificate ends within [`crate::Watch::ANNOUNCED_BEFORE`], or has ended.
+    pub fn ends_soon(&self, wall_s: u64) -> bool {
+        self.not_after().saturating_sub(wall_s) <= crate::Watch::ANNOUNCED_BEFORE.as_secs()
+    }
+
     /// What was counted.
     pub fn counts(&self) -> &Counts {
         &self.counts

@@ -71,6 +71,11 @@ impl Issued {
         Ok(())
     }
 
+    /// What is shown to clients of `host`; `None` where nothing is there yet.
+    pub fn entry(&self, host: &str) -> Option<&Arc<Entry>> {
+        self.hosts.get(host)?.entry()
+    }
+
     /// Shows the proof of `host` to who asks for it by `acme-tls/1` from now on: a certificate in
     /// DER and its key, PKCS #8 in DER.
     ///

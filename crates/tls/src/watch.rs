@@ -91,7 +91,7 @@ impl Watched {
         let ends = self.entry.not_after();
         let left = ends.saturating_sub(wall);
         let today = wall / DAY;
-        if left > Watch::ANNOUNCED_BEFORE.as_secs() || self.announced == Some(today) {
+        if !self.entry.ends_soon(wall) || self.announced == Some(today) {
             return;
         }
         self.announced = Some(today);

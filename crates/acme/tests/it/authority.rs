@@ -94,6 +94,7 @@ async fn a_certificate_is_issued_stored_and_found_by_the_next_process() {
     assert!(matches!(report.condition, Condition::Valid(_)), "{report:?}");
     let days = after(report.renew_at).as_secs() / 86_400;
     assert!((56..=60).contains(&days), "renewed in {days} days");
+    assert!(!report.ends_soon);
     assert!(!case.listeners.shows_proofs(), "a proof is shown no longer than needed");
     assert_eq!(case.listeners.installed(HOST), 1);
 
@@ -217,6 +218,7 @@ async fn one_that_stays_away_leaves_what_is_served_and_is_tried_later() {
     let report = case.until(&case.open(), |report| report.failures == 1).await;
     assert!(after(report.try_at) <= Duration::from_secs(6), "{report:?}");
     assert!(report.condition.not_after().is_some(), "the old one stays");
+    assert!(report.ends_soon, "{report:?}");
 }
 
 #[tokio::test]
