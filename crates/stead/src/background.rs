@@ -41,8 +41,9 @@ pub(crate) struct Background {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Threads for what blocks in the background, such as reading files and resolving names.
-const BLOCKING_THREADS: usize = 2;
+/// Threads for what blocks in the background, such as files and the resolution of names: some more
+/// than the orders that may all wait for a resolver at once. Made when they are needed.
+const BLOCKING_THREADS: usize = 6;
 /// Between a panic and the next begin: what panicked once may do so again and again.
 const AFTER_PANIC: Duration = Duration::from_secs(5);
 /// How long blocking work may hold the end of the process up.
