@@ -202,7 +202,8 @@ fn security_47_a_host_that_the_handshake_did_not_prove_is_refused() {
     {
         let arguments = ["-servername", name, option, session];
         let mut client = SClient::connect(port, &folder.join("ca.pem"), &arguments);
-        client.send_after(SHORT, "GET /fixed HTTP/1.0\r\n\r\n");
+        let request = format!("GET /fixed HTTP/1.0\r\nHost: {name}\r\n\r\n");
+        client.send_after(SHORT, &request);
         let outcome = client.finish();
         assert!(
             outcome.stdout.contains(shown) && !outcome.stdout.contains("Reused"),
@@ -211,6 +212,11 @@ fn security_47_a_host_that_the_handshake_did_not_prove_is_refused() {
         let is_answered = outcome.stdout.contains("fixed");
         assert_eq!(is_answered, name == "b.shop.test", "{outcome:?}");
     }
+    // Without a host a request reaches what any host would, and one of them wants certificates.
+    let arguments = ["-servername", "b.shop.test"];
+    let mut client = SClient::connect(port, &folder.join("ca.pem"), &arguments);
+    client.send_after(SHORT, "GET /fixed HTTP/1.0\r\n\r\n");
+    assert!(client.finish().stdout.contains("HTTP/1.1 421 "));
 }
 
 #[test]

@@ -211,7 +211,10 @@ impl Exchange {
     /// the wrong thing, for the host that is asked (RFC 9110 §7.4).
     pub fn is_misdirected(&self) -> bool {
         let Some(tls) = &self.connection.tls else { return false };
-        self.head().host_name().is_some_and(|host| !tls.permits(host))
+        match self.head().host_name() {
+            Some(host) => !tls.permits(host),
+            None => !tls.shown.permits_unnamed(),
+        }
     }
 
     /// The request's head as it was parsed.

@@ -32,6 +32,9 @@ pub trait Shown: Send + Sync {
 
     /// Whether requests for this host, without a port, may come on a connection with it.
     fn permits(&self, host: &str) -> bool;
+
+    /// Whether requests that name no host may come: they reach what any host would.
+    fn permits_unnamed(&self) -> bool;
 }
 
 impl TlsFacts {

@@ -98,7 +98,9 @@ impl Hands<'_> {
                 }
                 return Ok((session, plain));
             }
-            if let Err(error) = self.flush().await.and(self.read().await) {
+            let sent = self.flush().await;
+            let moved = if sent.is_ok() { self.read().await } else { sent };
+            if let Err(error) = moved {
                 // Counted with the entry, too.
                 let _ = session.give_up(&mut self.out, &error.why);
                 return Err(error);

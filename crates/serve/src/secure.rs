@@ -13,6 +13,8 @@ use stead_core::{TlsFacts, Worker};
 use stead_net::Socket;
 use stead_tls::{Outgoing, SEAL_BYTES_MAX, Session};
 
+use crate::wire::TURN_BYTES;
+
 /// A session with its buffers.
 pub(crate) struct Secure {
     session: Box<Session>,
@@ -113,9 +115,15 @@ impl Secure {
         worker: &Worker,
         plain: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
+        let turn_from = self.received_bytes;
         loop {
             if self.session.is_ended() {
                 return Poll::Ready(Ok(0));
+            }
+            if self.received_bytes - turn_from > TURN_BYTES {
+                // Records without plaintext must not keep the others waiting.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
             self.make_room(worker);
             let before = self.received.len();

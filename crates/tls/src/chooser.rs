@@ -94,7 +94,8 @@ impl Chooser {
     pub fn prove(&self, server_name: &str) -> Option<Box<Session>> {
         let proof = self.issued.as_ref()?.proof(server_name)?;
         let certificates = Certificates { entries: Box::default(), places: HashMap::new() };
-        Session::new(Arc::new(certificates).choose(&proof), Some(server_name.into()), false)
+        let chosen = Arc::new(certificates).choose(&proof);
+        Session::new(chosen, Some(server_name.into()), false).map(Session::for_proof)
     }
 
     fn choose(&self, name: Option<&str>) -> Result<&Arc<Chosen>, Unserved> {
@@ -182,5 +183,14 @@ impl Shown for Chosen {
                 Found::Pending => live.policy.is_none(),
                 Found::None => true,
             }
+    }
+
+    /// SECURITY: only where no certificate of the listener asks clients for something else.
+    fn permits_unnamed(&self) -> bool {
+        let live = self.entry.live();
+        let asks_the_same =
+            |own: &Arc<Entry>| Arc::ptr_eq(own, &self.entry) || own.live().policy == live.policy;
+        self.certificates.entries.iter().all(asks_the_same)
+            && (self.certificates.places.is_empty() || live.policy.is_none())
     }
 }

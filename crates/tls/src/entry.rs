@@ -320,7 +320,7 @@ impl Live {
 }
 
 /// RFC 8737 §6.2.
-pub(crate) const PROOF_PROTOCOL: &[u8] = b"acme-tls/1";
+const PROOF_PROTOCOL: &[u8] = b"acme-tls/1";
 
 fn server_config(
     options: &EntryOptions,

@@ -18,7 +18,7 @@ use stead_sys::clock;
 
 use crate::chooser::Chosen;
 use crate::client;
-use crate::entry::{Entry, PROOF_PROTOCOL};
+use crate::entry::Entry;
 use crate::outgoing::Outgoing;
 
 /// One connection's session.
@@ -35,6 +35,17 @@ pub struct Session {
     is_ended: bool,
     is_counted: bool,
     is_broken: bool,
+    purpose: Purpose,
+    /// How often in a row records came that held no plaintext.
+    silent: u8,
+}
+
+/// What a session is for.
+#[derive(PartialEq, Eq)]
+enum Purpose {
+    Requests,
+    /// It proves a host, and nothing else.
+    Proof,
 }
 
 /// The peer broke a rule, or a record was changed on its way. What is left to send is the alert
@@ -54,6 +65,14 @@ pub const SEAL_BYTES_MAX: usize = 48 << 10;
 /// What a record adds at most: header, explicit nonce, tag, type; with room for one more record.
 const RECORD_OVERHEAD: usize = 64;
 const RECORD_BYTES: usize = 16 << 10;
+/// Bytes of records that may wait for the rest of a handshake message. SECURITY: its 64 KiB may
+/// come a byte a record, each with padding.
+const FLIGHT_BYTES_MAX: usize = 96 << 10;
+/// The same after the handshake, when clients have only 5 bytes to say: a part of a record.
+const UNUSED_BYTES_MAX: usize = 32 << 10;
+/// Reads in a row that may bring records without plaintext, such as new keys. SECURITY: each wakes
+/// a connection that rests and begins its idle time anew.
+const SILENT_MAX: u8 = 16;
 
 impl Session {
     pub(crate) fn new(
@@ -73,7 +92,16 @@ impl Session {
             is_ended: false,
             is_counted: false,
             is_broken: false,
+            purpose: Purpose::Requests,
+            silent: 0,
         }))
+    }
+
+    /// SECURITY: said when the session begins, because what the handshake agrees on is what a
+    /// second `ClientHello` asks for.
+    pub(crate) fn for_proof(mut self: Box<Self>) -> Box<Self> {
+        self.purpose = Purpose::Proof;
+        self
     }
 
     /// Takes the complete records at the front of `received`, which are decrypted in place; says
@@ -91,7 +119,8 @@ impl Session {
         if self.is_broken {
             return Err(Broken("the session is closed".into()));
         }
-        let mut used = 0;
+        let (mut used, before) = (0, plain.len());
+        let was_handshaking = self.connection.is_handshaking();
         loop {
             let UnbufferedStatus { discard, state } =
                 self.connection.process_tls_records(&mut received[used..]);
@@ -114,6 +143,16 @@ impl Session {
                 Err(error) => return Err(self.fail(out, error.to_string())),
             }
             used += taken;
+        }
+        let unused_max = if was_handshaking { FLIGHT_BYTES_MAX } else { UNUSED_BYTES_MAX };
+        if received.len() - used > unused_max {
+            return Err(self.fail(out, "a handshake message in too many pieces".into()));
+        }
+        if !was_handshaking && used > 0 {
+            self.silent = if plain.len() > before { 0 } else { self.silent + 1 };
+            if self.silent > SILENT_MAX {
+                return Err(self.fail(out, "too many records without a byte in them".into()));
+            }
         }
         if !self.is_counted && !self.connection.is_handshaking() {
             self.finish(out)?;
@@ -216,7 +255,7 @@ impl Session {
 
     /// Whether it was opened to prove a host: it carries no request.
     pub fn is_proof(&self) -> bool {
-        self.connection.alpn_protocol() == Some(PROOF_PROTOCOL)
+        self.purpose == Purpose::Proof
     }
 
     /// The entry whose certificate was shown.

@@ -111,6 +111,13 @@ fn a_proof_is_shown_to_who_asks_for_it_and_carries_nothing() {
     assert_eq!(pipe.client.alpn_protocol(), Some(&b"acme-tls/1"[..]));
     assert_eq!(pipe.client.peer_certificates().expect("a chain")[0], *certificate.der());
 
+    // SECURITY: also where the client agrees on nothing in the end, as after a second hello.
+    let session = chooser.prove(HOST).expect("a session");
+    peer.config.alpn_protocols.clear();
+    let mut pipe = Pipe::new(peer.connect(HOST), session);
+    pipe.run(1_000).expect("a handshake");
+    assert!(pipe.session.is_proof() && pipe.client.alpn_protocol().is_none());
+
     issued.forget_proof(HOST);
     assert!(chooser.prove(HOST).is_none());
     assert_eq!(why(&chooser, Some(HOST)), Some(Unserved::Pending));

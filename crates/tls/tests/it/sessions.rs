@@ -240,3 +240,69 @@ proptest::proptest! {
         pipe.session.close(&mut pipe.received, &mut pipe.out);
     }
 }
+
+/// Once a connection held a gigabyte so.
+#[test]
+fn a_handshake_message_in_tiny_pieces_is_not_kept_for_ever() {
+    let authority = Authority::new();
+    let chooser = chooser([options("main", &authority.sign(&[NAME]))]);
+    let mut client = Peer::with(&authority, None, &[&rustls::version::TLS12]).connect(NAME);
+    let mut session = chooser.open(Some(NAME.into())).expect("a session");
+    let (mut received, mut plain) = (Vec::new(), Vec::new());
+    let mut out = stead_tls::Outgoing::default();
+    client.write_tls(&mut received).expect("a vector");
+    let used = session.receive(&mut received, &mut plain, &mut out).expect("a hello");
+    received.drain(..used);
+    // ClientKeyExchange of 65,535 bytes, one a record.
+    for byte in [16, 0, 0xff, 0xff].into_iter().chain(std::iter::repeat_n(0, 0xffff)) {
+        received.extend([22, 3, 3, 0, 1, byte]);
+        match session.receive(&mut received, &mut plain, &mut out) {
+            Ok(used) => drop(received.drain(..used)),
+            Err(broken) => {
+                assert!(broken.to_string().contains("pieces"), "{broken}");
+                assert!(received.len() < 100_000, "{}", received.len());
+                return;
+            }
+        }
+    }
+    panic!("all of it was kept");
+}
+
+#[test]
+fn keys_that_change_without_a_byte_of_plaintext_end_a_session() {
+    let authority = Authority::new();
+    let chooser = chooser([options("main", &authority.sign(&[NAME]))]);
+    let mut pipe = connected(&Peer::new(&authority), &chooser, 100_000);
+    let new_keys = |pipe: &mut Pipe| {
+        pipe.client.refresh_traffic_keys().expect("TLS 1.3");
+        pipe.run(100_000)
+    };
+    for _ in 0..3 {
+        for _ in 0..16 {
+            new_keys(&mut pipe).expect("some are fine");
+        }
+        exchange(&mut pipe, 100_000);
+    }
+    let ended = (0..17).find_map(|_| new_keys(&mut pipe).err()).expect("not for ever");
+    assert!(ended.contains("records"), "{ended}");
+}
+
+#[test]
+fn security_47_a_request_without_host_needs_one_policy_for_all() {
+    let authority = Authority::new();
+    let own = authority.sign(&["client"]);
+    let (shop, admin) = (authority.sign(&[NAME]), authority.sign(&["admin.example.com"]));
+    let guarded = || stead_tls::EntryOptions {
+        clients: Some(clients(&authority, true)),
+        ..options("admin", &admin)
+    };
+    let peer = Peer::with(&authority, Some(&own), &[&rustls::version::TLS13]);
+    let permits = |chooser: &stead_tls::Chooser| {
+        let facts = connected(&peer, chooser, 100_000).session.take_facts();
+        facts.shown.permits_unnamed()
+    };
+    assert!(permits(&chooser([options("shop", &shop)])));
+    assert!(permits(&chooser([options("shop", &shop), options("admin", &admin)])));
+    assert!(!permits(&chooser([guarded(), options("shop", &shop)])));
+    assert!(!permits(&chooser([options("shop", &shop), guarded()])));
+}
