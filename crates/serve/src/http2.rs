@@ -247,11 +247,13 @@ impl Connection {
         self.idle_since = None;
         let limits = &session.server().scope.limits;
         let is_late = self.grace_ends.is_some_and(|end| session.now() >= end);
-        if is_late || session.running() >= u32::from(limits.http2_streams) {
-            // SECURITY: handlers of streams that were reset may still run (SECURITY.md 26).
+        let head = stream::held_bytes(&request);
+        // SECURITY: handlers of streams that were reset may still run (SECURITY.md 26), and heads
+        // are held for as long as their answers take (SECURITY.md 23).
+        let is_full = session.running() >= u32::from(limits.http2_streams);
+        if is_late || is_full || !session.has_room_for_head(head) {
             respond.send_reset(Code::REFUSED_STREAM);
             session.state.outcome(session.server, Reason::Http2Refused);
-            session.guard(stead_http2::Guard::peer_error);
             return;
         }
         let requests = session.requests.get().saturating_add(1);
@@ -259,7 +261,7 @@ impl Connection {
         if limits.keepalive_requests.is_some_and(|limit| requests >= limit) {
             session.closes.set(Some(Reason::KeepaliveRequests));
         }
-        let mut stream = Box::pin(stream::serve(Rc::clone(session), request, respond));
+        let mut stream = Box::pin(stream::serve(Rc::clone(session), request, respond, head));
         match poll_guarded(stream.as_mut(), context) {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => drop(tokio::task::spawn_local(stream)),

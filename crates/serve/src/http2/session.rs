@@ -28,6 +28,8 @@ pub(super) struct Session {
     violation: Cell<Option<Violation>>,
     /// Streams whose exchange is not over, also where the peer has reset them.
     running: Cell<u32>,
+    /// About what the heads of those hold, in bytes.
+    heads: Cell<usize>,
     /// Requests so far.
     pub(super) requests: Cell<u32>,
     /// Bytes of bodies that the protocol holds for the peer.
@@ -68,6 +70,9 @@ pub(super) type Held = Rc<Cell<usize>>;
 /// Bytes of bodies that the protocol may hold for a peer that does not take them. SECURITY: with
 /// the output buffer less than the 1 MiB of SECURITY.md 28.
 const BUFFERED_MAX: usize = 768 << 10;
+/// Bytes that the heads of one connection's requests may hold together. SECURITY: a few bytes of a
+/// header table unfold to a head of many, held for as long as the peer leaves its window shut.
+const HEADS_BYTES_MAX: usize = 512 << 10;
 /// Bytes read in one turn. SECURITY: a header block may unfold to many times its size; this bounds
 /// how many can do so before their requests are looked at.
 pub(super) const TURN_READ_BYTES: usize = 16 << 10;
@@ -83,6 +88,7 @@ impl Session {
             guard: RefCell::new(Guard::new(now)),
             violation: Cell::new(None),
             running: Cell::new(0),
+            heads: Cell::new(0),
             requests: Cell::new(0),
             buffered: Cell::new(0),
             sent: Cell::new(0),
@@ -140,13 +146,19 @@ impl Session {
         self.running.get()
     }
 
-    /// A stream begins; it runs until the permit is dropped.
-    pub(super) fn permit(self: &Rc<Self>) -> Permit {
+    /// Whether one more head may be held; one always may.
+    pub(super) fn has_room_for_head(&self, bytes: usize) -> bool {
+        self.running.get() == 0 || self.heads.get() + bytes <= HEADS_BYTES_MAX
+    }
+
+    /// A stream begins whose head holds so many bytes; it runs until the permit is dropped.
+    pub(super) fn permit(self: &Rc<Self>, head: usize) -> Permit {
+        self.heads.set(self.heads.get() + head);
         self.running.set(self.running.get() + 1);
         if let Some(counters) = self.state.counters(self.server) {
             counters.requests_active.add(1);
         }
-        Permit(Rc::clone(self))
+        Permit(Rc::clone(self), head)
     }
 
     /// Bytes that the protocol may hold of one stream: the more streams, the fewer.
@@ -241,11 +253,12 @@ impl Session {
 }
 
 /// Says that a stream's exchange is not over.
-pub(super) struct Permit(Rc<Session>);
+pub(super) struct Permit(Rc<Session>, usize);
 
 impl Drop for Permit {
     fn drop(&mut self) {
         let session = &self.0;
+        session.heads.set(session.heads.get().saturating_sub(self.1));
         session.running.set(session.running.get().saturating_sub(1));
         if let Some(counters) = session.state.counters(session.server) {
             counters.requests_active.subtract(1);

@@ -76,8 +76,9 @@ pub(super) async fn serve(
     session: Rc<Session>,
     request: http::Request<RecvStream>,
     respond: SendResponse<Piece>,
+    head: usize,
 ) {
-    let _permit = session.permit();
+    let _permit = session.permit(head);
     let worker = Rc::clone(&session.state.worker);
     let mut exchange = Exchange::new(worker, session.facts.clone());
     let mut stream = Stream::new(session, respond);
@@ -419,6 +420,17 @@ fn fill(
 fn is_scheme(ours: Scheme, theirs: &str) -> bool {
     theirs.eq_ignore_ascii_case(ours.as_str())
 }
+
+/// About what a request's head holds of our memory, in bytes.
+pub(super) fn held_bytes(request: &http::Request<RecvStream>) -> usize {
+    let fields = request.headers();
+    let text: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    text + path + fields.len() * FIELD_BYTES
+}
+
+/// What a field costs beside its text, as in HPACK's reckoning (RFC 7541 §4.1).
+const FIELD_BYTES: usize = 32;
 
 /// Bytes of a request's head before they were compressed.
 fn head_bytes(parts: &Parts) -> u64 {

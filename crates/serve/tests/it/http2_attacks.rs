@@ -184,6 +184,41 @@ fn security_23_a_bomb_of_fields_is_431_each_time() {
     harness.expect_outcomes(Reason::TooManyHeaders, 200);
 }
 
+/// A field of the table, named seven times by each request, and no window for any answer: what the
+/// heads hold is bounded, and who is refused may ask again.
+#[test]
+fn security_23_heads_that_are_held_are_bounded() {
+    let harness = recipe().start();
+    let mut neighbour = Neighbour::of(&harness);
+    let settings = setting(INITIAL_WINDOW_SIZE, 0);
+    let mut attacker = Http2::with(Client::connect(harness.address), &settings);
+    let head = block(&fields("GET", "/large", &[]));
+    let field = [&b"\x40\x03x-a\x7f\xbd\x1d"[..], &[b'a'; 3_900]].concat();
+    attacker.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &[&head[..], &field].concat()));
+    let named = [&head[..], &[0xbe; 7]].concat();
+    for n in 1..60 {
+        attacker.send(frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, &named));
+    }
+    let mut refused = 0;
+    while refused < 40 {
+        let end = attacker.frame_of(&[RST_STREAM]).expect("a reset");
+        assert_eq!(code(&end.content), REFUSED_STREAM);
+        refused += 1;
+    }
+    neighbour.asks();
+    // The others end, and there is room again.
+    for n in 0..20 {
+        attacker.send(reset(2 * n + 1, CANCEL));
+    }
+    let is_answered = (100..200).any(|n| {
+        attacker.send(frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, &named));
+        let mut ends = std::iter::from_fn(|| attacker.frame_of(&[HEADERS, RST_STREAM]));
+        ends.find(|frame| frame.stream == 2 * n + 1).is_some_and(|frame| frame.kind == HEADERS)
+    });
+    assert!(is_answered);
+    assert_eq!(harness.outcomes(Reason::Http2Errors), 0);
+}
+
 #[test]
 fn security_23_a_bomb_of_crumbs_is_431_each_time() {
     let (harness, mut attacker) = alone(recipe());
