@@ -23,7 +23,8 @@ pub trait TunnelIo {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>>;
 
-    /// Writes a beginning of `bytes`; how much, at least one byte.
+    /// Writes a beginning of `bytes`; how much, at least one byte. Where it is pending it must be
+    /// called again with these bytes first: over TLS they are sealed already.
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
     /// Says that no more bytes will be written.

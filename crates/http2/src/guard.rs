@@ -49,6 +49,8 @@ pub struct Guard {
     moved: u32,
     /// `WINDOW_UPDATE`s that are accounted for.
     updates_due: u32,
+    /// Bytes sent that account for none yet.
+    uncounted: u32,
     /// Bytes of bodies that the peer lets the whole connection send.
     window: i64,
     /// When our SETTINGS must be acknowledged.
@@ -101,6 +103,7 @@ impl Guard {
             floods: Default::default(),
             moved: 0,
             updates_due: 0,
+            uncounted: 0,
             window: FIRST_WINDOW_BYTES,
             settings_due: Some(now + SETTINGS_WITHIN),
             violation: None,
@@ -161,7 +164,9 @@ impl Guard {
     pub fn sent(&mut self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.window = self.window.saturating_sub(bytes.into());
-        let updates = bytes.div_ceil(BYTES_PER_UPDATE);
+        let uncounted = bytes.saturating_add(self.uncounted);
+        self.uncounted = uncounted % BYTES_PER_UPDATE;
+        let updates = uncounted / BYTES_PER_UPDATE;
         self.updates_due = self.updates_due.saturating_add(updates).min(UPDATES_DUE_MAX);
         self.moved(bytes);
     }

@@ -150,7 +150,7 @@ fn security_27_window_updates_are_held_against_what_was_sent() {
     let mut guard = begun();
     let slow = (0..1_000).find(|_| {
         guard.sent(1);
-        [0, 1].iter().any(|n| guard.read(&update(*n), NOW).is_err())
+        guard.read(&update(0), NOW).is_err()
     });
     assert_eq!(slow, Some(50));
 }
