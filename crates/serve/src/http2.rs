@@ -218,11 +218,14 @@ impl Connection {
 
     /// The protocol has said its last word.
     fn ended(&mut self, error: Option<&h2::Error>) {
-        let why = error.map(|error| match error.reason() {
-            Some(_) if error.is_remote() => Reason::ClientClosed,
-            Some(Code::ENHANCE_YOUR_CALM) => Reason::Http2Flood,
-            Some(Code::NO_ERROR) | None => Reason::ClientClosed,
-            Some(_) => Reason::Http2Protocol,
+        // Who leaves after our goodbye does what he was told to.
+        let told = self.session.closes.get().filter(|told| *told != Reason::Ok);
+        let left = || told.unwrap_or(Reason::ClientClosed);
+        let why = error.map_or(told, |error| match error.reason() {
+            Some(_) if error.is_remote() => Some(left()),
+            Some(Code::ENHANCE_YOUR_CALM) => Some(Reason::Http2Flood),
+            Some(Code::NO_ERROR) | None => Some(left()),
+            Some(_) => Some(Reason::Http2Protocol),
         });
         if let Some(why) = why.filter(|why| *why != Reason::ClientClosed && self.why.is_none()) {
             self.session.state.outcome(self.session.server, why);
@@ -299,7 +302,10 @@ impl Connection {
     /// Ends the connection for a reason that is no fault: its streams are over, or must be.
     fn close(&mut self, reason: Reason) {
         if self.why.is_none() {
-            self.session.state.outcome(self.session.server, reason);
+            // A handler's wish was counted with its exchange.
+            if reason != Reason::Ok {
+                self.session.state.outcome(self.session.server, reason);
+            }
             self.why = Some(reason);
         }
         self.close_by.get_or_insert(self.session.now() + LAST_WORDS_WITHIN);

@@ -1,6 +1,6 @@
 //! HTTP/2 by prior knowledge: the same routes, bodies and answers as in HTTP/1.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stead_core::name;
 
@@ -200,6 +200,8 @@ fn an_answer_that_asks_for_the_end_ends_the_connection() {
     let last = http2.frame_of(&[GOAWAY]).expect("GOAWAY");
     assert_eq!((code(&last.content), code(&last.content[4..])), (0x7fff_ffff, NO_ERROR));
     harness.expect_open(0);
+    // Once with its request, and not again with the connection.
+    harness.expect_outcomes(stead_base::Reason::Ok, 1);
 }
 
 #[test]
@@ -244,4 +246,34 @@ fn a_connection_carries_no_more_requests_than_it_may() {
     assert_eq!(code(&last.content[4..]), NO_ERROR);
     while http2.frame().is_some() {}
     harness.expect_outcomes(stead_base::Reason::KeepaliveRequests, 1);
+}
+
+/// Clients that follow the goodbye at once: why it was said is counted all the same.
+#[test]
+fn why_a_connection_ends_is_counted_where_the_client_follows() {
+    let recipe = recipe().limits(|limits| limits.keepalive_requests = Some(2));
+    let (harness, mut http2) = alone(recipe);
+    assert_eq!(http2.get(1, "/"), answer(200, "hello"));
+    assert_eq!(http2.get(3, "/"), answer(200, "hello"));
+    let began = Instant::now();
+    let ping = http2.frame_of(&[PING]).expect("a ping");
+    http2.send(frame(PING, ACK, 0, &ping.content));
+    let last = http2.frame_of(&[GOAWAY]).expect("GOAWAY");
+    assert_eq!((code(&last.content), code(&last.content[4..])), (3, NO_ERROR));
+    while http2.frame().is_some() {}
+    harness.expect_outcomes(stead_base::Reason::KeepaliveRequests, 1);
+    assert!(began.elapsed() < Duration::from_millis(900));
+    harness.expect_outcomes(stead_base::Reason::Ok, 2);
+    assert_eq!(harness.outcomes(stead_base::Reason::ClientClosed), 0);
+}
+
+/// A request is over with its answer, though its client still sends a body that nobody reads.
+#[test]
+fn the_record_does_not_wait_for_a_body_that_nobody_reads() {
+    let (harness, mut http2) = alone(recipe());
+    http2.send(frame(HEADERS, END_HEADERS, 1, &block(&fields("POST", "/", &[]))));
+    let began = Instant::now();
+    assert_eq!(http2.end(1), answer(200, "hello"));
+    harness.expect_outcomes(stead_base::Reason::Ok, 1);
+    assert!(began.elapsed() < Duration::from_secs(1));
 }
