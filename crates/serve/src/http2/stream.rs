@@ -143,9 +143,6 @@ impl Stream {
                 (status, reason)
             }
         };
-        if status.is_some() && !receiver.is_complete() {
-            Box::pin(self.discard(receiver)).await;
-        }
         let answer = self.answer_fields.take();
         account::close(
             &state,
@@ -164,6 +161,10 @@ impl Stream {
             },
         );
         exchange.slots().clear();
+        // After the record, which does not wait for what nobody reads.
+        if status.is_some() && !receiver.is_complete() {
+            Box::pin(self.discard(receiver)).await;
+        }
     }
 
     /// Asks for an answer and sends it.
