@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::client::Client;
@@ -11,6 +12,8 @@ use crate::harness::{Kitchen, Recipe, eventually};
 use crate::panics::quiet;
 
 static ARMED: AtomicBool = AtomicBool::new(false);
+/// One at a time: the panic is for whoever comes first.
+static ALONE: Mutex<()> = Mutex::new(());
 
 fn collect() {
     assert!(!ARMED.swap(false, Ordering::SeqCst), "the script says so");
@@ -29,6 +32,7 @@ fn so_does_one_with_a_descriptor_table_of_its_own() {
 
 fn panic_and_start_again(kitchen: Kitchen) {
     quiet();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let recipe = Recipe::default()
         .limits(|limits| (limits.connections, limits.connections_per_ip) = (Some(4), Some(4)))
         .route("/", Fixed("hello"));
