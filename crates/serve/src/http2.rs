@@ -5,7 +5,9 @@
 //! When all that could run has run, what gathered in the output is sent in one write.
 //!
 //! INVARIANT: the task ends after its last stream, so that every exchange leaves its record before
-//! the connection is forgotten. RFC 9113; SECURITY.md 20 to 30.
+//! the connection is forgotten; save where the peer does not take our last words in time: handlers
+//! are then woken to learn that their streams are gone, and leave their records a moment later.
+//! RFC 9113; SECURITY.md 20 to 30.
 
 mod answer;
 mod carrier;
@@ -185,6 +187,8 @@ impl Connection {
             if let Some(wire) = &mut *self.session.wire.borrow_mut() {
                 wire.transport.reset_on_close();
             }
+            self.protocol = Protocol::Over;
+            self.session.wake_all();
             return Poll::Ready((false, self.why));
         }
         self.arm(context, now);
