@@ -1,5 +1,6 @@
 //! Short of descriptors or of memory, with the real limits of a process: SECURITY.md 36, 37.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -22,6 +23,9 @@ timeouts = { first_byte = "5m", header = "5m", idle = "5m" }
 path = "/"
 respond = "ok"
 [[server.web.route]]
+path = "/files/{*file}"
+files = { root = "files", cache = "off" }
+[[server.web.route]]
 path = "/healthz"
 health = "ready"
 [tls.main]
@@ -35,6 +39,7 @@ respond = "ok"
 "#;
 
 fn start(folder: &Folder, memory: &str, descriptors: u32) -> Stead {
+    folder.make("files");
     Authority::new().sign(folder, "main", &["a"]);
     let config = folder.write("stead.toml", CONFIG.replace("MEMORY", memory));
     // `ulimit`, since the limit is one of the process.
@@ -161,6 +166,50 @@ fn security_36_where_all_are_busy_first_requests_get_503_and_health_answers() {
     drop(crowd);
     until(SOON, || (level(&stead) == "calm").then_some(())).expect("calm");
     assert_eq!(stead.fetch("web", "/").text(), "ok");
+}
+
+/// A connection that asked for a file and reads no more than the head of its answer.
+fn stalled(stead: &Stead, file: usize) -> (Connection, u16) {
+    let mut stream = Connection::open(stead.port("web"));
+    stream.send(format!("GET /files/{file} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let status = stream.answer_head().expect("a head").status;
+    (stream, status)
+}
+
+#[test]
+fn security_36_files_of_stalled_answers_never_take_the_last_descriptor() {
+    let folder = Folder::new();
+    let stead = start(&folder, "auto", 128);
+    let files = |of: &str| stead.status()["budgets"]["files"][of].as_u64().expect("a number");
+    let max = files("max") as usize;
+    assert!((4..30).contains(&max), "{max}");
+    for n in 0..=2 * max {
+        // Far more than the buffers of a connection hold.
+        let file = File::create(folder.join(&format!("files/{n}"))).expect("a file");
+        file.set_len(1 << 30).expect("a hole");
+    }
+    // However many read one file, each worker holds it once.
+    let same: Vec<_> = (0..max + 5).map(|_| stalled(&stead, 0)).collect();
+    assert!(same.iter().all(|(_, status)| *status == 200));
+    assert!((1..=2).contains(&files("held")), "{}", files("held"));
+    let others: Vec<_> = (1..=2 * max).map(|n| stalled(&stead, n)).collect();
+    assert_eq!(files("held") as usize, max);
+    let refused = others.iter().filter(|(_, status)| *status == 503).count();
+    assert!(refused >= max, "{refused}");
+    assert_eq!(stead.outcome("overloaded"), refused as u64);
+    let answer = stead.fetch("web", &format!("/files/{}", 2 * max));
+    assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--max-time", "10", "--http2-prior-knowledge", "--dump-header", "-"]);
+    curl.arg(format!("http://127.0.0.1:{}/files/{}", stead.port("web"), 2 * max));
+    let told = String::from_utf8(curl.output().expect("curl").stdout).expect("text");
+    assert!(told.starts_with("HTTP/2 503") && told.contains("retry-after: 1"), "{told}");
+    assert_eq!(stead.fetch("web", "/").text(), "ok");
+    assert_eq!((stead.outcome("descriptors_exhausted"), level(&stead)), (0, "calm".to_owned()));
+    // Cut in the middle of their answers, they leave nothing behind.
+    drop((same, others));
+    until(SOON, || (files("held") == 0).then_some(())).expect("all given back");
+    assert_eq!(stalled(&stead, 2 * max).1, 200);
 }
 
 #[test]

@@ -355,6 +355,10 @@ impl Exchange {
         body.push(b'\n');
         let mut response = self.respond(status).with_body(body).with_reason(reason);
         response.fields.set(stead_http1::name::CONTENT_TYPE, b"text/plain; charset=utf-8");
+        if reason == Reason::Overloaded {
+            // What ran out is held by work that ends soon.
+            response.fields.set(stead_http1::name::RETRY_AFTER, b"1");
+        }
         response
     }
 

@@ -41,7 +41,7 @@ pub use challenges::Challenges;
 pub use configured::{check_field_name, check_field_value};
 pub use counters::{Counter, Counters};
 pub use exchange::{BodyPipe, Client, Connection, Exchange, Peer, RequestBody, Scheme};
-pub use file::OpenFile;
+pub use file::{OpenFile, OpenFiles};
 pub use gcra::{Allowances, Standing, Verdict};
 pub use handler::{Handler, Reply};
 pub use key::{Key, KeyHasher, Secrets};

@@ -29,6 +29,10 @@ pub struct Process {
     worker_connections: AtomicUsize,
     /// Descriptors of files that caches keep open.
     pub open_files: Budget,
+    /// Descriptors of all files that are served: those of caches, and those of answers under way.
+    pub files: Budget,
+    /// Files that one worker may hold, plus one; 0 is no limit of its own.
+    worker_files: AtomicUsize,
     /// What authorities are shown before they issue certificates.
     pub challenges: Challenges,
     /// What components have in common.
@@ -128,6 +132,18 @@ impl Process {
     /// Says how many connections one worker may hold, before the first of them starts.
     pub fn set_worker_connections(&self, limit: usize) {
         self.worker_connections.store(limit.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Whether a worker that holds `count` files has no descriptor for one more, where each worker
+    /// has a descriptor table of its own.
+    pub(crate) fn is_full_of_files(&self, count: usize) -> bool {
+        let limit = self.worker_files.load(Ordering::Relaxed);
+        limit != 0 && count + 1 >= limit
+    }
+
+    /// Says how many files one worker may hold, before the first of them starts.
+    pub fn set_worker_files(&self, limit: usize) {
+        self.worker_files.store(limit.saturating_add(1), Ordering::Relaxed);
     }
 
     /// What gives way now, for want of connections or memory.

@@ -9,7 +9,7 @@ use stead_base::Tick;
 use stead_sys::clock;
 
 use crate::exchange::Storage;
-use crate::{Blocking, Counters, Fields, Local, Pending, Process};
+use crate::{Blocking, Counters, Fields, Local, OpenFiles, Pending, Process};
 
 /// One worker: a thread with an event loop. Never shared between threads.
 pub struct Worker {
@@ -19,6 +19,8 @@ pub struct Worker {
     pub counters: Arc<Counters>,
     /// The process it belongs to.
     pub process: Arc<Process>,
+    /// The files that it holds open.
+    pub files: Arc<OpenFiles>,
     /// Component state of this worker.
     pub local: Local,
     blocking: Box<dyn Blocking>,
@@ -50,6 +52,7 @@ impl Worker {
     ) -> Self {
         Self {
             index,
+            files: Arc::new(OpenFiles::new(Arc::clone(&process))),
             counters,
             process,
             local: Local::default(),

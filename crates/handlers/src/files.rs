@@ -29,8 +29,9 @@
 //!   404; `%2F` in the path is 400. `file` follows links wherever the operator let them lead.
 //!
 //! # Limits
-//! Memory and open files are bounded by `cache`, together for all workers. At most 16 ranges a
-//! request, 10,000 names a listing. Content up to 64 KiB is kept in memory.
+//! Memory and open files are bounded by `cache`, together for all workers; files of answers under
+//! way by the descriptors of the process, beyond which more are answered 503 (`overloaded`). At
+//! most 16 ranges a request, 10,000 names a listing. Content up to 64 KiB is kept in memory.
 //!
 //! # RFC
 //! RFC 9110 §8.8 (validators), §12.5.3 (Accept-Encoding), §13 (conditions), §14 (ranges); RFC 8615
@@ -219,7 +220,7 @@ impl Files {
     }
 
     fn look_up_now(&self, exchange: &Exchange, cache: &Cache, key: &str) -> io::Result<Found> {
-        let now = exchange.worker().now();
+        let (files, now) = (&exchange.worker().files, exchange.worker().now());
         let known = cache.find(key, now);
         if let Some(known) = &known
             && known.fresh
@@ -235,7 +236,7 @@ impl Files {
         let mut root = cache.root(now);
         let opens_root = root.is_none();
         let earlier = known.as_ref().map(|known| &*known.entry);
-        let entry = self.tree.look_up(&mut root, key, wish, earlier, Lookup::Cached);
+        let entry = self.tree.look_up(files, &mut root, key, wish, earlier, Lookup::Cached);
         if opens_root && let Some(root) = &root {
             cache.set_root(root, now);
         }
@@ -252,13 +253,15 @@ impl Files {
         let keys = [Some(self.key(exchange)), self.fallback.as_deref()];
         let asked: Vec<(String, Option<Arc<Entry>>)> =
             keys.into_iter().flatten().map(|key| (key.to_owned(), earlier(key))).collect();
-        let (tree, mut root) = (Arc::clone(&self.tree), cache.root(now));
+        let (tree, files) = (Arc::clone(&self.tree), Arc::clone(&worker.files));
+        let mut root = cache.root(now);
         let opens_root = root.is_none();
         let looked_up = worker.blocking(move || {
             let mut entries = Vec::with_capacity(asked.len());
             for (key, earlier) in asked {
                 let earlier = earlier.as_deref();
-                let entry = tree.look_up(&mut root, &key, wish, earlier, Lookup::MaySleep)?;
+                let entry =
+                    tree.look_up(&files, &mut root, &key, wish, earlier, Lookup::MaySleep)?;
                 let is_missing = matches!(entry, Entry::Missing);
                 entries.push((key, Arc::new(entry)));
                 if !is_missing {
@@ -267,8 +270,13 @@ impl Files {
             }
             io::Result::Ok((root, entries))
         });
-        let (root, entries) =
-            looked_up.await?.map_err(|error| file_error("look a file up", error))?;
+        let (root, entries) = match looked_up.await? {
+            // No failure to be logged; and nothing to be remembered, since it passes.
+            Err(error) if is_without_place(&error) => {
+                return Ok(Found { entry: Arc::new(Entry::Refused(Reason::Overloaded)), wish });
+            }
+            looked_up => looked_up.map_err(|error| file_error("look a file up", error))?,
+        };
         if opens_root && let Some(root) = &root {
             cache.set_root(root, now);
         }
@@ -323,9 +331,15 @@ fn file_error(context: &str, error: io::Error) -> Error {
     Error::new(ErrorKind::System, reason_of(&error), context).with_source(error)
 }
 
-/// A lack of descriptors passes; anything else is the file's.
+/// A lack of descriptors, or of places for open files, passes; anything else is the file's.
 fn reason_of(error: &io::Error) -> Reason {
-    if file::means_exhausted(error) { Reason::Overloaded } else { Reason::FileError }
+    let passes = is_without_place(error) || file::means_exhausted(error);
+    if passes { Reason::Overloaded } else { Reason::FileError }
+}
+
+/// Whether [`stead_core::OpenFiles`] may hold no more.
+fn is_without_place(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::QuotaExceeded
 }
 
 #[cfg(test)]

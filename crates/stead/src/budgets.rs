@@ -33,11 +33,14 @@ pub(crate) fn allot(
         (open + workers * of_worker, 1)
     };
     let share = Descriptors::share(descriptors_max().saturating_sub(taken as u64));
+    let files = share.open_files + share.answers;
     if private_descriptors {
         process.set_worker_connections(share.connections);
+        process.set_worker_files(files);
     }
     process.connections.set_limit(share.connections.saturating_mul(tables));
     process.open_files.set_limit(share.open_files.saturating_mul(tables));
+    process.files.set_limit(files.saturating_mul(tables));
 }
 
 /// Descriptors that the process opens after its listeners: the lock, the admin socket, the event
@@ -75,16 +78,25 @@ struct Descriptors {
     connections: usize,
     /// Files that caches keep open.
     open_files: usize,
+    /// Files of answers under way that no cache keeps.
+    answers: usize,
 }
 
 impl Descriptors {
     /// Of those that are free, most are for connections; some for files, and some are held back for
     /// files being opened, the access log and connections to the admin socket.
+    ///
+    /// Answers share a file while any of them is under way, and have what caches leave besides: so
+    /// a sixteenth is for different large files sent at once, not for visitors. A process with
+    /// few descriptors gives four for it and keeps nearly all of its connections; one with many
+    /// may serve a large collection.
     fn share(free: u64) -> Self {
         let all = usize::try_from(free).unwrap_or(usize::MAX);
         let open_files = (all / 16).clamp(4, 4096);
+        let answers = (all / 16).clamp(4, 65_536);
         let rest = (all / 8).clamp(8, 128);
-        Self { connections: all.saturating_sub(open_files + rest).max(1), open_files }
+        let connections = all.saturating_sub(open_files + answers + rest).max(1);
+        Self { connections, open_files, answers }
     }
 }
 

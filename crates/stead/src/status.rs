@@ -101,6 +101,11 @@ impl Board {
                 "percent": process.connections.percent(),
                 "limited_by": self.places.limited_by,
             },
+            "files": {
+                "held": process.files.held(),
+                "max": process.files.limit(),
+                "percent": process.files.percent(),
+            },
             "memory": or_off(memory),
         })
     }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stead_core::{OpenFile, Reason};
+use stead_core::{OpenFiles, Reason};
 use stead_http1::coding::{Coding, Wish};
 use stead_sys::clock;
 use stead_sys::file::{self, FileFacts, FileKind, Lookup, Start};
@@ -81,9 +81,11 @@ impl Tree {
     /// not; `earlier` is what the key stood for before.
     ///
     /// # Errors
-    /// `WouldBlock` with [`Lookup::Cached`]; whatever reading fails with.
+    /// `WouldBlock` with [`Lookup::Cached`]; `QuotaExceeded` where `files` may hold no more;
+    /// whatever reading fails with.
     pub(crate) fn look_up(
         &self,
+        files: &Arc<OpenFiles>,
         root: &mut Option<Arc<Root>>,
         key: &str,
         wish: Wish,
@@ -105,7 +107,7 @@ impl Tree {
             Some(Entry::File(file)) => Some(&**file),
             _ => None,
         };
-        let walk = Walk { tree: self, root, wish, earlier, lookup, looked };
+        let walk = Walk { tree: self, files, root, wish, earlier, lookup, looked };
         absent(walk.any(&path)).map(|entry| entry.unwrap_or(Entry::Missing))
     }
 }
@@ -132,6 +134,7 @@ impl Root {
 /// One lookup.
 struct Walk<'a> {
     tree: &'a Tree,
+    files: &'a Arc<OpenFiles>,
     root: &'a Root,
     wish: Wish,
     earlier: Option<&'a FileEntry>,
@@ -264,7 +267,8 @@ impl Walk<'_> {
             }
             facts = after;
         }
-        Ok((facts, Content::Open(Arc::new(OpenFile::new(opened, facts)))))
+        let file = self.files.hold(opened, facts).ok_or(io::ErrorKind::QuotaExceeded)?;
+        Ok((facts, Content::Open(file)))
     }
 
     fn read_whole(&self, opened: &OwnedFd, size: usize) -> io::Result<Vec<u8>> {

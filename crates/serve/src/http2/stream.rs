@@ -197,7 +197,7 @@ impl Stream {
         let is_vital = routed.route.is_some_and(|route| route.kind == "health") || server.private;
         let is_shed = state.is_overloaded() && !is_vital;
         let answer = match routed.answer.take() {
-            _ if is_shed => scope.errors.dress(overloaded(exchange)),
+            _ if is_shed => scope.errors.dress(exchange.refuse(Reason::Overloaded)),
             Some(answer) if !is_chained => answer,
             answer => {
                 routed.answer = answer;
@@ -368,13 +368,6 @@ impl Stream {
         }
         self.respond.send_reset(code(reason));
     }
-}
-
-/// Says that there is too much to do.
-fn overloaded(exchange: &Exchange) -> Response {
-    let mut answer = exchange.refuse(Reason::Overloaded);
-    answer.fields.set(stead_core::name::RETRY_AFTER, b"1");
-    answer
 }
 
 /// What the peer is told of a stream that ends before its answer does (RFC 9113 §7).

@@ -220,3 +220,27 @@ fn no_answer_is_of_two_versions() {
         });
     }
 }
+
+#[test]
+fn without_a_place_for_an_open_file_the_answer_is_503() {
+    for (text, more) in [("kept", ""), ("not kept", ", cache = 'off'")] {
+        let site = Site::new(&[("small", text)]);
+        site.write("a", &vec![b'a'; LARGE]);
+        site.write("b", &vec![b'b'; LARGE]);
+        let bench = site.bench(more);
+        let files = &bench.worker.process.files;
+        files.set_limit(0);
+        for method in ["GET", "HEAD", "GET"] {
+            let answer = bench.call(method, "/a", &[]);
+            assert_eq!((answer.status, answer.reason), (503, Reason::Overloaded));
+            assert_eq!(answer.field("Retry-After"), "1");
+        }
+        assert_eq!((bench.page("/small").text().as_str(), files.held()), (text, 0));
+        files.set_limit(1);
+        assert_eq!(bench.page("/a").body.len(), LARGE);
+        // A cache that keeps the one file leaves no place for the other.
+        let is_kept = more.is_empty();
+        assert_eq!(files.held(), usize::from(is_kept));
+        assert_eq!(bench.page("/b").status, if is_kept { 503 } else { 200 });
+    }
+}
