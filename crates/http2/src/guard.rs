@@ -184,6 +184,11 @@ impl Guard {
         self.window <= 0
     }
 
+    /// Whether a header block is under way: what is wrong now is wrong with it.
+    pub fn is_in_block(&self) -> bool {
+        self.block.is_some()
+    }
+
     /// A stream had to be reset because the peer broke a rule.
     ///
     /// # Errors

@@ -227,6 +227,10 @@ impl Connection {
         let left = || told.unwrap_or(Reason::ClientClosed);
         let why = error.map_or(told, |error| match error.reason() {
             Some(_) if error.is_remote() => Some(left()),
+            // The protocol counts CONTINUATION frames too, and is content with fewer.
+            Some(Code::ENHANCE_YOUR_CALM) if self.session.is_in_block() => {
+                Some(Reason::Http2HeaderBlock)
+            }
             Some(Code::ENHANCE_YOUR_CALM) => Some(Reason::Http2Flood),
             Some(Code::NO_ERROR) | None => Some(left()),
             Some(_) => Some(Reason::Http2Protocol),

@@ -124,6 +124,11 @@ impl Session {
         tell(&mut self.guard.borrow_mut());
     }
 
+    /// Whether the peer is inside a header block.
+    pub(super) fn is_in_block(&self) -> bool {
+        self.guard.borrow().is_in_block()
+    }
+
     pub(super) fn guard_due(&self) -> Option<Tick> {
         self.guard.borrow().due()
     }

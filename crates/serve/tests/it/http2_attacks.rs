@@ -146,6 +146,16 @@ fn security_24_a_flood_of_continuations() {
     });
 }
 
+/// As many as the guard lets through are too many for the protocol: the same outcome.
+#[test]
+fn security_24_some_continuations_are_too_many_already() {
+    check_attack(recipe(), Reason::Http2HeaderBlock, ENHANCE_YOUR_CALM, |attacker| {
+        let head = frame(HEADERS, END_STREAM, 1, &block(&fields("GET", "/", &[])));
+        let seven = frame(CONTINUATION, 0, 1, &[]).repeat(7);
+        attacker.send([head, seven].concat());
+    });
+}
+
 #[test]
 fn security_24_a_header_block_of_many_bytes() {
     check_attack(recipe(), Reason::Http2HeaderBlock, ENHANCE_YOUR_CALM, |attacker| {
