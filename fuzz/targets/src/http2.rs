@@ -36,13 +36,15 @@ fn model(mut bytes: &[u8]) -> Option<Violation> {
     let mut is_first = true;
     while let Some(([a, b, c, kind, flags, ..], rest)) = bytes.split_first_chunk::<9>() {
         let length = u32::from_be_bytes([0, *a, *b, *c]);
+        // The guard reads the padding's length before it judges a padded DATA frame.
+        if *kind == 0 && flags & 8 != 0 && length > 0 && rest.is_empty() {
+            return None;
+        }
         if length > FRAME_BYTES_MAX {
             return Some(Violation::FrameTooLarge);
         }
         if std::mem::take(&mut is_first) && (*kind != 4 || flags & 1 != 0) {
-            // The guard reads the padding's length before it judges a padded DATA frame.
-            let waits = *kind == 0 && flags & 8 != 0 && length > 0 && rest.is_empty();
-            return (!waits).then_some(Violation::NoSettings);
+            return Some(Violation::NoSettings);
         }
         bytes = rest.get(length as usize..)?;
     }
