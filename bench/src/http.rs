@@ -14,7 +14,7 @@ use crate::loader::{Loader, Plan, Reuse, Totals, check_once};
 use crate::procfs;
 use crate::record::{Limit, Record, Run};
 use crate::server::{Extra, Running, Scene, Server};
-use crate::session::{Row, Session};
+use crate::session::{Row, Session, is_wanted};
 use crate::{span, wrk};
 
 #[derive(Args, Clone, Debug)]
@@ -52,7 +52,7 @@ pub fn run(session: &Session, options: &HttpOptions) -> Result<()> {
     }
     make_files(&session.place.root())?;
     for (order, work) in WORKS.iter().enumerate() {
-        if options.rows.as_ref().is_none_or(|rows| rows.iter().any(|row| row == work.name)) {
+        if is_wanted(options.rows.as_deref(), work.name) {
             let record = work.record(session, options, order as u32)?;
             session.finish(&record)?;
         }

@@ -17,7 +17,7 @@ use crate::h2load::{self, Plan};
 use crate::http::FIXED;
 use crate::record::{Limit, Record, Run};
 use crate::server::{Extra, Running, Scene, Server, kilobyte, library_versions};
-use crate::session::{Row, Session};
+use crate::session::{Row, Session, is_wanted};
 use crate::{span, writes};
 
 #[derive(Args, Clone, Debug)]
@@ -79,7 +79,7 @@ const WORKS: &[Work] = &[
 pub fn run(session: &Session, options: &Http2Options) -> Result<()> {
     fs::write(session.place.root().join("kilobyte.txt"), kilobyte()).context("write the file")?;
     for (order, work) in WORKS.iter().enumerate() {
-        if options.rows.as_ref().is_none_or(|rows| rows.iter().any(|row| row == work.name)) {
+        if is_wanted(options.rows.as_deref(), work.name) {
             session.finish(&work.record(session, options, order as u32)?)?;
         }
     }

@@ -24,7 +24,7 @@ use crate::http::FIXED;
 use crate::procfs::{self, Memory};
 use crate::record::{Limit, Record, Run, Verdict};
 use crate::server::{Extra, Running, Scene, Server, library_versions};
-use crate::session::{Row, Session};
+use crate::session::{Row, Session, is_wanted};
 use crate::table;
 
 #[derive(Args, Clone, Debug)]
@@ -158,7 +158,7 @@ pub fn run(session: &Session, options: &IdleOptions) -> Result<()> {
     }
     let works = [CONNECTION, AXUM_ROUTER, TLS, HTTP2, CLEAR_HTTP2];
     for (order, work) in works.iter().enumerate() {
-        if options.rows.as_ref().is_none_or(|rows| rows.iter().any(|row| row == work.name)) {
+        if is_wanted(options.rows.as_deref(), work.name) {
             let record = work.measure(session, options, order as u32)?;
             session.finish(&record)?;
             print_details(&record, work.counts(options).1);

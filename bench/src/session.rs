@@ -173,6 +173,11 @@ impl Session {
     }
 }
 
+/// Whether a row is among those that were asked for; all are where none was named.
+pub fn is_wanted(rows: Option<&[String]>, name: &str) -> bool {
+    rows.is_none_or(|rows| rows.iter().any(|row| row == name))
+}
+
 /// A warning where something else used the server's core, or the hypervisor took time.
 fn noise(run: &Run) -> String {
     let detail = |name| run.details.get(name).copied().unwrap_or(0.0);

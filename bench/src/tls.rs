@@ -15,7 +15,7 @@ use crate::http::FIXED;
 use crate::loader::{Loader, Plan, READ_BYTES, Reuse, Totals, check_once};
 use crate::record::{Limit, Record, Run};
 use crate::server::{Extra, Running, Scene, Server, library_versions};
-use crate::session::{Row, Session};
+use crate::session::{Row, Session, is_wanted};
 use crate::{procfs, span, wrk};
 
 #[derive(Args, Clone, Debug)]
@@ -71,7 +71,7 @@ const WORKS: &[Work] = &[
 
 pub fn run(session: &Session, options: &TlsOptions) -> Result<()> {
     for (order, work) in WORKS.iter().enumerate() {
-        if options.rows.as_ref().is_none_or(|rows| rows.iter().any(|row| row == work.name)) {
+        if is_wanted(options.rows.as_deref(), work.name) {
             session.finish(&work.record(session, options, order as u32)?)?;
         }
     }

@@ -7,10 +7,8 @@ use crate::schema::alternatives;
 use crate::value::Table;
 use crate::{Decoder, Diagnostic, Spanned, Value};
 
-/// Names that listeners may use without a table.
+/// Names that listeners may use without a table, and that no table may have.
 const RESERVED: [&str; 3] = [AUTO, "off", "self_signed"];
-/// Names that no table may have.
-const TAKEN: [&str; 3] = [AUTO, "off", "self_signed"];
 
 /// Checks that every name stands for something and that everything is used. `root` is what the
 /// configuration was decoded from.
@@ -18,7 +16,7 @@ pub(crate) fn check(configuration: &Configuration, root: &Table, decoder: &mut D
     let tables = root.value("tls").and_then(Value::as_table);
     let known: Vec<&str> = tables.map(|tables| tables.names().collect()).unwrap_or_default();
     for (name, _) in &configuration.tls {
-        if TAKEN.contains(&name.as_str()) {
+        if RESERVED.contains(&name.as_str()) {
             let message = format!("`{}` is a reserved name", name.value);
             decoder.report(Diagnostic::error(name.span, message).help("give it another name"));
         }

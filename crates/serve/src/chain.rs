@@ -37,6 +37,12 @@ impl Routed<'_> {
         Self { route: None, place: ScopeRef::SERVER, answer: None, closes: None, is_bare: false }
     }
 
+    /// Whether it is answered however much there is to do: who asks whether the server is well, and
+    /// who watches over it.
+    pub(crate) fn is_vital(&self, server: &Server) -> bool {
+        server.private || self.route.is_some_and(|route| route.kind == "health")
+    }
+
     /// For an exchange that is answered before the router sees it.
     pub(crate) fn answered(answer: Response) -> Self {
         Self { answer: Some(answer), ..Self::none() }

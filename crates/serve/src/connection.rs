@@ -20,7 +20,7 @@ use bytes::Bytes;
 use stead_base::Reason;
 use stead_core::{
     Body, Connection as Facts, Exchange, Fields, Level, Peer, Protocol, Response, Scheme,
-    StatusCode, Tunnel, name,
+    StatusCode, Tunnel,
 };
 use stead_http1::{Form, Framing, RequestDecoder};
 use stead_net::{Token, Wait};
@@ -383,8 +383,7 @@ impl Connection {
     fn gives_way(&self, routed: &Routed<'_>) -> bool {
         let earlier = self.state.park.facts(self.token).map_or(0, |(_, _, requests)| requests);
         let is_first = earlier == 0 && self.requests == 1;
-        let is_vital = routed.route.is_some_and(|route| route.kind == "health");
-        is_first && !is_vital && !self.state.server(self.server).private
+        is_first && !routed.is_vital(self.state.server(self.server))
     }
 
     /// Answers that there is too much to do, and closes.
@@ -396,8 +395,7 @@ impl Connection {
         framing: Framing,
     ) -> After {
         let reason = Reason::Overloaded;
-        let mut answer = self.exchange.refuse(reason);
-        answer.fields.set(name::RETRY_AFTER, b"1");
+        let answer = self.exchange.refuse(reason);
         let answer = self.state.server(self.server).scope(routed.place).errors.dress(answer);
         let status = answer.status;
         let mut receiver = Receiver::new(Framing::None, false);

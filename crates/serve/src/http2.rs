@@ -289,21 +289,22 @@ impl Connection {
         self.session.state.outcome(self.session.server, reason);
         self.why = Some(reason);
         self.close_by = Some(self.session.now() + LAST_WORDS_WITHIN);
+        self.go_away(violation.code());
+    }
+
+    /// The last GOAWAY: no stream goes on.
+    fn go_away(&mut self, code: u32) {
         match &mut self.protocol {
-            Protocol::Open(open) => open.abrupt_shutdown(Code::from(violation.code())),
+            Protocol::Open(open) => open.abrupt_shutdown(Code::from(code)),
             Protocol::Beginning(_) => {
-                self.go_away(violation.code());
+                // The protocol speaks only once it has begun; no stream was in it.
+                if let Some(wire) = &mut *self.session.wire.borrow_mut() {
+                    wire.output().extend_from_slice(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+                    wire.output().extend_from_slice(&code.to_be_bytes());
+                }
                 self.protocol = Protocol::Over;
             }
             Protocol::Over => {}
-        }
-    }
-
-    /// GOAWAY of a connection that never began, in which no stream was.
-    fn go_away(&self, code: u32) {
-        if let Some(wire) = &mut *self.session.wire.borrow_mut() {
-            wire.output().extend_from_slice(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-            wire.output().extend_from_slice(&code.to_be_bytes());
         }
     }
 
@@ -317,14 +318,7 @@ impl Connection {
             self.why = Some(reason);
         }
         self.close_by.get_or_insert(self.session.now() + LAST_WORDS_WITHIN);
-        match &mut self.protocol {
-            Protocol::Open(open) => open.abrupt_shutdown(Code::NO_ERROR),
-            Protocol::Beginning(_) => {
-                self.go_away(Code::NO_ERROR.into());
-                self.protocol = Protocol::Over;
-            }
-            Protocol::Over => {}
-        }
+        self.go_away(Code::NO_ERROR.into());
     }
 
     /// Begins to close where no more requests are taken: GOAWAY in two steps (RFC 9113 §6.8).

@@ -15,7 +15,7 @@ use stead_core::Shared;
 use stead_sys::clock;
 
 use crate::certificate::Certificate;
-use crate::entry::{Entry, EntryOptions, Source, Version};
+use crate::entry::{Entry, EntryOptions, Source, Version, read_bounded};
 
 /// The reserved name of the entry.
 pub const SELF_SIGNED: &str = "self_signed";
@@ -76,7 +76,7 @@ impl SelfSigned {
     pub fn keep(&self, entry: &Entry, directory: &Path) -> io::Result<()> {
         let (certificate, key) =
             (directory.join("self_signed.pem"), directory.join("self_signed.key"));
-        if let (Ok(kept), Ok(kept_key)) = (read(&certificate), read(&key))
+        if let (Ok(kept), Ok(kept_key)) = (read_bounded(&certificate), read_bounded(&key))
             && self.serves(&kept, &kept_key)
             && entry.replace(&kept, &kept_key).is_ok()
         {
@@ -111,10 +111,6 @@ fn sign(names: &[String]) -> Result<(String, String), rcgen::Error> {
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    crate::entry::read_bounded(path)
-}
-
 /// Puts a file in place as a whole.
 fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let new = path.with_extension(format!("{}.new", std::process::id()));
@@ -141,7 +137,7 @@ mod tests {
     fn one_is_kept_as_long_as_it_serves() {
         let directory = tempfile::tempdir().expect("a directory");
         let shared = Shared::default();
-        let kept = || read(&directory.path().join("self_signed.pem")).expect("kept");
+        let kept = || read_bounded(&directory.path().join("self_signed.pem")).expect("kept");
         let keep = |one: &SelfSigned| {
             let entry = one.entry(&shared).expect("an entry");
             one.keep(&entry, directory.path()).expect("kept");

@@ -194,8 +194,7 @@ impl Stream {
         if let Some(pipe) = receiver.pipe() {
             exchange.set_body(pipe);
         }
-        let is_vital = routed.route.is_some_and(|route| route.kind == "health") || server.private;
-        let is_shed = state.is_overloaded() && !is_vital;
+        let is_shed = state.is_overloaded() && !routed.is_vital(server);
         let answer = match routed.answer.take() {
             _ if is_shed => scope.errors.dress(exchange.refuse(Reason::Overloaded)),
             Some(answer) if !is_chained => answer,
