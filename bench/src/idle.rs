@@ -33,7 +33,7 @@ pub struct IdleOptions {
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(100..))]
     few: u32,
     /// Connections of the second process; it and the bench need a descriptor for each
-    #[arg(long, default_value_t = 18_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    #[arg(long, default_value_t = 16_000, value_parser = clap::value_parser!(u32).range(1000..))]
     many: u32,
     /// Seconds between the last answer and the measurement, 1 to 60
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
@@ -48,7 +48,7 @@ pub struct IdleOptions {
     /// and 9 KB of memory for each
     #[arg(long, value_parser = clap::value_parser!(u32).range(1_000..=2_000_000))]
     connections: Option<u32>,
-    /// With --connections, at most 18,000: the row of TLS, with so many in its second process
+    /// With --connections, at most 16,000: the row of TLS, with so many in its second process
     #[arg(long, requires = "connections")]
     tls: bool,
 }
@@ -69,7 +69,7 @@ impl Default for IdleOptions {
     fn default() -> IdleOptions {
         IdleOptions {
             few: 2_000,
-            many: 18_000,
+            many: 16_000,
             wait: 10,
             record_bytes: 72,
             rows: None,
