@@ -139,7 +139,7 @@ const CRATES: &[Allowed] = &[
             "httpdate", "tokio", "zstd",
         ],
     )
-    .in_tests(&["allocation-counter"]),
+    .in_tests(&["allocation-counter", "rustix"]),
     // The tower edge: the only crate that knows hyper and the traits of tower.
     shipped(
         "stead-tower",

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::testing::{Bench, around, refusal, text};
 
 /// By `htpasswd -nbB -C 4`, of `geheim: ü`.
@@ -103,11 +105,13 @@ fn security_50_an_unknown_name_takes_as_long_as_a_known_one() {
     let costly = "$2y$10$wHY4.w0bxEiaEyOYBKDtVOMfRJnaAOgH1L24wC4E9SEwOAcGEtuti";
     let costly = format!("basic_auth = {{ users = {{ alice = '{costly}' }}, failures = 'off' }}");
     let bench = self::bench(&costly);
+    // Of the processor, which others keep busy: checks run on this very thread here.
+    let used = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
     let time = |credentials: &str| {
         let tries = (0..5).map(|_| {
-            let start = std::time::Instant::now();
+            let start = used();
             assert_eq!(status(&bench, credentials), 401);
-            start.elapsed()
+            used().saturating_sub(start)
         });
         tries.min().unwrap_or_default()
     };
