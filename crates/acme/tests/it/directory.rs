@@ -120,6 +120,11 @@ impl Directory {
         self.script().orders.iter().filter(|order| !order.chain.is_empty()).count()
     }
 
+    /// How many orders were placed for a host.
+    pub(crate) fn orders_of(&self, host: &str) -> usize {
+        self.script().orders.iter().filter(|order| order.host == host).count()
+    }
+
     /// How many orders named what they replace.
     pub(crate) fn replacements(&self) -> usize {
         self.script().orders.iter().filter(|order| !order.replaces.is_null()).count()
