@@ -260,7 +260,10 @@ impl Connection {
         let is_late = self.grace_ends.is_some_and(|end| session.now() >= end);
         let head = stream::held_bytes(&request);
         // SECURITY: handlers of streams that were reset may still run (SECURITY.md 26), and heads
-        // are held for as long as their answers take (SECURITY.md 23).
+        // are held for as long as their answers take (SECURITY.md 23). A handler is dropped soon
+        // after its reset; what it gave away goes on and is not counted here: a job that one of
+        // the few blocking threads has begun (those that wait are skipped), and tasks that a
+        // service spawned.
         let is_full = session.running() >= u32::from(limits.http2_streams);
         if is_late || is_full || !session.has_room_for_head(head) {
             respond.send_reset(Code::REFUSED_STREAM);

@@ -156,6 +156,14 @@ fn security_27_window_updates_are_held_against_what_was_sent() {
         guard.read(&update(0), NOW).is_err()
     });
     assert_eq!(slow, Some(50));
+    // However much was sent, or answered, there is an end to what it accounts for.
+    let works: [fn(&mut Guard); 2] = [|guard| guard.sent(1 << 10), Guard::completed];
+    for work in works {
+        let mut guard = begun();
+        (0..100_000).for_each(|_| work(&mut guard));
+        let most = UPDATES_DUE_MAX + u32::from(FRAMES_PER_SECOND);
+        assert_eq!(passes(&mut guard, NOW, update), (most, Violation::Flood(Kind::WindowUpdate)));
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ use stead_serve::{
     ConnectionLimits, ErrorPage, Fleet, FleetOptions, Listener, Opening, Route, Scope, Server,
     Snapshot,
 };
+use stead_tls::Chooser;
 
 use crate::client::Client;
 
@@ -44,6 +45,8 @@ pub(crate) struct Recipe {
     http1_only: bool,
     /// Who must send a PROXY header.
     proxies: Origins,
+    /// What is shown to clients that must speak TLS.
+    tls: Option<Chooser>,
     /// In place of a listener of its own: one descriptor for each worker.
     listener: Option<Vec<OwnedFd>>,
 }
@@ -168,6 +171,12 @@ impl Recipe {
         self
     }
 
+    /// Speaks TLS only.
+    pub(crate) fn speaking(mut self, chooser: Chooser) -> Self {
+        self.tls = Some(chooser);
+        self
+    }
+
     /// Serves what these accept, one for each worker, if they accept anything at all.
     pub(crate) fn on(mut self, descriptors: Vec<OwnedFd>) -> Self {
         self.listener = Some(descriptors);
@@ -213,8 +222,8 @@ impl Kitchen {
             };
             addresses.push(address);
             let proxy_protocol = std::mem::take(&mut recipe.proxies);
-            let opening =
-                Opening { proxy_protocol, http2: !recipe.http1_only, ..Opening::default() };
+            let (tls, http2) = (recipe.tls.take(), !recipe.http1_only);
+            let opening = Opening { proxy_protocol, tls, http2 };
             let server = index as u16;
             listeners.push(Listener { server, descriptors, inherited: false, opening });
             servers.push(recipe.into_server(format!("server{index}")));
@@ -323,3 +332,45 @@ pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
     }
     holds()
 }
+
+/// The steps of a test that must not come late.
+pub(crate) struct Pace {
+    last: Instant,
+    is_kept: bool,
+}
+
+impl Pace {
+    /// Rests; the whole step, with what came before it, must not take longer than `most`.
+    pub(crate) fn rest(&mut self, wait: Duration, most: Duration) {
+        std::thread::sleep(wait);
+        self.is_kept &= self.last.elapsed() <= most;
+        self.last = Instant::now();
+    }
+}
+
+/// Tries until an attempt is right. One that is wrong fails the test, unless the machine had held
+/// it up: then it proves nothing, and another is made.
+pub(crate) fn at_pace(mut attempt: impl FnMut(&mut Pace) -> Result<(), String>) {
+    for _ in 0..ATTEMPTS {
+        let mut pace = Pace { last: Instant::now(), is_kept: true };
+        match attempt(&mut pace) {
+            Ok(()) => return,
+            Err(error) => assert!(!pace.is_kept, "{error}"),
+        }
+    }
+    panic!("the machine is too busy for this test");
+}
+
+/// The least time that something took: what is slow by itself is slow each time.
+pub(crate) fn at_best(limit: Duration, mut attempt: impl FnMut() -> Duration) -> Duration {
+    let mut best = Duration::MAX;
+    for _ in 0..ATTEMPTS {
+        best = best.min(attempt());
+        if best < limit {
+            break;
+        }
+    }
+    best
+}
+
+const ATTEMPTS: usize = 10;

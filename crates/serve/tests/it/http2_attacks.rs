@@ -10,7 +10,7 @@ use stead_core::{Body, Exchange, StatusCode};
 
 use crate::client::Client;
 use crate::handlers::{Calls, Counted, Make, Told, sleep, text, wait};
-use crate::harness::Recipe;
+use crate::harness::{Recipe, at_pace, eventually};
 use crate::http2::{
     ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End,
     FRAME_SIZE_ERROR, GOAWAY, HEADERS, Http2, INITIAL_WINDOW_SIZE, NO_ERROR, Neighbour, PADDED,
@@ -41,6 +41,23 @@ fn slow(most: Arc<AtomicU64>) -> Recipe {
                 let _leaves = Leaves(running);
                 sleep(200).await;
                 Ok(text(exchange, b"done"))
+            })
+        }),
+    )
+}
+
+/// A handler that never answers; how many of it run, and at most.
+fn hanging(running: &Arc<AtomicU64>, most: &Arc<AtomicU64>) -> Recipe {
+    let (running, most) = (Arc::clone(running), Arc::clone(most));
+    recipe().route(
+        "/hangs",
+        wait(move |_| {
+            let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+            let leaves = Leaves(Arc::clone(&running));
+            Box::pin(async move {
+                let _leaves = leaves;
+                std::future::pending().await
             })
         }),
     )
@@ -302,14 +319,19 @@ fn a_window_that_opens_slowly_is_no_closed_one() {
     });
     let harness = recipe.start();
     let settings = setting(INITIAL_WINDOW_SIZE, 1_000);
-    let mut reader = Http2::with(Client::connect(harness.address), &settings);
-    reader.send(get(1, "/large"));
-    for _ in 0..15 {
-        assert_eq!(reader.frame_of(&[DATA, RST_STREAM]).map(|frame| frame.kind), Some(DATA));
-        std::thread::sleep(Duration::from_millis(100));
-        reader.send(window_update(1, 1_000));
-    }
-    assert_eq!(harness.outcomes(Reason::WriteIdleTimeout), 0);
+    at_pace(|pace| {
+        let mut reader = Http2::with(Client::connect(harness.address), &settings);
+        reader.send(get(1, "/large"));
+        for turn in 0..15 {
+            let kind = reader.frame_of(&[DATA, RST_STREAM]).map(|frame| frame.kind);
+            if kind != Some(DATA) {
+                return Err(format!("{kind:?} in turn {turn}"));
+            }
+            pace.rest(Duration::from_millis(100), Duration::from_millis(500));
+            reader.send(window_update(1, 1_000));
+        }
+        Ok(())
+    });
 }
 
 /// A peer opens every window and reads nothing: no more is held for it than may be.
@@ -330,10 +352,17 @@ fn security_28_what_waits_for_a_peer_is_bounded() {
     for n in 0..100 {
         attacker.send(get(2 * n + 1, "/endless"));
     }
-    std::thread::sleep(Duration::from_millis(800));
-    let held = asked.value() * PIECE - harness.count(|counters| &counters.bytes_out).min(1 << 40);
+    // Until nothing more is asked for.
+    let settled = eventually(|| {
+        let before = asked.value();
+        std::thread::sleep(Duration::from_millis(300));
+        before > 100 && asked.value() == before
+    });
+    assert!(settled, "{} pieces and no end", asked.value());
+    let sent = harness.count(|counters| &counters.bytes_out);
+    let held = (asked.value() * PIECE).saturating_sub(sent);
     // Each stream has a piece in its hands that was asked for and not handed over.
-    assert!(asked.value() > 100 && held <= (1 << 20) + 100 * PIECE, "{held} bytes");
+    assert!(held <= (1 << 20) + 100 * PIECE, "{held} bytes");
     Neighbour::of(&harness).asks();
 }
 
@@ -346,6 +375,36 @@ fn security_27_windows_of_one_byte() {
     attacker.send(get(1, "/large"));
     flood(&mut attacker, |_| window_update(1, 1));
     attacker.expect_go_away(ENHANCE_YOUR_CALM);
+    neighbour.asks();
+    harness.expect_outcomes(Reason::Http2Flood, 1);
+}
+
+/// What was taken before accounts for many updates, and for no more of them.
+#[test]
+fn security_27_windows_of_one_byte_behind_a_large_answer() {
+    const LARGE: usize = 4 << 20;
+    let harness = recipe().start();
+    let mut neighbour = Neighbour::of(&harness);
+    let mut attacker =
+        Http2::with(Client::connect(harness.address), &setting(INITIAL_WINDOW_SIZE, 0x7fff_ffff));
+    attacker.send([window_update(0, 0x7fff_0000), get(1, "/large")].concat());
+    let End::Answer { status: 200, body } = attacker.end(1) else { panic!("an answer") };
+    assert_eq!(body.len(), LARGE);
+    attacker.send(frame(SETTINGS, 0, 0, &setting(INITIAL_WINDOW_SIZE, 1)));
+    attacker.send(get(3, "/large"));
+    flood(&mut attacker, |_| window_update(3, 1));
+    let (mut taken, mut code) = (0, NO_ERROR);
+    while let Some(frame) = attacker.frame() {
+        match frame.kind {
+            DATA => taken += frame.content.len(),
+            GOAWAY => code = crate::http2::code(&frame.content[4..]),
+            _ => {}
+        }
+    }
+    assert_eq!(code, ENHANCE_YOUR_CALM);
+    // One for each 256 bytes that were sent, four for the answer, fifty for nothing.
+    let most = LARGE / 256 + LARGE / 256 / 256 + 100;
+    assert!(taken <= most, "{taken} bytes, not {most}");
     neighbour.asks();
     harness.expect_outcomes(Reason::Http2Flood, 1);
 }
@@ -462,10 +521,10 @@ fn half_a_preface_that_stays_half() {
 fn security_27_settings_that_are_never_acknowledged() {
     let harness = recipe().start();
     let mut neighbour = Neighbour::of(&harness);
-    let mut attacker = Http2::silent(Client::connect(harness.address), &[]);
     let began = Instant::now();
+    let mut attacker = Http2::silent(Client::connect(harness.address), &[]);
     attacker.expect_go_away(SETTINGS_TIMEOUT);
-    assert!((9..13).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!((9..19).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     neighbour.asks();
     harness.expect_outcomes(Reason::Http2SettingsTimeout, 1);
 }
@@ -491,25 +550,37 @@ fn more_streams_than_there_may_be_are_refused() {
     neighbour.asks();
 }
 
-/// A reset makes no room for another request before its handler is gone.
+/// A reset makes no room for another request before its handler is gone: what comes in one breath
+/// with the resets finds every handler still there.
 #[test]
 fn security_26_a_handler_that_runs_counts_though_its_stream_was_reset() {
-    let most = Arc::new(AtomicU64::new(0));
-    let recipe = slow(Arc::clone(&most)).limits(|limits| limits.http2_streams = 4);
+    const STREAMS: u32 = 4;
+    let (running, most) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let recipe = hanging(&running, &most).limits(|limits| limits.http2_streams = STREAMS as u16);
     let (harness, mut attacker) = alone(recipe);
     let mut neighbour = Neighbour::of(&harness);
-    for turn in 0..4 {
-        let mut bytes = Vec::new();
-        for n in 0..4 {
-            let stream = 8 * turn + 2 * n + 1;
-            bytes.extend([get(stream, "/slow"), reset(stream, CANCEL)].concat());
+    let is_running = |count: u32| eventually(|| running.load(Ordering::SeqCst) == u64::from(count));
+    for turn in 0..3 {
+        let first = 100 * turn + 1;
+        let at = |n: u32| first + 2 * n;
+        attacker.send((0..STREAMS).flat_map(|n| get(at(n), "/hangs")).collect::<Vec<_>>());
+        assert!(is_running(STREAMS), "{}", running.load(Ordering::SeqCst));
+        // One segment, so that all of it is read before any handler learns of its reset.
+        let resets = (0..STREAMS).flat_map(|n| reset(at(n), CANCEL));
+        let more = (STREAMS..2 * STREAMS).flat_map(|n| get(at(n), "/hangs"));
+        attacker.send(resets.chain(more).collect::<Vec<_>>());
+        for _ in 0..STREAMS {
+            let end = attacker.frame_of(&[RST_STREAM, HEADERS, GOAWAY]).expect("a reset");
+            assert_eq!((end.kind, code(&end.content)), (RST_STREAM, REFUSED_STREAM), "{end:?}");
         }
-        attacker.send(bytes);
+        assert!(is_running(0), "each was told in the end");
+        // And now there is room.
+        assert_eq!(attacker.get(at(2 * STREAMS), "/"), answer(200, "hello"));
         neighbour.asks();
     }
-    assert!(most.load(Ordering::SeqCst) <= 4);
-    assert_eq!(attacker.get(101, "/"), answer(200, "hello"));
-    harness.expect_outcomes(Reason::ClientClosed, harness.outcomes(Reason::ClientClosed));
+    assert_eq!(most.load(Ordering::SeqCst), u64::from(STREAMS));
+    harness.expect_outcomes(Reason::Http2Refused, 3 * u64::from(STREAMS));
+    harness.expect_outcomes(Reason::ClientClosed, 3 * u64::from(STREAMS));
 }
 
 /// A client that gives up has its handler dropped.
@@ -532,7 +603,7 @@ fn a_handler_whose_stream_is_reset_is_dropped() {
     assert_eq!(http2.get(3, "/"), answer(200, "hello"));
     http2.send(reset(1, CANCEL));
     assert_eq!(http2.get(5, "/"), answer(200, "hello"));
-    assert!(crate::harness::eventually(|| dropped.value() == 1));
+    assert!(eventually(|| dropped.value() == 1));
     harness.expect_outcomes(Reason::ClientClosed, 1);
 }
 
@@ -614,14 +685,15 @@ fn streams_that_wait_for_our_room_are_not_slow() {
     }
     let mut taken = vec![0; STREAMS as usize];
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(3) {
+    // Far longer than a stream may wait, and until each had its turn.
+    while began.elapsed() < Duration::from_secs(2) || taken.contains(&0) {
         let frame = reader.frame_of(&[DATA, RST_STREAM]).expect("a frame");
         assert_eq!(frame.kind, DATA, "stream {} was reset", frame.stream);
         taken[(frame.stream / 2) as usize] += frame.content.len();
+        let (least, most) = (taken.iter().min().unwrap(), taken.iter().max().unwrap());
+        assert!(*most <= 4 * least + (256 << 10), "{taken:?}");
         std::thread::sleep(Duration::from_millis(2));
     }
-    let (least, most) = (taken.iter().min().unwrap(), taken.iter().max().unwrap());
-    assert!(*least > 0 && *most <= 4 * least + (256 << 10), "{taken:?}");
     assert_eq!(harness.outcomes(Reason::WriteIdleTimeout), 0);
 }
 
@@ -633,15 +705,23 @@ fn streams_that_wait_for_the_connections_window_are_not_slow() {
     });
     let harness = recipe.start();
     let settings = setting(INITIAL_WINDOW_SIZE, 0x7fff_ffff);
-    let mut reader = Http2::with(Client::connect(harness.address), &settings);
-    for n in 0..60 {
-        reader.send(get(2 * n + 1, "/large"));
-    }
-    for _ in 0..20 {
-        std::thread::sleep(Duration::from_millis(100));
-        reader.send(window_update(0, 1_000));
-    }
-    assert_eq!(harness.outcomes(Reason::WriteIdleTimeout), 0);
-    // Once it stays shut, all of them are.
-    harness.expect_outcomes(Reason::WriteIdleTimeout, 60);
+    let timed_out = || harness.outcomes(Reason::WriteIdleTimeout);
+    at_pace(|pace| {
+        let before = timed_out();
+        let mut reader = Http2::with(Client::connect(harness.address), &settings);
+        for n in 0..60 {
+            reader.send(get(2 * n + 1, "/large"));
+        }
+        for _ in 0..20 {
+            pace.rest(Duration::from_millis(100), Duration::from_millis(400));
+            // The connection may be over for who came too late.
+            reader.try_send(window_update(0, 1_000));
+        }
+        if timed_out() > before {
+            return Err(format!("{} too slow", timed_out() - before));
+        }
+        // Once it stays shut, all of them are.
+        assert!(eventually(|| timed_out() == before + 60), "{}", timed_out() - before);
+        Ok(())
+    });
 }

@@ -38,6 +38,7 @@ mod silent_peers;
 mod sizes;
 mod slow_peers;
 mod switches;
+mod tls;
 mod two_servers;
 mod witness;
 mod worker_restart;

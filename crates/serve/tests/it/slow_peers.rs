@@ -10,18 +10,18 @@ use stead_core::Exchange;
 use crate::average_rates::endless;
 use crate::client::Client;
 use crate::handlers::{Calls, Count, Fixed, Play, Step, Told, sleep, text, wait};
-use crate::harness::Recipe;
+use crate::harness::{Recipe, at_pace};
 use crate::witness::Witness;
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(300));
 /// A limit that no test waits for.
 const LONG: Option<Duration> = Some(Duration::from_mins(10));
 
-/// That something took about as long as [`SHORT`], deadlines being looked at in steps of 0.1 s, on
-/// a machine that may be busy.
+/// That something took as long as [`SHORT`] and not as the defaults, of which the least is 10 s.
+/// `started` lies before whatever the server reckons from, or a busy machine makes it look shorter.
 fn check_short(started: Instant) {
     let took = started.elapsed();
-    assert!((295..3_000).contains(&took.as_millis()), "after {took:?}");
+    assert!((295..9_000).contains(&took.as_millis()), "after {took:?}");
 }
 
 #[test]
@@ -60,8 +60,8 @@ fn security_33_a_body_that_stops_is_408() {
         let recipe = Recipe::default().timeouts(|t| (t.body_idle, t.request) = (SHORT, request));
         let mut witness = Witness::of(recipe);
         let mut client = witness.harness.connect();
-        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
         let started = Instant::now();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
         let answer = client.answer();
         check_short(started);
         assert_eq!((answer.status, answer.field("connection")), (408, Some("close")));
@@ -74,22 +74,28 @@ fn security_33_a_body_that_stops_is_408() {
 #[test]
 fn a_body_that_keeps_coming_is_not_idle() {
     let harness = Recipe::default().timeouts(|t| t.body_idle = SHORT).route("/", Count).start();
-    let mut client = harness.connect();
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n");
-    for _ in 0..8 {
-        thread::sleep(Duration::from_millis(100));
-        client.send("x");
-    }
-    assert_eq!(client.answer().text(), "8");
+    let (step, late) = (Duration::from_millis(100), Duration::from_millis(250));
+    at_pace(|pace| {
+        let mut client = harness.connect();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n");
+        for _ in 0..8 {
+            pace.rest(step, late);
+            // One that was refused is told so by the answer.
+            let _ = client.stream.write_all(b"x");
+        }
+        let answer = client.try_answer();
+        let is_whole = answer.as_ref().is_some_and(|answer| answer.text() == "8");
+        if is_whole { Ok(()) } else { Err(format!("{answer:?}")) }
+    });
 }
 
 #[test]
 fn an_unread_body_that_stops_ends_the_connection() {
     let mut witness = Witness::of(Recipe::default().timeouts(|t| t.body_idle = SHORT));
     let mut client = witness.harness.connect();
+    let started = Instant::now();
     client.send("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
     assert_eq!(client.answer().text(), "hello");
-    let started = Instant::now();
     client.expect_closed();
     check_short(started);
     witness.is_content();
@@ -173,12 +179,12 @@ fn an_idle_connection_ends_parked_or_not() {
         let idle = Duration::from_millis(idle);
         let witness = Witness::of(Recipe::default().timeouts(|t| t.idle = Some(idle)));
         let mut client = witness.harness.connect();
-        assert_eq!(client.get("/hello").text(), "hello");
         let started = Instant::now();
+        assert_eq!(client.get("/hello").text(), "hello");
         client.expect_closed();
         let took = started.elapsed();
         assert!(took + Duration::from_millis(5) >= idle, "after {took:?} of {idle:?}");
-        assert!(took < idle + Duration::from_secs(2), "after {took:?} of {idle:?}");
+        assert!(took < idle + Duration::from_secs(9), "after {took:?} of {idle:?}");
         // The neighbour was as idle.
         witness.harness.expect_outcomes(Reason::IdleTimeout, 2);
         witness.harness.expect_open(0);
