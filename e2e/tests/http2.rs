@@ -5,7 +5,8 @@ use std::process::Command;
 use serde_json::Value;
 use stead_e2e::chromium::Chromium;
 use stead_e2e::process::{Outcome, run};
-use stead_e2e::{Folder, Stead};
+use stead_e2e::wait::SOON;
+use stead_e2e::{Folder, Stead, until};
 
 const CONFIG: &str = r#"[log]
 access = { file = "access.log" }
@@ -185,10 +186,8 @@ fn a_drain_lets_streams_end() {
     let url = url(&stead, "web", "/large.bin");
     let load = ["-n", "40", "-c", "2", "-m", "4", &url].map(str::to_owned);
     let loading = std::thread::spawn(move || run(Command::new("h2load").args(load)));
-    let is_busy = || stead.counter("requests") > 2;
-    while !is_busy() {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    let busy = until(SOON, || (stead.counter("requests") > 2).then_some(()));
+    assert!(busy.is_some(), "nothing is loaded");
     let stopped = stead.stop();
     assert_eq!(stopped.code, Some(0), "{stopped:?}");
     let outcome = loading.join().unwrap();

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use stead_e2e::haproxy::HaProxy;
 use stead_e2e::process::{Outcome, run};
-use stead_e2e::{Folder, Stead};
+use stead_e2e::wait::SOON;
+use stead_e2e::{Folder, Stead, until};
 
 const CONFIG: &str = r#"[log]
 access = { file = "access.log" }
@@ -94,10 +95,10 @@ fn haproxys_checks_speak_for_itself() {
     // A server that fails its checks gets nothing.
     let check = "check inter 50ms rise 2 fall 1 check-send-proxy";
     let proxy = HaProxy::before(&format!("127.0.0.1:{port} send-proxy-v2 {check}"));
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let come = until(SOON, || (stead.counter("connections_accepted") > 5).then_some(()));
+    assert!(come.is_some(), "no checks");
     assert_eq!(seen_from("127.0.0.7", &proxy), "127.0.0.7 http");
     assert_eq!(stead.outcome("bad_proxy_header"), 0);
-    assert!(stead.counter("connections_accepted") > 5, "checks came");
 }
 
 /// A certificate with its key in one file.

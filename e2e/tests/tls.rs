@@ -551,23 +551,33 @@ fn security_33_a_handshake_has_its_time() {
         connection.rest();
     }
     let took = began.elapsed();
-    assert!((Duration::from_millis(900)..Duration::from_secs(6)).contains(&took), "{took:?}");
+    // Far less than the default of 20 s.
+    assert!((Duration::from_millis(900)..Duration::from_secs(15)).contains(&took), "{took:?}");
     assert_eq!(stead.outcome("tls_handshake_timeout"), 4);
-    // An honest one beside them.
-    assert_eq!(fetch(&folder, &stead, "localhost", "/fixed", &[]).stdout, "fixed\n 200");
+    // An honest one beside them, which a busy machine may hold up once.
+    let ask = || fetch(&folder, &stead, "localhost", "/fixed", &[]).stdout;
+    assert!(until(SOON, || (ask() == "fixed\n 200").then_some(())).is_some(), "{}", ask());
 }
 
 #[test]
 fn security_34_a_connection_without_a_byte_costs_no_session() {
     let folder = Folder::new();
     let stead = start(&folder, "timeouts = { first_byte = \"1s\", tls_handshake = \"20s\" }");
-    let silent: Vec<Connection> = (0..50).map(|_| stead.connect("web")).collect();
-    let rest = || (stead.counter("connections_parked") == 50).then_some(());
-    assert!(until(SOON, rest).is_some(), "they rest: no task, no session");
-    for mut connection in silent {
-        assert_eq!(connection.rest(), b"");
+    // A busy machine may not see all of them within their second.
+    let (mut closed, mut have_rested) = (0, false);
+    while !have_rested && closed < 500 {
+        let began = Instant::now();
+        let silent: Vec<Connection> = (0..50).map(|_| stead.connect("web")).collect();
+        while !have_rested && began.elapsed() < Duration::from_secs(1) {
+            have_rested = stead.counter("connections_parked") == 50;
+        }
+        for mut connection in silent {
+            assert_eq!(connection.rest(), b"");
+        }
+        closed += 50;
+        assert_eq!(stead.outcome("first_byte_timeout"), closed);
     }
-    assert_eq!(stead.outcome("first_byte_timeout"), 50);
+    assert!(have_rested, "they rest: no task, no session");
     assert_eq!(stead.outcome("tls_handshake_timeout"), 0);
 }
 
