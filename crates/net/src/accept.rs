@@ -13,10 +13,31 @@ use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 use stead_core::Peer;
 use stead_sys::event::{self, Watched};
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFdReadyGuard;
 
 /// A listening socket on one worker's event loop.
 pub struct Acceptor {
     listener: Watched,
+}
+
+/// A connection that may wait in the listener's queue.
+pub struct Waiting<'a> {
+    acceptor: &'a Acceptor,
+    guard: AsyncFdReadyGuard<'a, OwnedFd>,
+}
+
+impl Waiting<'_> {
+    /// Takes it; none where nobody waits, or where somebody else took it.
+    ///
+    /// # Errors
+    /// As [`Acceptor::try_accept`].
+    pub fn accept(mut self) -> io::Result<Option<Accepted>> {
+        let accepted = self.acceptor.try_accept()?;
+        if accepted.is_none() {
+            self.guard.clear_ready();
+        }
+        Ok(accepted)
+    }
 }
 
 /// One attempt to accept.
@@ -34,24 +55,19 @@ impl Acceptor {
         Ok(Self { listener })
     }
 
-    /// The next connection.
+    /// Completes when a connection may wait: it stays in the listener's queue until it is taken.
     ///
     /// # Errors
-    /// The listener is broken for good. What concerns one connection alone is passed over.
-    pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        loop {
-            let mut guard = ready!(self.listener.poll_read_ready(context))?;
-            match self.try_accept()? {
-                Some(accepted) => return Poll::Ready(Ok(accepted)),
-                None => guard.clear_ready(),
-            }
-        }
+    /// The event loop is gone.
+    pub fn poll_waiting(&self, context: &mut Context<'_>) -> Poll<io::Result<Waiting<'_>>> {
+        let guard = ready!(self.listener.poll_read_ready(context))?;
+        Poll::Ready(Ok(Waiting { acceptor: self, guard }))
     }
 
     /// The next connection, if one waits already.
     ///
     /// # Errors
-    /// As [`Self::poll_accept`].
+    /// The listener is broken for good. What concerns one connection alone is passed over.
     pub fn try_accept(&self) -> io::Result<Option<Accepted>> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         loop {

@@ -16,7 +16,7 @@ mod progress;
 mod record;
 mod socket;
 
-pub use accept::{Accepted, Acceptor};
+pub use accept::{Accepted, Acceptor, Waiting};
 pub use acquire::{AcquireError, Acquired, Bind, Listening, acquire, acquire_with, adopt};
 pub use holder::{Holder, holder_of};
 pub use inherit::{InheritError, Inherited, UnusedSocket};

@@ -35,12 +35,9 @@ pub(crate) async fn accept(
     let (mut is_short, mut made_room) = (false, false);
     loop {
         for _ in 0..ACCEPTS_PER_TURN {
-            match poll_fn(|context| acceptor.poll_accept(context)).await? {
+            match next(&state, &acceptor, owner.private).await? {
                 Accepted::Connection(descriptor, peer) => {
                     (is_short, made_room) = (false, false);
-                    if !owner.private {
-                        state.await_room().await;
-                    }
                     admit(&state, descriptor, peer, listener);
                     // Another listener may have taken the one that was given up here.
                     spare = spare.or_else(spare_descriptor);
@@ -69,6 +66,20 @@ pub(crate) async fn accept(
             }
         }
         tokio::task::yield_now().await;
+    }
+}
+
+/// The next connection. Where there is no room for it, it waits in the listener's queue: one that
+/// was accepted already would be lost if the worker drained meanwhile.
+async fn next(state: &State, acceptor: &Acceptor, is_private: bool) -> io::Result<Accepted> {
+    loop {
+        let waiting = poll_fn(|context| acceptor.poll_waiting(context)).await?;
+        if !is_private {
+            state.await_room().await;
+        }
+        if let Some(accepted) = waiting.accept()? {
+            return Ok(accepted);
+        }
     }
 }
 

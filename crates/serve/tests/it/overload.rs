@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use stead_base::Reason;
-use stead_core::{Level, Process};
+use stead_core::{Handler, Level, Process};
 use stead_net::{Bind, acquire};
 
 use crate::client::Client;
@@ -28,26 +28,26 @@ impl Gate {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn recipe(&self) -> Recipe {
+    fn waiting(&self) -> impl Handler + 'static {
         let gate = self.clone();
-        let waiting = || {
+        wait(move |exchange| {
             let gate = gate.clone();
-            wait(move |exchange| {
-                let gate = gate.clone();
-                Box::pin(async move {
-                    while !gate.0.load(Ordering::Relaxed) {
-                        tokio::time::sleep(Duration::from_millis(2)).await;
-                    }
-                    Ok(text(exchange, b"waited"))
-                })
+            Box::pin(async move {
+                while !gate.0.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                Ok(text(exchange, b"waited"))
             })
-        };
+        })
+    }
+
+    fn recipe(&self) -> Recipe {
         Recipe::default()
             .timeouts(|timeouts| timeouts.idle = None)
             .route("/", Fixed("hello"))
-            .route("/wait", waiting())
+            .route("/wait", self.waiting())
             .health("/healthz", Fixed("well"))
-            .health("/healthz/wait", waiting())
+            .health("/healthz/wait", self.waiting())
     }
 }
 
@@ -311,4 +311,20 @@ fn security_36_no_further_stream_is_served_where_nothing_rests() {
     harness.expect_outcomes(Reason::Overloaded, 1);
     gate.open();
     assert_eq!(http2.end(1), answer(200, "waited"));
+}
+
+/// A drain came while a connection waited for room: it was accepted, and closed without a word.
+#[test]
+fn who_waits_for_room_is_answered_though_the_worker_drains() {
+    let (process, gate) = (places_for(1), Gate::default());
+    let harness = start(&process, vec![gate.recipe()]);
+    // As if there were another worker, with the only place and something at rest.
+    process.set_workers(2);
+    assert!(process.connections.take(1));
+    let mut waits = harness.connect();
+    waits.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(30));
+    harness.drain(Duration::from_secs(15));
+    assert_eq!(waits.answer().status, 503);
+    waits.expect_closed();
 }
