@@ -572,7 +572,11 @@ impl Inner {
     }
 
     fn first(&self, list: usize) -> Option<(Token, Tick)> {
-        let index = self.lists[list].head;
+        self.at(self.lists[list].head)
+    }
+
+    /// The connection of a record, if that is one, and its deadline.
+    fn at(&self, index: u32) -> Option<(Token, Tick)> {
         (index != NONE).then(|| {
             let record = &self.slab[index];
             (Token { index, generation: record.generation }, record.deadline)

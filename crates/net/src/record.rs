@@ -201,8 +201,8 @@ impl Record {
         self.flag(MAKES_ROOM)
     }
 
-    pub(crate) fn set_makes_room(&mut self) {
-        self.set_flag(MAKES_ROOM, true);
+    pub(crate) fn set_makes_room(&mut self, on: bool) {
+        self.set_flag(MAKES_ROOM, on);
     }
 
     pub(crate) fn ages(&self) -> bool {

@@ -351,22 +351,27 @@ impl Connection {
         if self.why.is_some() || matches!(self.protocol, Protocol::Over) {
             return None;
         }
-        if is_over(self.session.guard_due()) {
-            self.session.guard(|guard| guard.tick(now));
-            return None;
-        }
         let is_idle = self.session.running() == 0;
         if !is_idle {
             self.idle_since = None;
+        }
+        if self.alarm.is_some_and(|(_, wait)| wait == Wait::IdleTask) {
+            let park = &self.session.state.park;
+            if !is_idle {
+                park.stays(self.token);
+            } else if park.makes_room(self.token) {
+                return Some(Reason::IdlePressure);
+            }
+        }
+        if is_over(self.session.guard_due()) {
+            self.session.guard(|guard| guard.tick(now));
+            return None;
         }
         if is_over(self.preface_ends) {
             return Some(Reason::HeaderTimeout);
         }
         if is_idle && is_over(self.grace_ends) {
             return self.session.closes.get();
-        }
-        if self.idle_since.is_some() && self.session.state.park.makes_room(self.token) {
-            return Some(Reason::IdlePressure);
         }
         if is_over(self.age_ends()) && self.session.closes.get().is_none() {
             self.session.closes.set(Some(Reason::ConnectionAge));
@@ -401,7 +406,8 @@ impl Connection {
         ];
         let streams =
             earlier(self.session.due(), self.writing_due.filter(|_| self.writing.waiting));
-        let wait = if self.idle_since.is_some() { Wait::IdleTask } else { Wait::Task };
+        let rests = self.idle_since.is_some() && self.why.is_none();
+        let wait = if rests { Wait::IdleTask } else { Wait::Task };
         let Some(due) = ends.into_iter().fold(streams, earlier) else {
             // What may be idle for ever is found in the park by whoever needs room, and only that.
             if self.alarm.map_or(wait == Wait::IdleTask, |(_, armed)| armed != wait) {

@@ -119,7 +119,8 @@ impl State {
             self.shorten_waits(is_news);
             self.close_longest();
             let is_full = self.worker.process.fill().percent >= SCARCE;
-            self.set_dry(is_full && self.park.is_dry());
+            // Whoever is about to end makes room, too.
+            self.set_dry(is_full && self.park.is_dry() && self.park.leaving() == 0);
         }
         self.weigh()
     }

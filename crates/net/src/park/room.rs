@@ -9,7 +9,7 @@ use stead_base::Tick;
 use stead_sys::clock;
 
 use super::{Closed, FOR_EVER, Inner, Left, Park, Wake};
-use crate::record::{Token, Wait};
+use crate::record::{NONE, Token, Wait};
 
 /// Who has sent nothing for this long goes before those who have.
 const SILENT_FOR: Duration = Duration::from_secs(1);
@@ -89,6 +89,16 @@ impl Park {
         self.inner.borrow_mut().slab.find(token).is_some_and(|record| record.makes_room())
     }
 
+    /// An active connection that was told so has work again, and stays.
+    pub fn stays(&self, token: Token) {
+        let mut inner = self.inner.borrow_mut();
+        let told = inner.slab.find(token).filter(|record| record.makes_room());
+        if let Some(record) = told {
+            record.set_makes_room(false);
+            inner.leaving -= 1;
+        }
+    }
+
     /// How many active connections were told so and have not ended yet.
     pub fn leaving(&self) -> usize {
         self.inner.borrow().leaving
@@ -122,7 +132,7 @@ impl Park {
         inner.leaving += 1;
         let record = &mut inner.slab[token.index];
         record.wait = Wait::Task;
-        record.set_makes_room();
+        record.set_makes_room(true);
         record.set_expired(true);
         if let Some(waker) = record.kept.waker().cloned() {
             drop(inner);
@@ -147,10 +157,14 @@ impl Inner {
     /// Who rests longest in a list, and since when. A connection near the end of its age counts
     /// from its last step there.
     fn longest(&self, list: usize) -> Option<(Token, Wait, Tick)> {
-        let (token, deadline) = self.first(list)?;
-        let wait = self.slab[token.index].wait;
-        let rests = matches!(wait, Wait::FirstByte | Wait::Idle | Wait::IdleTask)
-            && !self.slab[token.index].makes_room();
+        let mut index = self.lists[list].head;
+        // Who was told to go and has not gone yet hides nobody.
+        while index != NONE && self.slab[index].makes_room() {
+            index = self.slab[index].next;
+        }
+        let (token, deadline) = self.at(index)?;
+        let wait = self.slab[index].wait;
+        let rests = matches!(wait, Wait::FirstByte | Wait::Idle | Wait::IdleTask);
         let length = u64::try_from(self.lists[list].length.as_millis()).unwrap_or(u64::MAX);
         let since = Tick::from_millis(deadline.as_millis().saturating_sub(length));
         rests.then_some((token, wait, since))

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use stead_base::Reason;
-use stead_core::{Handler, Level, Process};
+use stead_core::{Exchange, Handler, Level, Process};
 use stead_net::{Bind, acquire};
 
 use crate::client::Client;
-use crate::handlers::{Fixed, text, wait};
+use crate::handlers::{Fixed, Make, text, wait};
 use crate::harness::{Harness, Kitchen, Recipe, eventually};
 use crate::http2::{End, Http2, NO_ERROR, answer, get};
 
@@ -46,6 +46,13 @@ impl Gate {
             .timeouts(|timeouts| timeouts.idle = None)
             .route("/", Fixed("hello"))
             .route("/wait", self.waiting())
+            .route(
+                "/block",
+                Make(|exchange: &mut Exchange| {
+                    std::thread::sleep(Duration::from_millis(100));
+                    text(exchange, b"blocked")
+                }),
+            )
             .health("/healthz", Fixed("well"))
             .health("/healthz/wait", self.waiting())
     }
@@ -291,6 +298,31 @@ fn security_36_http2_without_a_stream_goes_first_and_busy_ones_stay() {
     assert_eq!(busy.end(3), answer(200, "waited"));
     assert_eq!(comes.answer().text(), "waited");
     assert_eq!(idle.remove(0).get("/").text(), "hello");
+}
+
+/// A request that came as the connection was told to make room let it stay, told already and so
+/// never told again.
+#[test]
+fn who_is_told_to_make_room_and_has_a_request_is_told_again() {
+    let (process, gate, turn) = (places_for(PLACES), Gate::default(), Gate::default());
+    let harness = start(&process, vec![gate.recipe().health("/turn", turn.waiting())]);
+    let _busy = established(&harness, CALM - 2, 0);
+    let mut resting = Http2::connect(harness.address);
+    assert_eq!(resting.get(1, "/"), answer(200, "hello"));
+    let mut blocker = harness.connect();
+    assert_eq!(blocker.get("/").text(), "hello");
+    // While the worker looks at nothing, somebody comes, and then the request.
+    blocker.send("GET /block HTTP/1.1\r\nHost: a\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(30));
+    let _comes = begin(&harness);
+    resting.send(get(3, "/turn"));
+    assert_eq!(blocker.answer().text(), "blocked");
+    turn.open();
+    assert_eq!(resting.end(3), answer(200, "waited"));
+    // Now it is the only one at rest.
+    assert!(process.connections.take(3));
+    stead_serve::weigh(&process);
+    resting.expect_go_away(NO_ERROR);
 }
 
 #[test]

@@ -120,6 +120,32 @@ fn security_36_room_is_made_by_idle_tasks_then_the_silent_then_the_longest_idle(
     });
 }
 
+/// One that was told to go and waits on stood at the head of its list, and hid all others.
+#[test]
+fn who_was_told_to_go_hides_nobody_and_may_stay() {
+    with_park(|park| {
+        let told = Told::default();
+        let tasks = [1, 2].map(|name| park.admit(Peer::Unix, name, None));
+        let arm = |token| park.arm(token, Wait::IdleTask, seconds(75), Waker::noop());
+        tasks.into_iter().for_each(arm);
+        assert!(park.make_room(&told) && park.makes_room(tasks[0]));
+        tasks.into_iter().for_each(arm);
+        assert!(!park.is_dry() && park.make_room(&told) && park.makes_room(tasks[1]));
+        assert_eq!(park.leaving(), 2);
+        // Both were at work meanwhile.
+        for token in [tasks[0], tasks[1], tasks[1]] {
+            park.stays(token);
+        }
+        assert_eq!(park.leaving(), 0);
+        tasks.into_iter().for_each(arm);
+        assert!(park.make_room(&told) && park.makes_room(tasks[0]));
+        for token in tasks {
+            park.remove(token);
+        }
+        assert_eq!((park.len(), park.leaving()), (0, 0));
+    });
+}
+
 #[test]
 fn what_makes_room_at_once_is_closed_at_once() {
     with_park(|park| {
