@@ -47,6 +47,8 @@ const STREAM_BUFFER_BYTES: usize = 64 << 10;
 const PEER_ERRORS_MAX: usize = 100;
 /// How long a peer may go on asking after it was told that the connection will close.
 const GRACE: Duration = Duration::from_secs(1);
+/// How much later than its begin an idle time may be counted from.
+const IDLE_SLACK: Duration = Duration::from_secs(1);
 /// How long the last words of a connection may take to leave.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -111,10 +113,24 @@ struct Connection {
     why: Option<Reason>,
     writing: Watch,
     writing_due: Option<Tick>,
-    /// When this task is woken at the latest, and what for.
-    alarm: Option<(Tick, Wait)>,
+    alarm: Option<Alarm>,
     /// Bytes in and out that were counted.
     traffic: (u64, u64),
+}
+
+/// When this task is woken at the latest, and what for.
+struct Alarm {
+    at: Tick,
+    wait: Wait,
+    /// Since when the connection rested, where all of its idle time was armed.
+    since: Option<Tick>,
+}
+
+impl Alarm {
+    /// Whether it is that of a connection which rests since `at`, but for `slack`.
+    fn covers(&self, at: Tick, slack: Duration) -> bool {
+        self.since.is_some_and(|since| at - since <= slack)
+    }
 }
 
 enum Protocol {
@@ -355,7 +371,7 @@ impl Connection {
         if !is_idle {
             self.idle_since = None;
         }
-        if self.alarm.is_some_and(|(_, wait)| wait == Wait::IdleTask) {
+        if self.alarm.as_ref().is_some_and(|alarm| alarm.wait == Wait::IdleTask) {
             let park = &self.session.state.park;
             if !is_idle {
                 park.stays(self.token);
@@ -392,38 +408,50 @@ impl Connection {
         self.session.state.park.age_ends(self.token)
     }
 
-    /// Has this task woken when something is due.
-    fn arm(&mut self, context: &Context<'_>, now: Tick) {
+    /// What is due next, if anything is.
+    fn due(&self, now: Tick) -> Option<Tick> {
         let age = self.age_ends().filter(|_| self.session.closes.get().is_none());
-        let grace = self.grace_ends.filter(|end| now < *end);
         let ends = [
             self.session.guard_due(),
             self.preface_ends,
             self.idle_ends(),
             age,
-            grace,
+            self.grace_ends.filter(|end| now < *end),
             self.close_by,
+            self.writing_due.filter(|_| self.writing.waiting),
+            // Who has ended waits no more.
+            self.session.due().filter(|_| self.session.running() > 0),
         ];
-        let streams =
-            earlier(self.session.due(), self.writing_due.filter(|_| self.writing.waiting));
+        ends.into_iter().fold(None, earlier)
+    }
+
+    /// Has this task woken when something is due. One that rests, and waits for the next request
+    /// only, is armed once and for all of its idle time: the park keeps those who rest in the
+    /// order in which they were armed.
+    fn arm(&mut self, context: &Context<'_>, now: Tick) {
+        let due = self.due(now);
         let rests = self.idle_since.is_some() && self.why.is_none();
         let wait = if rests { Wait::IdleTask } else { Wait::Task };
-        let Some(due) = ends.into_iter().fold(streams, earlier) else {
-            // What may be idle for ever is found in the park by whoever needs room, and only that.
-            if self.alarm.map_or(wait == Wait::IdleTask, |(_, armed)| armed != wait) {
-                self.alarm = Some((now, wait));
-                self.session.state.park.arm(self.token, wait, FOR_EVER, context.waker());
-            }
-            return;
+        let idle = self.session.server().scope.timeouts.idle.unwrap_or(FOR_EVER);
+        let slack = IDLE_SLACK.min(idle / 16);
+        let since = self.idle_since.filter(|_| rests && due == self.idle_ends());
+        let is_known = |alarm: &Alarm| since.is_some_and(|at| alarm.covers(at, slack));
+        let is_armed = |alarm: &Alarm| {
+            let is_in_time = due.is_none_or(|due| alarm.at <= due);
+            alarm.wait == wait && now < alarm.at && (is_in_time || is_known(alarm))
         };
-        if let Some((alarm, armed)) = self.alarm
-            && (now < alarm && alarm <= due && armed == wait)
+        let begins = since.is_some_and(|at| now - at <= slack);
+        if self.alarm.as_ref().is_some_and(|alarm| is_armed(alarm) && (!begins || is_known(alarm)))
         {
             return;
         }
-        let step = step_towards(due - now);
-        self.alarm = Some((now + step, wait));
-        self.session.state.park.arm(self.token, wait, step, context.waker());
+        let limit = match due {
+            _ if begins => idle,
+            Some(due) => step_towards(due - now),
+            None => FOR_EVER,
+        };
+        self.alarm = Some(Alarm { at: now + limit, wait, since: since.filter(|_| begins) });
+        self.session.state.park.arm(self.token, wait, limit, context.waker());
     }
 
     /// Sends what gathered; whether nothing is left.

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stead_base::Reason;
 use stead_core::{Exchange, Handler, Level, Process};
@@ -298,6 +298,27 @@ fn security_36_http2_without_a_stream_goes_first_and_busy_ones_stay() {
     assert_eq!(busy.end(3), answer(200, "waited"));
     assert_eq!(comes.answer().text(), "waited");
     assert_eq!(idle.remove(0).get("/").text(), "hello");
+}
+
+/// Idle time of HTTP/2 was waited for in steps, each of which was shortened by itself.
+#[test]
+fn security_36_idle_time_of_http2_shrinks_as_a_whole() {
+    let (process, gate) = (Arc::new(Process::default()), Gate::default());
+    let recipe = gate.recipe().timeouts(|timeouts| timeouts.idle = Some(Duration::from_secs(6)));
+    let harness = start(&process, vec![recipe]);
+    let mut idle = Http2::connect(harness.address);
+    let began = Instant::now();
+    assert_eq!(idle.get(1, "/"), answer(200, "hello"));
+    // Of 6 s a little more than half is left.
+    let closed = eventually(|| {
+        process.pressure.note_memory(83, 100);
+        assert_eq!(stead_serve::weigh(&process), Level::Tight);
+        std::thread::sleep(Duration::from_millis(50));
+        harness.outcomes(Reason::IdlePressure) == 1
+    });
+    let took = began.elapsed();
+    assert!(closed && took > Duration::from_secs(3), "closed: {closed}, after {took:?}");
+    idle.expect_go_away(NO_ERROR);
 }
 
 /// A request that came as the connection was told to make room let it stay, told already and so
