@@ -411,45 +411,55 @@ impl Park {
 
     fn look_at_deadlines(&self, wake: &impl Wake) {
         let now = clock::now();
-        let mut inner = self.inner.borrow_mut();
+        // What is armed meanwhile says when to look.
+        self.check_at.set(None);
         let (mut earliest, mut expired) = (None, 0);
-        for list in 0..inner.lists.len() {
-            while let Some((token, deadline)) = inner.first(list) {
-                if inner.lists[list].length == FOR_EVER {
-                    break;
-                }
+        let lists = self.inner.borrow().lists.len();
+        for list in 0..lists {
+            while let Some(deadline) = self.next_deadline(list) {
                 if deadline > now || expired == EXPIRIES_PER_TURN {
                     earliest = Some(earlier(earliest, deadline));
                     break;
                 }
                 expired += 1;
-                inner.unlink(token.index);
-                let record = &mut inner.slab[token.index];
-                if record.descriptor.is_none() {
-                    record.set_expired(true);
-                    if let Some(waker) = record.kept.waker().cloned() {
-                        waker.wake();
-                    }
-                    continue;
-                }
-                if let Some(end) = record.age_ends().filter(|end| record.ages() && *end > now) {
-                    let next = inner.link(token.index, step_towards(end - now), now);
-                    earliest = Some(earlier(earliest, next));
-                    continue;
-                }
-                let (listener, peer) = (record.listener, record.peer());
-                let closed =
-                    if record.ages() { Closed::Age } else { Closed::Deadline(record.wait) };
-                let left = Left { descriptor: record.descriptor.take(), held: record.kept.take() };
-                self.close_parked(&mut inner, token);
-                wake.closed(closed, listener, peer, left);
+                self.expire_first(list, now, wake);
             }
         }
-        let trim_at = self.trim_when_quiet(&mut inner, now);
-        let next = trim_at.map(|tick| earlier(earliest, tick)).or(earliest);
+        let trim_at = self.trim_when_quiet(&mut self.inner.borrow_mut(), now);
+        let next = [earliest, trim_at, self.check_at.get()].into_iter().flatten().min();
         // A full turn goes on at once, else no sooner than a step from now.
         let step = if expired == EXPIRIES_PER_TURN { Duration::ZERO } else { DEADLINE_STEP };
         self.check_at.set(next.map(|tick| tick.max(now + step)));
+    }
+
+    /// When the first deadline of a list runs out, if any does.
+    fn next_deadline(&self, list: usize) -> Option<Tick> {
+        let inner = self.inner.borrow();
+        let (_, deadline) = inner.first(list).filter(|_| inner.lists[list].length != FOR_EVER)?;
+        Some(deadline)
+    }
+
+    /// The first deadline of a list has run out: wakes the task or closes what rests.
+    fn expire_first(&self, list: usize, now: Tick, wake: &impl Wake) {
+        let mut inner = self.inner.borrow_mut();
+        let Some((token, _)) = inner.first(list) else { return };
+        inner.unlink(token.index);
+        let record = &mut inner.slab[token.index];
+        if record.descriptor.is_none() {
+            record.set_expired(true);
+            let waker = record.kept.waker().cloned();
+            drop(inner);
+            return waker.into_iter().for_each(Waker::wake);
+        }
+        if let Some(end) = record.age_ends().filter(|end| record.ages() && *end > now) {
+            return self.link(&mut inner, token.index, step_towards(end - now));
+        }
+        let (listener, peer) = (record.listener, record.peer());
+        let closed = if record.ages() { Closed::Age } else { Closed::Deadline(record.wait) };
+        let left = Left { descriptor: record.descriptor.take(), held: record.kept.take() };
+        self.close_parked(&mut inner, token);
+        drop(inner);
+        wake.closed(closed, listener, peer, left);
     }
 
     /// Gives memory back after a burst; says when to look again while there is some to give.

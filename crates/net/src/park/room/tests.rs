@@ -183,6 +183,31 @@ fn security_36_shorter_waits_end_those_who_rest_longer_and_no_others() {
     });
 }
 
+/// What a worker does with a connection whose time is over may ask the park, which was borrowed.
+#[test]
+fn whoever_is_told_of_the_end_of_a_wait_may_ask_the_park() {
+    struct Asks<'a>(&'a Park, RefCell<Vec<usize>>);
+    impl Wake for Asks<'_> {
+        fn wake(&self, _: Token, _: std::os::fd::OwnedFd, _: Option<crate::Held>) {}
+
+        fn closed(&self, why: Closed, _: u16, _: Peer, _: Left) {
+            assert_eq!(why, Closed::Deadline(Wait::Idle));
+            self.1.borrow_mut().push(self.0.len());
+            let token = self.0.admit(Peer::Unix, 0, None);
+            self.0.arm(token, Wait::Task, seconds(1) / 2, Waker::noop());
+        }
+    }
+    with_park(|park| {
+        let kept = [1, 2].map(|name| rest(park, name, Wait::Idle, Some(seconds(5)), seconds(6)));
+        let asks = Asks(park, RefCell::default());
+        park.look_at_deadlines(&asks);
+        assert_eq!((asks.1.take(), park.len()), (vec![1, 1], 2));
+        // What was armed then is looked at in time.
+        assert!(park.check_at.get().is_some_and(|tick| tick <= clock::now() + seconds(1) / 2));
+        drop(kept);
+    });
+}
+
 /// Resting connections are no crowd, however many: only what holds a task is.
 #[test]
 fn active_connections_beyond_a_number_are_a_crowd() {
