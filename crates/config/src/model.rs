@@ -73,7 +73,7 @@ pub struct Process {
     #[config(default = false)]
     pub private_descriptors: bool,
     /// The memory that Stead keeps within: as it fills, idle connections are closed sooner, and
-    /// where that does not help first requests get 503. `"auto"` is what the control group and the
+    /// where that does not help new requests get 503. `"auto"` is what the control group and the
     /// machine allow, `"80%"` a share of that, `"512MiB"` at most so much (16 MiB at least);
     /// `"off"` does not look at memory. Applies on restart.
     #[config(default = "auto")]

@@ -21,7 +21,8 @@ pub enum Level {
     Tight,
     /// The longest idle connections are closed, and those that rest between requests are not kept.
     Scarce,
-    /// Nothing idle is left to close: first requests of connections are refused.
+    /// Nothing idle is left to close: of connections first requests are refused, where memory is
+    /// short every new one.
     Overloaded,
 }
 

@@ -37,10 +37,10 @@ impl Routed<'_> {
         Self { route: None, place: ScopeRef::SERVER, answer: None, closes: None, is_bare: false }
     }
 
-    /// Whether it is answered however much there is to do: who asks whether the server is well, and
-    /// who watches over it.
-    pub(crate) fn is_vital(&self, server: &Server) -> bool {
-        server.private || self.route.is_some_and(|route| route.kind == "health")
+    /// Whether it is answered however much there is to do: who asks whether the server is well, who
+    /// watches over it, and who looks at a proof before a certificate is issued.
+    fn is_vital(&self, server: &Server) -> bool {
+        server.private || self.is_bare || self.route.is_some_and(|route| route.kind == "health")
     }
 
     /// For an exchange that is answered before the router sees it.
@@ -101,6 +101,20 @@ pub(crate) fn route<'a>(
     };
     let route = place.route().and_then(|found| server.route(found));
     Routed { route, place, ..Routed::answered(answer) }
+}
+
+/// Whether a request is refused ([`Reason::Overloaded`]) because the process has run short and
+/// nothing idle is left to close: where it takes some of what there is too little of. Of memory
+/// every request takes some; of places for connections only one of a `new` connection, of which
+/// nothing was served yet.
+#[inline]
+pub(crate) fn sheds(
+    state: &State,
+    server: &Server,
+    routed: &Routed<'_>,
+    new: impl FnOnce() -> bool,
+) -> bool {
+    state.is_overloaded() && !routed.is_vital(server) && (state.lacks_memory() || new())
 }
 
 /// What an authority asks for before it issues a certificate (RFC 8555 §8.3), whatever the server

@@ -318,7 +318,7 @@ impl Connection {
         let mut receiver = Receiver::new(framing, head.expects_continue());
         server.trusted_proxies.introduce(&mut self.exchange);
         let mut routed = chain::route(server, state.router(self.server), &mut self.exchange);
-        if state.is_overloaded() && self.gives_way(&routed) {
+        if chain::sheds(&state, server, &routed, || self.is_first()) {
             return Box::pin(self.shed(wire, account, &routed, framing)).await;
         }
         let scope = server.scope(routed.place);
@@ -378,12 +378,10 @@ impl Connection {
         }
     }
 
-    /// Whether the request is refused where no more can be done than is under way: the first of its
-    /// connection. Who asks whether the server is well is told, and those already served go on.
-    fn gives_way(&self, routed: &Routed<'_>) -> bool {
+    /// Whether the request under way is the first of its connection.
+    fn is_first(&self) -> bool {
         let earlier = self.state.park.facts(self.token).map_or(0, |(_, _, requests)| requests);
-        let is_first = earlier == 0 && self.requests == 1;
-        is_first && !routed.is_vital(self.state.server(self.server))
+        earlier == 0 && self.requests == 1
     }
 
     /// Answers that there is too much to do, and closes.

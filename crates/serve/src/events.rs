@@ -6,7 +6,7 @@
 use std::io;
 
 use stead_base::{Error, Reason};
-use stead_core::{Exchange, Fill, Level, Peer, StatusCode};
+use stead_core::{Exchange, Fill, Level, Peer, Scarcity, StatusCode};
 
 /// A connection was taken.
 pub(crate) fn opened(server: &str, peer: Peer) {
@@ -77,6 +77,9 @@ pub(crate) fn level(before: Level, after: Level, fill: Fill) {
         Level::Calm => "nothing gives way any longer",
         Level::Tight => "idle connections are kept for less time",
         Level::Scarce => "the longest idle connections are closed",
+        Level::Overloaded if fill.of == Scarcity::Memory => {
+            "nothing idle is left, new requests get 503"
+        }
         Level::Overloaded => "nothing idle is left, new connections get 503",
     };
     if after > before && after > Level::Tight {

@@ -3,8 +3,8 @@
 //! Nothing while it is calm: the worker is woken when a budget is three quarters full. From there
 //! on idle connections are kept for less and less time; from nine tenths on the longest idle are
 //! closed until it is less. Each worker closes its own and looks at what all hold after each, so
-//! that together they close no more than is needed. Where nothing idle is left anywhere, first
-//! requests are refused: [`stead_core::Level::Overloaded`].
+//! that together they close no more than is needed. Where nothing idle is left anywhere, requests
+//! that take more are refused ([`crate::chain::sheds`]): [`stead_core::Level::Overloaded`].
 //!
 //! INVARIANT: an exchange under way is never cut by any of this.
 
@@ -129,10 +129,14 @@ impl State {
         weigh(&self.worker.process)
     }
 
-    /// Whether what is not under way yet is refused: nothing idle is left to close. For first
-    /// requests of connections, and for further streams of HTTP/2.
+    /// Whether what takes more than there is left is refused: nothing idle is left to close.
     pub(crate) fn is_overloaded(&self) -> bool {
         self.worker.process.level() == Level::Overloaded
+    }
+
+    /// Whether memory is among what has run short.
+    pub(crate) fn lacks_memory(&self) -> bool {
+        self.worker.process.pressure.memory().percent() >= SCARCE
     }
 
     /// Closes those that rest for longer than they now may.

@@ -226,7 +226,7 @@ const RULES: &[(u32, &str)] = &[
     ),
     (
         36,
-        "from three quarters of the places for connections or of the memory on, idle connections are kept for less and less time; from nine tenths on the longest idle are closed, and a newcomer takes the place of one; where nothing idle is left, first requests get 503 with `Retry-After`, while exchanges under way, `health` and the admin socket go on",
+        "from three quarters of the places for connections or of the memory on, idle connections are kept for less and less time; from nine tenths on the longest idle are closed, and a newcomer takes the place of one; where nothing idle is left, first requests of connections get 503 with `Retry-After`, for want of memory all new requests and streams do, while exchanges under way, `health` and the admin socket go on",
     ),
     (
         37,

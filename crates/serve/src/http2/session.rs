@@ -32,6 +32,8 @@ pub(super) struct Session {
     heads: Cell<usize>,
     /// Requests so far.
     pub(super) requests: Cell<u32>,
+    /// One of them was not refused for want of anything.
+    pub(super) has_served: Cell<bool>,
     /// Bytes of bodies that the protocol holds for the peer.
     buffered: Cell<usize>,
     /// Bytes of bodies that have left the protocol.
@@ -90,6 +92,7 @@ impl Session {
             running: Cell::new(0),
             heads: Cell::new(0),
             requests: Cell::new(0),
+            has_served: Cell::new(false),
             buffered: Cell::new(0),
             sent: Cell::new(0),
             readable: Cell::new(0),

@@ -194,7 +194,9 @@ impl Stream {
         if let Some(pipe) = receiver.pipe() {
             exchange.set_body(pipe);
         }
-        let is_shed = state.is_overloaded() && !routed.is_vital(server);
+        let is_new = || !self.session.has_served.get();
+        let is_shed = chain::sheds(&state, server, routed, is_new);
+        self.session.has_served.set(self.session.has_served.get() || !is_shed);
         let answer = match routed.answer.take() {
             _ if is_shed => scope.errors.dress(exchange.refuse(Reason::Overloaded)),
             Some(answer) if !is_chained => answer,

@@ -346,24 +346,59 @@ fn who_is_told_to_make_room_and_has_a_request_is_told_again() {
     resting.expect_go_away(NO_ERROR);
 }
 
+/// HTTP/2 refused every stream, HTTP/1 a connection's first request only, whatever ran short.
 #[test]
-fn security_36_no_further_stream_is_served_where_nothing_rests() {
+fn security_36_both_protocols_refuse_what_takes_more_of_what_is_short() {
     let (process, gate) = (places_for(PLACES), Gate::default());
-    let harness = start(&process, vec![gate.recipe()]);
+    let turn = [Gate::default(), Gate::default()];
+    let recipe = gate.recipe().route("/0", turn[0].waiting()).route("/1", turn[1].waiting());
+    let harness = start(&process, vec![recipe]);
+    // Whose second request waits for its turn, and whose third is there.
+    let mut clients = ["/0", "/1"].map(|path| {
+        let mut client = harness.connect();
+        let request = |path| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.send(["/", path, "/"].map(request).concat());
+        client
+    });
     let mut http2 = Http2::connect(harness.address);
-    http2.send(get(1, "/wait"));
-    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == 1));
-    let _honest = established(&harness, CALM - 1, 1);
-    // One more is nine tenths, and it is refused.
+    assert_eq!(http2.get(1, "/"), answer(200, "hello"));
+    http2.send(get(3, "/wait"));
+    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == 3));
+    let status = |end: End| match end {
+        End::Answer { status, .. } => status,
+        End::Reset(code) => panic!("reset: {code}"),
+    };
+
+    // Places are short: who has one is served.
+    assert!(process.connections.take(CALM - 1));
+    stead_serve::weigh(&process);
+    expect_level(&process, Level::Overloaded);
+    assert_eq!(http2.get(5, "/"), answer(200, "hello"));
+    turn[0].open();
+    for expected in ["hello", "waited", "hello"] {
+        assert_eq!(clients[0].answer().text(), expected);
+    }
+    assert_eq!(harness.connect().get("/").status, 503);
+    assert_eq!(status(Http2::connect(harness.address).get(1, "/")), 503);
+    process.connections.release(CALM - 1);
+
+    // Memory is short: nobody is, but who asks whether the server is well.
     process.pressure.note_memory(95, 100);
     stead_serve::weigh(&process);
     expect_level(&process, Level::Overloaded);
-    let End::Answer { status, .. } = http2.get(3, "/") else { panic!("an answer") };
-    assert_eq!(status, 503);
-    assert_eq!(http2.get(5, "/healthz"), answer(200, "well"));
-    harness.expect_outcomes(Reason::Overloaded, 1);
+    assert_eq!(status(http2.get(7, "/")), 503);
+    turn[1].open();
+    for expected in ["hello", "waited"] {
+        assert_eq!(clients[1].answer().text(), expected);
+    }
+    let refused = clients[1].answer();
+    assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")));
+    clients[1].expect_closed();
+    assert_eq!(harness.connect().get("/").status, 503);
+    assert_eq!(http2.get(9, "/healthz"), answer(200, "well"));
+    harness.expect_outcomes(Reason::Overloaded, 5);
     gate.open();
-    assert_eq!(http2.end(1), answer(200, "waited"));
+    assert_eq!(http2.end(3), answer(200, "waited"));
 }
 
 /// A drain came while a connection waited for room: it was accepted, and closed without a word.
