@@ -70,6 +70,9 @@ fn curl(arguments: &[&str]) -> Outcome {
     run(curl.args(["-q", "-sS", "-k", "--noproxy", "*", "--max-time", "60"]).args(arguments))
 }
 
+/// Has curl tell the status.
+const CODE: &str = "%{http_code}";
+
 /// The flag with which curl speaks HTTP/2 to each of these, and the server.
 const WAYS: [(&str, &str); 2] = [("--http2-prior-knowledge", "web"), ("--http2", "secure")];
 
@@ -90,16 +93,24 @@ fn curl_asks_and_uploads() {
         assert!(part.stdout.ends_with(" 206"), "{part:?}");
         let head = curl(&[flag, "-I", &file]);
         assert!(head.stdout.contains("\r\ncontent-length: 6000000\r\n"), "{head:?}");
-        // Told to stop within a longer body nobody reads, curl 7.88 waits for ever.
-        for size in [0, 1_000, 60_000] {
+        for size in [0, 1_000, 60_000, 70_000, 1 << 20, 50 << 20] {
             let body = folder.write("body", vec![b'x'; size]);
             let body = format!("@{}", body.display());
             for more in [&[][..], &["-H", "Expect: 100-continue"]] {
                 let upload = [&[flag, "--data-binary", &body, &fixed][..], more].concat();
                 let outcome = curl(&upload);
                 assert_eq!(outcome.stdout, "hello, world\n", "{size}: {outcome:?}");
+                assert_eq!(outcome.code, Some(0), "{size}: {outcome:?}");
             }
+            // It stops by itself once it has read of an error.
+            let told = curl(&[flag, "-o", "/dev/null", "-w", CODE, "--data-binary", &body, &file]);
+            assert_eq!((&*told.stdout, told.code), ("405", Some(0)), "{size}: {told:?}");
         }
+        // One that takes too long is stopped: curl 7.88 says so, and does not wait for ever.
+        let body = format!("@{}", folder.write("body", vec![b'x'; 1 << 20]).display());
+        let slow = ["--limit-rate", "200K", "--data-binary", &body, "-w", CODE];
+        let told = curl(&[&[flag, &fixed][..], &slow].concat());
+        assert_eq!((told.code, told.stdout.contains("200")), (Some(92), true), "{told:?}");
         let missing = curl(&[flag, "-o", "/dev/null", "-w", "%{http_code}", &format!("{file}x")]);
         assert_eq!(missing.stdout, "404");
     }
@@ -123,6 +134,13 @@ fn nghttp_loads_a_page_with_its_parts() {
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         let loaded = outcome.stdout.lines().filter(|line| line.contains(" 200 ")).count();
         assert_eq!(loaded, 41, "{}", outcome.stdout);
+    }
+    let body = folder.write("body", vec![b'x'; 4 << 20]);
+    for (_, server) in WAYS {
+        let url = url(&stead, server, "/fixed");
+        let mut nghttp = Command::new("nghttp");
+        let told = run(nghttp.args(["--no-verify-peer", "-d"]).arg(&body).arg(&url));
+        assert_eq!(told.stdout, "hello, world\n", "{told:?}");
     }
     assert_eq!(stead.outcome("http2_flood"), 0);
 }
@@ -173,6 +191,13 @@ fn chromium_loads_a_page_over_http2() {
     assert!(others <= 1, "but for an icon that nobody has: {protocols:?}");
     let fetched = "fetch('/large.bin').then(a => a.arrayBuffer()).then(b => b.byteLength)";
     assert_eq!(browser.evaluate(fetched), 6_000_000);
+    for (path, answer) in [("/fixed", "hello, world\n"), ("/large.bin", "405 Method Not Allowed\n")] {
+        let posted = format!(
+            "fetch('{path}', {{ method: 'POST', body: new Uint8Array(8 << 20) }}) \
+             .then(a => a.text())"
+        );
+        assert_eq!(browser.evaluate(&posted), answer);
+    }
     drop(browser);
     assert_eq!(stead.outcome("http2_flood"), 0);
     stead.stop();

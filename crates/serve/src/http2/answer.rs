@@ -43,7 +43,7 @@ impl Stream {
             Body::Bytes(bytes) => self.write_bytes(out, bytes, true).await,
             // PERF: boxed, so that no stream is as large as the rarest of these.
             Body::File { file, start, end } => {
-                Box::pin(self.write_file(out, &file, start, end)).await?;
+                Box::pin(self.write_file(out, &file, start, end, true)).await?;
                 self.end(out)
             }
             Body::Chain(bodies) => Box::pin(self.write_chain(out, bodies)).await,
@@ -53,7 +53,20 @@ impl Stream {
         }
     }
 
+    /// Hands over the last bytes with the end; both wait where the upload is not over: a client that
+    /// has as many bytes as it was promised need not look for the end.
+    fn send_last(&mut self, out: &mut Out, piece: Piece) -> Result<(), Reason> {
+        if self.holds_last {
+            self.last = Some(piece);
+            return Ok(());
+        }
+        out.send_data(piece, !self.holds_end).map_err(|_| CLOSED)
+    }
+
     fn end(&self, out: &mut Out) -> Result<(), Reason> {
+        if self.holds_end {
+            return Ok(());
+        }
         out.send_data(Piece::bytes(&self.session, Bytes::new(), None), true).map_err(|_| CLOSED)
     }
 
@@ -70,7 +83,10 @@ impl Stream {
             if out.capacity() >= count {
                 self.count(count);
                 let piece = Piece::buffer(&self.session, buffer, self.held.as_ref());
-                return out.send_data(piece, is_last).map_err(|_| CLOSED);
+                if is_last {
+                    return self.send_last(out, piece);
+                }
+                return out.send_data(piece, false).map_err(|_| CLOSED);
             }
         }
         Box::pin(self.write_bytes(out, Bytes::from(buffer), is_last)).await
@@ -87,10 +103,10 @@ impl Stream {
             let next = bytes.split_to(room.min(bytes.len()));
             let piece = Piece::bytes(&self.session, next, self.held.as_ref());
             self.count(room);
-            out.send_data(piece, is_last && bytes.is_empty()).map_err(|_| CLOSED)?;
-            if bytes.is_empty() {
-                return Ok(());
+            if is_last && bytes.is_empty() {
+                return self.send_last(out, piece);
             }
+            out.send_data(piece, false).map_err(|_| CLOSED)?;
         }
         if is_last { self.end(out) } else { Ok(()) }
     }
@@ -100,7 +116,9 @@ impl Stream {
             match body {
                 Body::Buffer(buffer) => self.write_buffer(out, buffer, false).await?,
                 Body::Bytes(bytes) => self.write_bytes(out, bytes, false).await?,
-                Body::File { file, start, end } => self.write_file(out, &file, start, end).await?,
+                Body::File { file, start, end } => {
+                    self.write_file(out, &file, start, end, false).await?;
+                }
                 Body::Empty => {}
                 // A promise of `Body::Chain` is broken: better a cut answer than a wrong one.
                 Body::Chain(_) | Body::Stream(_) | Body::Tunnel(_) => {
@@ -118,6 +136,7 @@ impl Stream {
         file: &Arc<OpenFile>,
         start: u64,
         end: u64,
+        is_last: bool,
     ) -> Result<(), Reason> {
         let mut offset = start;
         while offset < end {
@@ -134,6 +153,9 @@ impl Stream {
             offset += buffer.len() as u64;
             self.count(buffer.len());
             let piece = Piece::buffer(&self.session, buffer, self.held.as_ref());
+            if is_last && is_end && self.holds_last {
+                return self.send_last(out, piece);
+            }
             out.send_data(piece, false).map_err(|_| CLOSED)?;
         }
         Ok(())
@@ -184,7 +206,8 @@ impl Stream {
                     if length.is_some_and(|length| sent > length) {
                         return Err(Reason::ResponseTruncated);
                     }
-                    self.write_bytes(out, bytes, false).await?;
+                    let is_last = self.holds_last && Some(sent) == length;
+                    self.write_bytes(out, bytes, is_last).await?;
                 }
                 Frame::Trailers(fields) => {
                     trailers = Some(fields::of_trailers(&fields));
@@ -196,7 +219,13 @@ impl Stream {
             return Err(Reason::ResponseTruncated);
         }
         match trailers.filter(|trailers| !trailers.is_empty()) {
-            Some(trailers) => out.send_trailers(trailers).map_err(|_| CLOSED),
+            Some(trailers) => {
+                self.holds_end = false;
+                if let Some(last) = self.last.take() {
+                    out.send_data(last, false).map_err(|_| CLOSED)?;
+                }
+                out.send_trailers(trailers).map_err(|_| CLOSED)
+            }
             None => self.end(out),
         }
     }

@@ -27,12 +27,7 @@ pub(super) struct Receiver {
     bytes_max: Option<u64>,
     /// When to look at the peer's pace again.
     due: Option<Tick>,
-    /// Bytes that had come when the rest was given up.
-    discard_from: Option<u64>,
 }
-
-/// Bytes of an unread body that are read away.
-const DISCARD_MAX: u64 = 64 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -54,7 +49,6 @@ impl Receiver {
             bytes: 0,
             bytes_max: None,
             due: None,
-            discard_from: None,
         }
     }
 
@@ -71,6 +65,11 @@ impl Receiver {
     /// Whether all of the body was received.
     pub(super) fn is_complete(&self) -> bool {
         self.state == State::End
+    }
+
+    /// Whether the peer is still sending, or will.
+    pub(super) fn keeps_coming(&self) -> bool {
+        !self.is_complete() && !self.owes_continue
     }
 
     /// Whether the peer must be told to send the body, because somebody asks for it.
@@ -123,22 +122,30 @@ impl Receiver {
                 pipe.finish(Ok(()));
             }
             Err(reason) => {
-                self.state = State::End;
+                // A body beyond its limit is still on its way.
+                match reason {
+                    Reason::BodyTooLarge => self.pipe = None,
+                    _ => self.state = State::End,
+                }
                 pipe.finish(Err(Error::new(kind(reason), reason, "receive a request body")));
             }
         }
         Poll::Ready(())
     }
 
-    /// After the answer: reads away what nobody read, up to what one window holds, so that a client
-    /// which is still sending need not be told to stop. Ready when there is no more to read.
+    /// After the answer: what nobody read is read away from here on, up to so many bytes.
+    pub(super) fn discard(&mut self, bytes_max: u64) {
+        self.bytes_max = Some(self.bytes + bytes_max);
+    }
+
+    /// Reads it away, so that a client which is still sending need not be told to stop. Ready when
+    /// there is no more to read.
     pub(super) fn poll_discard(
         &mut self,
         session: &Session,
         context: &mut Context<'_>,
     ) -> Poll<()> {
-        let from = *self.discard_from.get_or_insert(self.bytes);
-        while self.state != State::End && self.bytes - from <= DISCARD_MAX {
+        while self.state != State::End {
             match ready!(self.poll_frame(session, context)) {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => self.state = State::End,
@@ -178,11 +185,11 @@ impl Receiver {
     /// The reader waits for these: the peer may send as many again.
     fn take(&mut self, bytes: Bytes) -> Result<Option<Frame>, Reason> {
         self.bytes += bytes.len() as u64;
+        // A stream that ended meanwhile needs no window.
+        let _ = self.stream.flow_control().release_capacity(bytes.len());
         if self.bytes_max.is_some_and(|limit| self.bytes > limit) {
             return Err(Reason::BodyTooLarge);
         }
-        // A stream that ended meanwhile needs no window.
-        let _ = self.stream.flow_control().release_capacity(bytes.len());
         Ok(Some(Frame::Bytes(bytes)))
     }
 

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason as Code, RecvStream};
 use http::request::Parts;
@@ -20,6 +21,7 @@ use stead_core::{Exchange, Fields, Method, Response, Scheme, StatusCode, Version
 use stead_http1::encode::ResponseLine;
 use stead_http1::{Framing, Http2Request};
 
+use super::answer::Out;
 use super::carrier::Piece;
 use super::fields;
 use super::receive::Receiver;
@@ -32,8 +34,13 @@ use crate::guard::{Panicked, poll_guarded};
 use crate::snapshot::ScopeRef;
 use crate::wire::{Direction, Watch};
 
-/// How long a client may go on sending a body that nobody reads, once it has its answer.
+/// How long a client may go on sending a body that nobody reads, once it has all but the end of its
+/// answer.
 const DISCARD_WITHIN: Duration = Duration::from_secs(2);
+/// Bytes of it that are read away for an answer that tells of success, and for others: clients stop
+/// by themselves when they read those.
+const DISCARD_MAX: u64 = 64 << 20;
+const REFUSED_DISCARD_MAX: u64 = 64 << 10;
 
 /// One stream while its exchange lasts.
 pub(super) struct Stream {
@@ -55,6 +62,13 @@ pub(super) struct Stream {
     head_bytes: u64,
     /// The answer's head was handed over.
     is_answered: bool,
+    /// The request's body was not over when the answer began: the answer's end waits, and where it
+    /// tells of success its last bytes too.
+    pub(super) holds_end: bool,
+    pub(super) holds_last: bool,
+    pub(super) last: Option<Piece>,
+    /// Where they will go; kept while the request still sends.
+    out: Option<Out>,
     started: Duration,
     answer_fields: Option<Box<Fields>>,
 }
@@ -110,6 +124,10 @@ impl Stream {
             body_bytes: 0,
             head_bytes: 0,
             is_answered: false,
+            holds_end: false,
+            holds_last: false,
+            last: None,
+            out: None,
             started,
             answer_fields: None,
         }
@@ -162,8 +180,9 @@ impl Stream {
         );
         exchange.slots().clear();
         // After the record, which does not wait for what nobody reads.
-        if status.is_some() && !receiver.is_complete() {
-            Box::pin(self.discard(receiver)).await;
+        if let Some(out) = self.out.take() {
+            receiver.discard(if self.holds_last { DISCARD_MAX } else { REFUSED_DISCARD_MAX });
+            Box::pin(self.end_late(out, receiver)).await;
         }
     }
 
@@ -261,15 +280,18 @@ impl Stream {
         }
         exchange.reclaim(answer);
         let is_whole = matches!(follows, Framing::None | Framing::Length(0));
-        let sent = self.respond.send_response(head, is_whole);
+        self.holds_end = receiver.keeps_coming();
+        self.holds_last = self.holds_end && line.status.is_success();
+        let sent = self.respond.send_response(head, is_whole && !self.holds_end);
         let mut out = sent.map_err(|_| Reason::ClientClosed)?;
         self.is_answered = true;
         let id = out.stream_id().as_u32();
         self.session.worked(|guard| guard.answered(id));
-        if is_whole {
-            return Ok(());
+        if !is_whole {
+            self.write_body(&mut out, receiver, body, follows).await?;
         }
-        self.write_body(&mut out, receiver, body, follows).await
+        self.out = (self.holds_end || !receiver.is_complete()).then_some(out);
+        Ok(())
     }
 
     /// Moves the request's body on beside whatever else is waited for.
@@ -341,9 +363,11 @@ impl Stream {
         Ok(self.writing_due)
     }
 
-    /// Reads away what is left of a body, for a moment: clients that are told to stop while they
-    /// send may lose the answer (curl 7.88 does).
-    async fn discard(&mut self, receiver: &mut Receiver) {
+    /// Ends an answer whose request still sends, once that is over or takes too long: a client that
+    /// has all of its answer before it sent all may spin for ever (curl 7.88, which then never looks
+    /// at its window again). What is still to come then is stopped with the stream, which who waits
+    /// with its body takes for an error, if it comes too soon.
+    async fn end_late(&mut self, mut out: Out, receiver: &mut Receiver) {
         let session = Rc::clone(&self.session);
         let ends = session.now() + DISCARD_WITHIN;
         poll_fn(|context| {
@@ -354,6 +378,13 @@ impl Stream {
             self.wait(context, Some(ends), None)
         })
         .await;
+        if !self.holds_end {
+            return;
+        }
+        // What is gone has no end.
+        let last = self.last.take();
+        let last = last.unwrap_or_else(|| Piece::bytes(&session, Bytes::new(), None));
+        let _ = out.send_data(last, true);
     }
 
     fn tell_to_continue(&mut self) {
