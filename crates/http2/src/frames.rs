@@ -13,7 +13,7 @@ pub(crate) struct Frames {
     head: [u8; HEAD_BYTES],
 }
 
-const HEAD_BYTES: usize = 9;
+pub(crate) const HEAD_BYTES: usize = 9;
 
 #[derive(Debug)]
 enum Place {
@@ -138,7 +138,7 @@ impl Frames {
 }
 
 impl Head {
-    fn parse(bytes: [u8; HEAD_BYTES]) -> Self {
+    pub(crate) fn parse(bytes: [u8; HEAD_BYTES]) -> Self {
         let [l0, l1, l2, kind, flags, stream @ ..] = bytes;
         Self {
             length: u32::from_be_bytes([0, l0, l1, l2]),

@@ -17,6 +17,7 @@ use stead_base::Tick;
 use crate::FRAME_BYTES_MAX;
 use crate::frames::{self, Found, Frames, Head};
 use crate::violation::{Kind, Violation};
+use crate::written::{Said, Written};
 
 /// Counts what a peer does to one connection.
 ///
@@ -32,6 +33,7 @@ use crate::violation::{Kind, Violation};
 #[derive(Debug)]
 pub struct Guard {
     frames: Frames,
+    written: Written,
     /// The first frame was seen, and it was SETTINGS.
     has_begun: bool,
     /// CONTINUATION frames and encoded bytes of the header block under way.
@@ -44,6 +46,11 @@ pub struct Guard {
     resets_in_a_row: u8,
     /// Streams that we reset because the peer broke a rule, each answered request excusing one.
     errors: u8,
+    /// The last stream that was begun before the peer knew our limits, and how many were refused.
+    unknowing: (u32, u16),
+    /// Streams that we refused and have not been written of yet: no fault of the peer's.
+    refused: u16,
+    untold: Untold,
     floods: [PerSecond; Kind::COUNT],
     /// Bytes of bodies since counts started anew.
     moved: u32,
@@ -53,9 +60,22 @@ pub struct Guard {
     uncounted: u32,
     /// Bytes of bodies that the peer lets the whole connection send.
     window: i64,
+    /// Bytes of bodies that the peer may send on the whole connection, and how often it could send
+    /// none.
+    granted: i64,
+    shut: u32,
     /// When our SETTINGS must be acknowledged.
     settings_due: Option<Tick>,
     violation: Option<Violation>,
+}
+
+/// What the protocol did without a word to whoever carries the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Untold {
+    /// Requests that it answered with 431: their field list was longer than it takes.
+    pub heads: u32,
+    /// Streams that it refused, being more than there may be.
+    pub refusals: u32,
 }
 
 /// CONTINUATION frames of one header block.
@@ -86,6 +106,15 @@ const FIRST_WINDOW_BYTES: i64 = 65_535;
 const UNANSWERED_MAX: usize = 1024;
 /// How long SETTINGS may stay unacknowledged.
 const SETTINGS_WITHIN: Duration = Duration::from_secs(10);
+/// Streams beyond the limit that a peer may have begun before it knew of that.
+const UNKNOWING_MAX: u16 = 1024;
+
+/// Codes of resets (RFC 9113 §7): those for which the peer is not to blame, and the one for which it
+/// may be.
+const NO_ERROR: u32 = 0x0;
+const INTERNAL_ERROR: u32 = 0x2;
+const REFUSED_STREAM: u32 = 0x7;
+const CANCEL: u32 = 0x8;
 
 impl Guard {
     /// The guard of a connection that begins: the peer's preface has not been read, our SETTINGS
@@ -93,6 +122,7 @@ impl Guard {
     pub fn new(now: Tick) -> Self {
         Self {
             frames: Frames::new(),
+            written: Written::default(),
             has_begun: false,
             block: None,
             last_stream: 0,
@@ -100,11 +130,16 @@ impl Guard {
             resets: PerSecond::default(),
             resets_in_a_row: 0,
             errors: 0,
+            unknowing: (u32::MAX, 0),
+            refused: 0,
+            untold: Untold::default(),
             floods: Default::default(),
             moved: 0,
             updates_due: 0,
             uncounted: 0,
             window: FIRST_WINDOW_BYTES,
+            granted: FIRST_WINDOW_BYTES,
+            shut: 0,
             settings_due: Some(now + SETTINGS_WITHIN),
             violation: None,
         }
@@ -189,14 +224,67 @@ impl Guard {
         self.block.is_some()
     }
 
-    /// A stream had to be reset because the peer broke a rule.
+    /// A stream will be reset for a limit that the peer cannot know: that is no fault of its.
+    pub fn refused(&mut self) {
+        self.refused = self.refused.saturating_add(1);
+    }
+
+    /// Looks at bytes that we send, in their order: streams that are reset because the peer broke a
+    /// rule, whoever found it, are its errors.
     ///
     /// # Errors
-    /// It was one too many.
-    pub fn peer_error(&mut self) -> Result<(), Violation> {
+    /// There was one too many.
+    pub fn wrote(&mut self, mut bytes: &[u8]) -> Result<(), Violation> {
+        while let Some(said) = self.written.next(&mut bytes) {
+            let is_error = match said {
+                Said::Grant(bytes) => {
+                    self.granted = self.granted.saturating_add(bytes.into());
+                    false
+                }
+                Said::Answer(stream) => self.is_untold_answer(stream),
+                Said::Reset(stream, REFUSED_STREAM) => self.is_beyond_known_limit(stream),
+                Said::Reset(_, code) => !matches!(code, NO_ERROR | INTERNAL_ERROR | CANCEL),
+            };
+            if is_error {
+                self.errors = self.errors.saturating_add(1);
+            }
+        }
         self.intact()?;
-        self.errors = self.errors.saturating_add(1);
         self.keep(if self.errors > ERRORS_MAX { Err(Violation::Errors) } else { Ok(()) })
+    }
+
+    /// Whether the peer may send no bytes of bodies now because nobody reads those that it sent, and
+    /// how often that came about.
+    pub fn is_kept_waiting(&self) -> (bool, u32) {
+        (self.granted <= 0, self.shut)
+    }
+
+    /// What the protocol did since this was asked last.
+    pub fn take_untold(&mut self) -> Untold {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// Whether the protocol answered a request that it never showed: its head was far too large.
+    fn is_untold_answer(&mut self, stream: u32) -> bool {
+        let is_untold = self.unanswered.contains(&stream);
+        if is_untold {
+            self.answered(stream);
+            self.untold.heads += 1;
+        }
+        is_untold
+    }
+
+    /// Whether a refused stream was one too many for a peer that knew how many there may be.
+    fn is_beyond_known_limit(&mut self, stream: u32) -> bool {
+        if let Some(refused) = self.refused.checked_sub(1) {
+            self.refused = refused;
+            return false;
+        }
+        self.untold.refusals += 1;
+        let (last, count) = &mut self.unknowing;
+        let is_unknowing = stream <= *last && *count < UNKNOWING_MAX;
+        *count += u16::from(is_unknowing);
+        !is_unknowing
     }
 
     fn intact(&self) -> Result<(), Violation> {
@@ -218,8 +306,8 @@ impl Guard {
             frames::CONTINUATION => self.continuation(head),
             frames::RST_STREAM => self.reset(head.stream, now),
             frames::SETTINGS => {
-                if head.has(frames::ACK) {
-                    self.settings_due = None;
+                if head.has(frames::ACK) && self.settings_due.take().is_some() {
+                    self.unknowing.0 = self.last_stream;
                 }
                 self.count(Kind::Settings, now)
             }
@@ -238,6 +326,11 @@ impl Guard {
 
     fn data(&mut self, head: Head, data: u32, now: Tick) -> Result<(), Violation> {
         self.begins(head)?;
+        let before = self.granted;
+        self.granted = before.saturating_sub(head.length.into());
+        if before > 0 && self.granted <= 0 {
+            self.shut = self.shut.wrapping_add(1);
+        }
         self.moved(data);
         let is_empty = data == 0 && !head.has(frames::END_STREAM);
         if is_empty { self.count(Kind::EmptyData, now) } else { Ok(()) }

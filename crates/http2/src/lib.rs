@@ -11,8 +11,9 @@
 mod frames;
 mod guard;
 mod violation;
+mod written;
 
-pub use guard::Guard;
+pub use guard::{Guard, Untold};
 pub use violation::{Kind, Violation};
 
 /// What a client sends first (RFC 9113 §3.4).

@@ -26,7 +26,7 @@ use h2::server::{Builder, Handshake, SendResponse};
 use h2::{Reason as Code, RecvStream};
 use stead_base::{Reason, Tick};
 use stead_core::Connection as Facts;
-use stead_http2::{FRAME_BYTES_MAX, PREFACE, Violation};
+use stead_http2::{FRAME_BYTES_MAX, Guard, PREFACE, Untold, Violation};
 use stead_net::{FOR_EVER, Token, Wait, step_towards};
 
 use crate::guard::{Panicked, poll_guarded};
@@ -43,8 +43,6 @@ const STREAM_WINDOW_BYTES: u32 = 64 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
 /// Bytes that the protocol may hold for one stream.
 const STREAM_BUFFER_BYTES: usize = 64 << 10;
-/// Streams that we reset because the peer broke a rule of the protocol (SECURITY.md 25).
-const PEER_ERRORS_MAX: usize = 100;
 /// How long a peer may go on asking after it was told that the connection will close.
 const GRACE: Duration = Duration::from_secs(1);
 /// How much later than its begin an idle time may be counted from.
@@ -155,7 +153,8 @@ impl Connection {
             .max_concurrent_streams(limits.http2_streams.into())
             .max_header_list_size(list_bytes)
             .max_send_buffer_size(STREAM_BUFFER_BYTES)
-            .max_local_error_reset_streams(Some(PEER_ERRORS_MAX))
+            // The guard counts them, and knows which are excused.
+            .max_local_error_reset_streams(None)
             .handshake(Carrier(Rc::clone(&session)));
         Self {
             session,
@@ -184,6 +183,7 @@ impl Connection {
             self.cut_off(violation);
             self.drive(context);
         }
+        self.tell();
         let is_flushed = self.flush(context);
         self.count_traffic();
         if matches!(self.protocol, Protocol::Over) {
@@ -282,6 +282,7 @@ impl Connection {
         // service spawned.
         let is_full = session.running() >= u32::from(limits.http2_streams);
         if is_late || is_full || !session.has_room_for_head(head) {
+            session.worked(Guard::refused);
             respond.send_reset(Code::REFUSED_STREAM);
             session.state.outcome(session.server, Reason::Http2Refused);
             return;
@@ -296,6 +297,17 @@ impl Connection {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => drop(tokio::task::spawn_local(stream)),
             Err(Panicked) => session.state.worker.counters.panics.add(1),
+        }
+    }
+
+    /// Counts and logs what the protocol did to requests that it never showed.
+    fn tell(&self) {
+        let Untold { heads, refusals } = self.session.take_untold();
+        for _ in 0..refusals {
+            self.session.state.outcome(self.session.server, Reason::Http2Refused);
+        }
+        for _ in 0..heads {
+            stream::record_unseen(&self.session, Reason::HeaderTooLarge);
         }
     }
 

@@ -448,7 +448,12 @@ impl Watch {
         }
     }
 
-    /// The same for whoever counts bytes by himself.
+    /// The time since the last look does not count: it was no fault of the peer's.
+    pub(crate) fn excuse(&mut self) {
+        self.waiting = false;
+    }
+
+    /// [`Watch::settle`] for whoever counts bytes by himself.
     pub(crate) fn settle_at(&mut self, moved: u64, now: Tick) {
         if let Some(progress) = &mut self.progress
             && std::mem::replace(&mut self.waiting, false)

@@ -95,17 +95,62 @@ fn a_reset_of_what_is_answered_is_none() {
     assert_eq!((passed, violation), (49, Violation::Flood(Kind::Reset)));
 }
 
+fn wrote_reset(stream: u32, code: u32) -> Vec<u8> {
+    frame(frames::RST_STREAM, 0, stream, &code.to_be_bytes())
+}
+
 #[test]
 fn security_25_resets_that_we_must_send_are_counted() {
+    const PROTOCOL_ERROR: u32 = 1;
     let mut guard = begun();
-    for _ in 0..100 {
-        guard.peer_error().unwrap();
+    for stream in 0..100 {
+        guard.wrote(&wrote_reset(2 * stream + 1, PROTOCOL_ERROR)).unwrap();
+        // Those of ours are none.
+        guard.wrote(&wrote_reset(2 * stream + 1, CANCEL)).unwrap();
     }
     // An answered request excuses one.
     guard.completed();
-    guard.peer_error().unwrap();
-    assert_eq!(guard.peer_error(), Err(Violation::Errors));
+    guard.wrote(&wrote_reset(201, PROTOCOL_ERROR)).unwrap();
+    assert_eq!(guard.wrote(&wrote_reset(203, PROTOCOL_ERROR)), Err(Violation::Errors));
     assert_eq!(guard.read(b"", NOW), Err(Violation::Errors));
+}
+
+#[test]
+fn refusals_of_a_limit_that_the_peer_cannot_know_are_no_errors() {
+    let mut guard = begun();
+    for stream in 0..400 {
+        guard.read(&request(2 * stream + 1), NOW).unwrap();
+    }
+    guard.read(&frame(frames::SETTINGS, frames::ACK, 0, &[]), NOW).unwrap();
+    for stream in 100..400 {
+        guard.wrote(&wrote_reset(2 * stream + 1, REFUSED_STREAM)).unwrap();
+    }
+    assert_eq!(guard.take_untold(), Untold { heads: 0, refusals: 300 });
+    for stream in 400..600 {
+        guard.refused();
+        guard.wrote(&wrote_reset(2 * stream + 1, REFUSED_STREAM)).unwrap();
+    }
+    assert_eq!(guard.take_untold(), Untold::default());
+    let errors = (600..).find(|stream| {
+        guard.wrote(&wrote_reset(2 * stream + 1, REFUSED_STREAM)).is_err()
+    });
+    assert_eq!(errors, Some(700));
+}
+
+#[test]
+fn answers_that_the_protocol_gives_itself_are_errors_and_told() {
+    let mut guard = begun();
+    guard.read(&[request(1), request(3)].concat(), NOW).unwrap();
+    guard.answered(1);
+    guard.wrote(&request(1)).unwrap();
+    assert_eq!(guard.take_untold(), Untold::default());
+    guard.wrote(&request(3)).unwrap();
+    assert_eq!(guard.take_untold(), Untold { heads: 1, refusals: 0 });
+    let errors = (2_u32..).find(|stream| {
+        guard.read(&request(2 * stream + 1), NOW).unwrap();
+        guard.wrote(&request(2 * stream + 1)).is_err()
+    });
+    assert_eq!(errors, Some(101));
 }
 
 #[test]
@@ -225,7 +270,7 @@ fn requests_kept_in_mind_are_bounded() {
 /// What a connection pays for its guard.
 #[test]
 fn a_guard_is_small() {
-    assert!(size_of::<Guard>() <= 256, "{} bytes", size_of::<Guard>());
+    assert!(size_of::<Guard>() <= 304, "{} bytes", size_of::<Guard>());
 }
 
 proptest! {

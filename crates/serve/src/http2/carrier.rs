@@ -1,7 +1,7 @@
 //! The socket as the protocol sees it.
 //!
 //! Reading: every byte is shown to the guard before the protocol gets it; after a violation nothing
-//! more is read. Writing gathers in the connection's output buffer, which its task sends once a
+//! more is read; and so is every byte that the protocol writes. Writing gathers in the connection's output buffer, which its task sends once a
 //! turn: many answers leave in few writes. Only where that buffer is full is the socket written to
 //! from here, and the protocol waits with it.
 
@@ -86,6 +86,8 @@ impl AsyncWrite for Carrier {
         for slice in slices {
             output.extend_from_slice(slice);
         }
+        // What is wrong with it shows when the connection's task looks.
+        self.0.guard(|guard| guard.wrote(&output[before..]));
         Poll::Ready(Ok(output.len() - before))
     }
 

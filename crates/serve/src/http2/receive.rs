@@ -27,6 +27,8 @@ pub(super) struct Receiver {
     bytes_max: Option<u64>,
     /// When to look at the peer's pace again.
     due: Option<Tick>,
+    /// How often the window of the connection was shut at the last look.
+    shut: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,6 +51,7 @@ impl Receiver {
             bytes: 0,
             bytes_max: None,
             due: None,
+            shut: 0,
         }
     }
 
@@ -196,6 +199,11 @@ impl Receiver {
     fn judge(&mut self, session: &Session, timeouts: &Timeouts) -> Result<(), Reason> {
         let now = session.now();
         if !self.watch.waiting || self.due.is_some_and(|due| now >= due) {
+            // What the peer may not send it is not late with.
+            let (is_shut, shut) = session.is_kept_waiting();
+            if std::mem::replace(&mut self.shut, shut) != shut || is_shut {
+                self.watch.excuse();
+            }
             let again = self.watch.judge(self.bytes, timeouts, now)?;
             self.due = again.map(|again| now + again);
         }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use stead_base::{Reason, Tick};
 use stead_core::Connection as Facts;
-use stead_http2::{Guard, Violation};
+use stead_http2::{Guard, Untold, Violation};
 
 use crate::snapshot::Server;
 use crate::state::State;
@@ -127,6 +127,11 @@ impl Session {
         tell(&mut self.guard.borrow_mut());
     }
 
+    /// What the protocol did without a word.
+    pub(super) fn take_untold(&self) -> Untold {
+        self.guard.borrow_mut().take_untold()
+    }
+
     /// Whether the peer is inside a header block.
     pub(super) fn is_in_block(&self) -> bool {
         self.guard.borrow().is_in_block()
@@ -186,6 +191,11 @@ impl Session {
     /// Whether the window of the whole connection is shut.
     pub(super) fn is_shut(&self) -> bool {
         self.guard.borrow().is_shut()
+    }
+
+    /// Whether nothing may come because others do not read what came, and how often that was so.
+    pub(super) fn is_kept_waiting(&self) -> (bool, u32) {
+        self.guard.borrow().is_kept_waiting()
     }
 
     pub(super) fn sent(&self, bytes: usize) {

@@ -395,9 +395,6 @@ impl Stream {
     }
 
     fn reset(&mut self, reason: Reason) {
-        if reason == Reason::Http2Malformed {
-            self.session.guard(stead_http2::Guard::peer_error);
-        }
         self.respond.send_reset(code(reason));
     }
 }
@@ -445,6 +442,34 @@ fn fill(
 
 fn is_scheme(ours: Scheme, theirs: &str) -> bool {
     theirs.eq_ignore_ascii_case(ours.as_str())
+}
+
+/// Leaves the record of a request that the protocol answered itself and never showed: nothing of it
+/// is known.
+pub(super) fn record_unseen(session: &Session, reason: Reason) {
+    let state = &session.state;
+    let mut exchange = Exchange::new(Rc::clone(&state.worker), session.facts.clone());
+    let fields = &http::HeaderMap::new();
+    let (method, authority, scheme, path) = (&Method::GET, None, None, None);
+    let nothing = Http2Request { method, authority, scheme, path, fields, has_body: false };
+    // It breaks off at once, and says which protocol it was.
+    let _ = exchange.head_mut().fill_http2(&nothing, &session.server().scope.limits.head());
+    account::close(
+        state,
+        session.server,
+        &Ended {
+            exchange: &exchange,
+            routed: &Routed::none(),
+            status: reason.status().and_then(|status| StatusCode::from_u16(status).ok()),
+            reason,
+            closes: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            bytes_body: 0,
+            started: account::begin(state),
+            answer: None,
+        },
+    );
 }
 
 /// About what a request's head holds of our memory, in bytes.

@@ -113,7 +113,7 @@ fn security_25_made_you_reset_by_windows_that_overflow() {
 
 #[test]
 fn security_25_made_you_reset_by_wrong_lengths() {
-    check_attack(recipe(), Reason::Http2Flood, ENHANCE_YOUR_CALM, |attacker| {
+    check_attack(recipe(), Reason::Http2Errors, ENHANCE_YOUR_CALM, |attacker| {
         flood(attacker, |n| {
             let stream = 2 * n + 1;
             let head = post(stream, "/count", &[("content-length", "1")]);
@@ -649,6 +649,77 @@ fn security_29_windows_bound_what_bodies_hold() {
     assert_eq!(code(&said.content[4..]), crate::http2::FLOW_CONTROL_ERROR);
     neighbour.asks();
     harness.expect_open(1);
+}
+
+/// Bodies that nobody reads shut the window of the whole connection: another upload, which may not
+/// go on then, is not slow.
+#[test]
+fn security_29_uploads_kept_waiting_by_others_are_not_late() {
+    let waits = wait(|exchange| {
+        Box::pin(async move {
+            sleep(60_000).await;
+            Ok(text(exchange, b"never"))
+        })
+    });
+    let recipe = recipe().route("/waits", waits).timeouts(|timeouts| {
+        timeouts.body_idle = Some(Duration::from_millis(400));
+    });
+    let (harness, mut http2) = alone(recipe);
+    http2.send(post(9, "/count", &[]));
+    let piece = [0; 16 << 10];
+    for stream in [11, 13, 15, 17] {
+        http2.send(post(stream, "/waits", &[]));
+        (0..4).for_each(|_| http2.send(frame(DATA, 0, stream, &piece)));
+    }
+    std::thread::sleep(Duration::from_millis(1_500));
+    [11, 13, 15, 17].into_iter().for_each(|stream| http2.send(reset(stream, CANCEL)));
+    // It was opened once when the connection began.
+    for _ in 0..2 {
+        while http2.frame_of(&[0x8]).expect("the window opens").stream != 0 {}
+    }
+    http2.send(frame(DATA, END_STREAM, 9, b"at last"));
+    assert_eq!(http2.end(9), answer(200, "7"));
+    assert_eq!(harness.outcomes(Reason::BodyIdleTimeout), 0);
+}
+
+/// A client that asks for much before it saw our SETTINGS is told to ask again, and no more.
+#[test]
+fn requests_beyond_a_limit_that_was_not_known_yet_are_refused() {
+    let recipe = recipe().limits(|limits| limits.http2_streams = 10);
+    let (harness, _) = alone(recipe);
+    let mut http2 = Http2::silent(Client::connect(harness.address), &[]);
+    let asked: Vec<_> = (0..300).flat_map(|n| post(2 * n + 1, "/count", &[])).collect();
+    http2.send(asked);
+    let refused = (0..290).filter(|_| {
+        let reset = http2.frame_of(&[RST_STREAM, GOAWAY]).expect("a reset");
+        reset.kind == RST_STREAM && code(&reset.content) == REFUSED_STREAM
+    });
+    assert_eq!(refused.count(), 290);
+    http2.send(frame(SETTINGS, ACK, 0, &[]));
+    http2.send(frame(DATA, END_STREAM, 1, b"abc"));
+    assert_eq!(http2.end(1), answer(200, "3"));
+    harness.expect_outcomes(Reason::Http2Refused, 290);
+}
+
+/// The protocol answers heads that are far too large itself: they are counted, recorded, and errors
+/// of the peer's.
+#[test]
+fn security_23_heads_far_too_large_are_recorded_and_not_for_ever() {
+    let recipe = recipe().limits(|limits| limits.header_size = stead_base::ByteSize(1 << 10));
+    let (harness, mut attacker) = alone(recipe);
+    let mut neighbour = Neighbour::of(&harness);
+    let value = "x".repeat(3 << 10);
+    let block = block(&fields("GET", "/", &[("x-large", &value)]));
+    let asks = |n: u32| frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, &block);
+    attacker.send(asks(0));
+    assert!(matches!(attacker.end(1), End::Answer { status: 431, .. }));
+    harness.expect_outcomes(Reason::HeaderTooLarge, 1);
+    attacker.send(get(3, "/"));
+    assert_eq!(attacker.end(3), answer(200, "hello"));
+    flood(&mut attacker, |n| asks(n + 2));
+    attacker.expect_go_away(ENHANCE_YOUR_CALM);
+    neighbour.asks();
+    harness.expect_outcomes(Reason::Http2Errors, 1);
 }
 
 /// A client that goes on asking after it was told that the connection ends.
