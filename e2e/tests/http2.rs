@@ -220,3 +220,29 @@ fn a_drain_lets_streams_end() {
     let cut = log.lines().filter(|line| !line.contains("\"reason\":\"ok\"")).count();
     assert_eq!(cut, 0, "{log}\n{outcome:?}");
 }
+
+/// As over HTTP/1: the record of the exchange after which the connection had to end says why, and
+/// it is counted once.
+#[test]
+fn records_say_why_the_connection_ends() {
+    let folder = Folder::new();
+    let config = r#"[log]
+access = { file = "access.log" }
+format = "json"
+[server.web]
+listen = ["127.0.0.1:0"]
+limits = { keepalive_requests = 2 }
+[[server.web.route]]
+path = "/fixed"
+respond = "hello, world\n"
+"#;
+    let mut stead = Stead::start(&folder, config);
+    let fixed = url(&stead, "web", "/fixed");
+    let outcome = run(Command::new("nghttp").args(["-n", &fixed, &format!("{fixed}?again")]));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(stead.outcome("keepalive_requests"), 1);
+    stead.stop();
+    let log = folder.read("access.log");
+    let told = |line: &&str| line.contains("\"closes\":\"keepalive_requests\"");
+    assert_eq!((log.lines().count(), log.lines().filter(told).count()), (2, 1), "{log}");
+}

@@ -252,7 +252,7 @@ impl Connection {
             Some(_) => Some(Reason::Http2Protocol),
         });
         if let Some(why) = why.filter(|why| *why != Reason::ClientClosed && self.why.is_none()) {
-            self.session.state.outcome(self.session.server, why);
+            self.session.count_end(why);
         }
         self.over(why);
     }
@@ -342,10 +342,7 @@ impl Connection {
     /// Ends the connection for a reason that is no fault: its streams are over, or must be.
     fn close(&mut self, reason: Reason) {
         if self.why.is_none() {
-            // A handler's wish was counted with its exchange.
-            if reason != Reason::Ok {
-                self.session.state.outcome(self.session.server, reason);
-            }
+            self.session.count_end(reason);
             self.why = Some(reason);
         }
         self.close_by.get_or_insert(self.session.now() + LAST_WORDS_WITHIN);

@@ -44,6 +44,8 @@ pub(super) struct Session {
     pub(super) is_drained: Cell<bool>,
     /// Why the connection takes no more requests.
     pub(super) closes: Cell<Option<Reason>>,
+    /// The record of an exchange says so.
+    is_told: Cell<bool>,
     waits: RefCell<Waits>,
     owner: RefCell<Option<Waker>>,
 }
@@ -98,6 +100,7 @@ impl Session {
             readable: Cell::new(0),
             is_drained: Cell::new(false),
             closes: Cell::new(None),
+            is_told: Cell::new(false),
             waits: RefCell::default(),
             owner: RefCell::new(None),
         }
@@ -146,6 +149,24 @@ impl Session {
         if self.closes.get().is_none() {
             self.closes.set(Some(Reason::Ok));
             self.wake_owner();
+        }
+    }
+
+    /// Why the connection takes no more requests, for the first exchange that ends after that was
+    /// decided; a handler's wish is its own exchange's affair.
+    pub(super) fn take_closing(&self) -> Option<Reason> {
+        let reason = self.closes.get().filter(|reason| *reason != Reason::Ok)?;
+        (!self.is_told.replace(true)).then_some(reason)
+    }
+
+    /// Counts why the connection ends, save where an exchange was counted with that.
+    pub(super) fn count_end(&self, reason: Reason) {
+        let is_counted = match self.closes.get() {
+            Some(closes) if closes == reason => self.is_told.replace(true),
+            _ => false,
+        };
+        if reason != Reason::Ok && !is_counted {
+            self.state.outcome(self.server, reason);
         }
     }
 

@@ -170,7 +170,7 @@ impl Stream {
                 routed: &routed,
                 status,
                 reason,
-                closes: None,
+                closes: self.session.take_closing().filter(|closes| *closes != reason),
                 bytes_in: bytes_in + receiver.bytes,
                 bytes_out: self.head_bytes + self.body_bytes,
                 bytes_body: self.body_bytes,
