@@ -191,7 +191,8 @@ fn chromium_loads_a_page_over_http2() {
     assert!(others <= 1, "but for an icon that nobody has: {protocols:?}");
     let fetched = "fetch('/large.bin').then(a => a.arrayBuffer()).then(b => b.byteLength)";
     assert_eq!(browser.evaluate(fetched), 6_000_000);
-    for (path, answer) in [("/fixed", "hello, world\n"), ("/large.bin", "405 Method Not Allowed\n")] {
+    for (path, answer) in [("/fixed", "hello, world\n"), ("/large.bin", "405 Method Not Allowed\n")]
+    {
         let posted = format!(
             "fetch('{path}', {{ method: 'POST', body: new Uint8Array(8 << 20) }}) \
              .then(a => a.text())"

@@ -109,8 +109,8 @@ const SETTINGS_WITHIN: Duration = Duration::from_secs(10);
 /// Streams beyond the limit that a peer may have begun before it knew of that.
 const UNKNOWING_MAX: u16 = 1024;
 
-/// Codes of resets (RFC 9113 §7): those for which the peer is not to blame, and the one for which it
-/// may be.
+/// Codes of resets (RFC 9113 §7): those for which the peer is not to blame, and the one for which
+/// it may be.
 const NO_ERROR: u32 = 0x0;
 const INTERNAL_ERROR: u32 = 0x2;
 const REFUSED_STREAM: u32 = 0x7;
@@ -253,8 +253,8 @@ impl Guard {
         self.keep(if self.errors > ERRORS_MAX { Err(Violation::Errors) } else { Ok(()) })
     }
 
-    /// Whether the peer may send no bytes of bodies now because nobody reads those that it sent, and
-    /// how often that came about.
+    /// Whether the peer may send no bytes of bodies now because nobody reads those that it sent,
+    /// and how often that came about.
     pub fn is_kept_waiting(&self) -> (bool, u32) {
         (self.granted <= 0, self.shut)
     }

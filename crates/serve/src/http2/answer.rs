@@ -53,8 +53,8 @@ impl Stream {
         }
     }
 
-    /// Hands over the last bytes with the end; both wait where the upload is not over: a client that
-    /// has as many bytes as it was promised need not look for the end.
+    /// Hands over the last bytes with the end; both wait where the upload is not over: a client
+    /// that has as many bytes as it was promised need not look for the end.
     fn send_last(&mut self, out: &mut Out, piece: Piece) -> Result<(), Reason> {
         if self.holds_last {
             self.last = Some(piece);

@@ -1,9 +1,9 @@
 //! The socket as the protocol sees it.
 //!
 //! Reading: every byte is shown to the guard before the protocol gets it; after a violation nothing
-//! more is read; and so is every byte that the protocol writes. Writing gathers in the connection's output buffer, which its task sends once a
+//! more is read. Writing gathers in the connection's output buffer, which its task sends once a
 //! turn: many answers leave in few writes. Only where that buffer is full is the socket written to
-//! from here, and the protocol waits with it.
+//! from here, and the protocol waits with it. The guard sees what is written, too.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

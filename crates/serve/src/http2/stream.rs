@@ -364,9 +364,9 @@ impl Stream {
     }
 
     /// Ends an answer whose request still sends, once that is over or takes too long: a client that
-    /// has all of its answer before it sent all may spin for ever (curl 7.88, which then never looks
-    /// at its window again). What is still to come then is stopped with the stream, which who waits
-    /// with its body takes for an error, if it comes too soon.
+    /// has all of its answer before it sent all may spin for ever (curl 7.88, which then never
+    /// looks at its window again). What still comes then is stopped with the stream; a client that
+    /// waits with its body takes that for an error where it comes with the answer.
     async fn end_late(&mut self, mut out: Out, receiver: &mut Receiver) {
         let session = Rc::clone(&self.session);
         let ends = session.now() + DISCARD_WITHIN;
