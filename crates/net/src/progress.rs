@@ -52,6 +52,11 @@ impl Progress {
         }
     }
 
+    /// For how long nothing had moved at the last look, waits alone.
+    pub fn stood_still(&self) -> Duration {
+        self.checked_at - self.moved_at
+    }
+
     /// A wait begins: the time since the last one does not count.
     pub fn resume(&mut self, now: Tick) {
         self.moved_at = self.moved_at + (now - self.checked_at);

@@ -30,6 +30,7 @@ mod relief;
 mod scope;
 mod secure;
 mod snapshot;
+mod stalled;
 mod state;
 mod streams;
 mod transport;

@@ -6,7 +6,10 @@
 //! that together they close no more than is needed. Where nothing idle is left anywhere, requests
 //! that take more are refused ([`crate::chain::sheds`]): [`stead_core::Level::Overloaded`].
 //!
-//! INVARIANT: an exchange under way is never cut by any of this.
+//! Before anything idle is closed for the sake of memory, streams of HTTP/2 whose peer takes
+//! nothing end ([`crate::stalled`]).
+//!
+//! INVARIANT: no other exchange under way is ever cut by any of this.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -16,6 +19,7 @@ use stead_core::{Level, Memory, Process, SCARCE, Scarcity, TIGHT};
 use stead_net::Wait;
 
 use crate::events;
+use crate::stalled::Stalled;
 use crate::state::State;
 
 /// How often a worker looks while it is not calm.
@@ -39,6 +43,10 @@ pub(crate) struct Relief {
     sample: Cell<u64>,
     /// Connections that it still closes for the sake of memory.
     for_memory: Cell<usize>,
+    /// Streams that go before those.
+    pub(crate) stalled: Stalled,
+    /// They had their turn at the last sample: what that freed shows in the next.
+    had_turn: Cell<bool>,
 }
 
 /// Gives way whenever the budgets ask for it, as long as the worker runs.
@@ -115,7 +123,7 @@ impl State {
     /// Gives up what the budgets ask for; the level that is left.
     fn relieve(&self) -> Level {
         if self.weigh() > Level::Calm {
-            let is_news = self.note_sample();
+            let is_news = self.note_sample() && !self.stalled_go_first();
             self.shorten_waits(is_news);
             self.close_longest();
             let is_full = self.worker.process.fill().percent >= SCARCE;
@@ -164,6 +172,18 @@ impl State {
             }
         }
         is_news
+    }
+
+    /// Ends streams that stand still where memory is scarce; whether idle connections may stay
+    /// until the next sample.
+    fn stalled_go_first(&self) -> bool {
+        let is_turn = self.lacks_memory() && !self.relief.had_turn.get();
+        let goes_first = is_turn && self.relief.stalled.wake();
+        self.relief.had_turn.set(goes_first);
+        if goes_first {
+            self.relief.for_memory.set(0);
+        }
+        goes_first
     }
 
     /// A tenth of what rests, and one: it may be others who hold the memory.

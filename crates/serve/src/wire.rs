@@ -441,6 +441,11 @@ impl Watch {
         }
     }
 
+    /// For how long nothing had moved at the last look.
+    pub(crate) fn stood_still(&self) -> Duration {
+        self.progress.as_ref().map_or(Duration::ZERO, |progress| progress.stood_still())
+    }
+
     /// The wait is over; what follows does not count until the next one.
     pub(crate) fn settle(&mut self, wire: &Wire) {
         if self.waiting {

@@ -21,6 +21,7 @@ use super::fields;
 use super::receive::Receiver;
 use super::session::Held;
 use super::stream::Stream;
+use crate::stalled::Stall;
 
 /// The way out of one stream, once its head was sent.
 pub(super) type Out = SendStream<Piece>;
@@ -296,6 +297,9 @@ impl Stream {
                 return Poll::Ready(Ok(room));
             }
         }
+        if self.stall.is_none() {
+            self.stall = Some(Stall::new(&self.session.state, context.waker()));
+        }
         match self.judge_writing(is_ours) {
             Ok(due) => self.wait(context, due, is_ours.then(|| Rc::clone(held))),
             Err(reason) => Poll::Ready(Err(reason)),
@@ -304,6 +308,7 @@ impl Stream {
 
     /// The wait is over: what may be handed over now is what the peer has taken.
     fn settle(&mut self, room: usize) {
+        self.stall = None;
         let own = self.body_bytes + room as u64 - self.seen.own;
         self.writing.settle_at(self.seen.moved + own, self.session.now());
     }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use stead_base::{Reason, Tick};
-use stead_core::Connection as Facts;
+use stead_core::{Connection as Facts, Level};
 use stead_http2::{Guard, Untold, Violation};
 
 use crate::snapshot::Server;
@@ -71,9 +71,17 @@ struct Wait {
 /// Bytes of one stream that the protocol holds.
 pub(super) type Held = Rc<Cell<usize>>;
 
-/// Bytes of bodies that the protocol may hold for a peer that does not take them. SECURITY: with
-/// the output buffer less than the 1 MiB of SECURITY.md 28.
-const BUFFERED_MAX: usize = 768 << 10;
+/// Bytes of bodies that the protocol may hold for a peer that does not take them, by how near the
+/// process is to its budgets. SECURITY: with the output buffer less than the 1 MiB of SECURITY.md
+/// 28, and far less before all of them together are too much.
+const fn buffered_max(level: Level) -> usize {
+    match level {
+        Level::Calm => 768 << 10,
+        Level::Tight => 128 << 10,
+        Level::Scarce | Level::Overloaded => 16 << 10,
+    }
+}
+
 /// Bytes that the heads of one connection's requests may hold together. SECURITY: a few bytes of a
 /// header table unfold to a head of many, held for as long as the peer leaves its window shut.
 const HEADS_BYTES_MAX: usize = 512 << 10;
@@ -197,11 +205,15 @@ impl Session {
 
     /// Bytes that the protocol may hold of one stream: the more streams, the fewer.
     pub(super) fn step(&self) -> usize {
-        (BUFFERED_MAX / (self.running.get().max(1) as usize)).clamp(4 << 10, 64 << 10)
+        (self.buffered_max() / (self.running.get().max(1) as usize)).clamp(4 << 10, 64 << 10)
+    }
+
+    fn buffered_max(&self) -> usize {
+        buffered_max(self.state.worker.process.level())
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.buffered.get() < BUFFERED_MAX
+        self.buffered.get() < self.buffered_max()
     }
 
     /// Whether a stream of which so much is held may hand over more.

@@ -32,6 +32,7 @@ use crate::answer;
 use crate::chain::{self, Routed};
 use crate::guard::{Panicked, poll_guarded};
 use crate::snapshot::ScopeRef;
+use crate::stalled::{STALLED_LEAST, Stall};
 use crate::wire::{Direction, Watch};
 
 /// How long a client may go on sending a body that nobody reads, once it has all but the end of its
@@ -53,6 +54,8 @@ pub(super) struct Stream {
     request_ends: Option<Tick>,
     pub(super) writing: Watch,
     writing_due: Option<Tick>,
+    /// While the peer takes nothing.
+    pub(super) stall: Option<Stall>,
     /// What the pace was judged by.
     pub(super) seen: Seen,
     /// What the protocol holds of the answer's body, once that is to be bounded.
@@ -119,6 +122,7 @@ impl Stream {
             request_ends: None,
             writing: Watch::new(Direction::Write),
             writing_due: None,
+            stall: None,
             seen: Seen::default(),
             held: None,
             body_bytes: 0,
@@ -344,21 +348,26 @@ impl Stream {
     /// be it for our room (`is_ours`) or for its window, what all of its streams send counts.
     ///
     /// # Errors
-    /// It is too slow.
+    /// It is too slow, or stands still while memory is scarce.
     pub(super) fn judge_writing(&mut self, is_ours: bool) -> Result<Option<Tick>, Reason> {
         let now = self.session.now();
+        let lacks_memory = self.session.state.lacks_memory();
         let is_shared = is_ours || self.session.is_shut();
         let (own, all) = (self.body_bytes, self.session.bytes_sent());
         if !self.writing.waiting {
             self.seen = Seen { own, all, is_shared, ..self.seen };
         }
-        if !self.writing.waiting || self.writing_due.is_some_and(|due| now >= due) {
+        let is_due = lacks_memory || self.writing_due.is_some_and(|due| now >= due);
+        if !self.writing.waiting || is_due {
             let counts_all = std::mem::replace(&mut self.seen.is_shared, is_shared) || is_shared;
             self.seen.moved += if counts_all { all - self.seen.all } else { own - self.seen.own };
             (self.seen.own, self.seen.all) = (own, all);
             let timeouts = &self.session.server().scope(self.scope).timeouts;
             let again = self.writing.judge(self.seen.moved, timeouts, now)?;
             self.writing_due = again.map(|again| now + again);
+            if lacks_memory && self.writing.stood_still() >= STALLED_LEAST {
+                return Err(Reason::Http2Stalled);
+            }
         }
         Ok(self.writing_due)
     }

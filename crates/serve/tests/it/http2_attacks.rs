@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use stead_base::Reason;
-use stead_core::{Body, Exchange, StatusCode};
+use stead_core::{Body, Exchange, Level, Process, StatusCode};
 
 use crate::client::Client;
 use crate::handlers::{Calls, Counted, Make, Told, sleep, text, wait};
-use crate::harness::{Recipe, at_pace, eventually};
+use crate::harness::{Kitchen, Recipe, at_pace, eventually};
 use crate::http2::{
     ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End,
     FRAME_SIZE_ERROR, GOAWAY, HEADERS, Http2, INITIAL_WINDOW_SIZE, NO_ERROR, Neighbour, PADDED,
@@ -337,6 +337,20 @@ fn a_window_that_opens_slowly_is_no_closed_one() {
 /// A peer opens every window and reads nothing: no more is held for it than may be.
 #[test]
 fn security_28_what_waits_for_a_peer_is_bounded() {
+    check_held(&Arc::default(), 1 << 20);
+}
+
+/// Many such peers are bounded by the process's memory: the less there is, the less each may have.
+#[test]
+fn security_28_what_waits_for_peers_shrinks_as_memory_does() {
+    let process = Arc::new(Process::default());
+    process.pressure.note_memory(80, 100);
+    assert_eq!(stead_serve::weigh(&process), Level::Tight);
+    check_held(&process, 448 << 10);
+}
+
+/// Asserts that a process holds at most so many bytes for a peer that takes nothing.
+fn check_held(process: &Arc<Process>, most: u64) {
     const PIECE: u64 = 4 << 10;
     let asked = Calls::default();
     let counting = asked.clone();
@@ -345,7 +359,8 @@ fn security_28_what_waits_for_a_peer_is_bounded() {
         let body = Counted { piece, pieces: 1 << 20, asked: counting.clone() };
         exchange.respond(StatusCode::OK).with_body(Body::Stream(Box::new(body)))
     });
-    let harness = recipe().route("/endless", endless).start();
+    let kitchen = Kitchen { process: Arc::clone(process), ..Kitchen::default() };
+    let harness = kitchen.start(vec![recipe().route("/endless", endless)]);
     let settings = setting(INITIAL_WINDOW_SIZE, 0x7fff_ffff);
     let mut attacker = Http2::with(Client::connect_narrow(harness.address), &settings);
     attacker.send(window_update(0, 0x7fff_0000));
@@ -362,7 +377,7 @@ fn security_28_what_waits_for_a_peer_is_bounded() {
     let sent = harness.count(|counters| &counters.bytes_out);
     let held = (asked.value() * PIECE).saturating_sub(sent);
     // Each stream has a piece in its hands that was asked for and not handed over.
-    assert!(held <= (1 << 20) + 100 * PIECE, "{held} bytes");
+    assert!(held <= most + 100 * PIECE, "{held} bytes");
     Neighbour::of(&harness).asks();
 }
 

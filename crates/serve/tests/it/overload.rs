@@ -13,7 +13,9 @@ use stead_net::{Bind, acquire};
 use crate::client::Client;
 use crate::handlers::{Fixed, Make, text, wait};
 use crate::harness::{Harness, Kitchen, Recipe, eventually};
-use crate::http2::{End, Http2, NO_ERROR, answer, get};
+use crate::http2::{
+    End, HEADERS, Http2, INITIAL_WINDOW_SIZE, NO_ERROR, RST_STREAM, answer, get, setting,
+};
 
 const PLACES: usize = 50;
 /// Connections that may stay: one more is nine tenths.
@@ -319,6 +321,36 @@ fn security_36_idle_time_of_http2_shrinks_as_a_whole() {
     let took = began.elapsed();
     assert!(closed && took > Duration::from_secs(3), "closed: {closed}, after {took:?}");
     idle.expect_go_away(NO_ERROR);
+}
+
+/// Those that hold memory and take nothing of it go before those that only rest.
+#[test]
+fn security_36_streams_that_stand_still_go_before_who_rests() {
+    let process = Arc::new(Process::default());
+    let large = Make(|exchange: &mut Exchange| text(exchange, &vec![b'x'; 100_000]));
+    let harness = start(&process, vec![Gate::default().recipe().route("/large", large)]);
+    let mut idle = rest(&harness, 3);
+    let client = Client::connect(harness.address);
+    let mut attacker = Http2::with(client, &setting(INITIAL_WINDOW_SIZE, 0));
+    for n in 0..5 {
+        attacker.send(get(2 * n + 1, "/large"));
+        assert_eq!(attacker.frame_of(&[HEADERS]).map(|frame| frame.stream), Some(2 * n + 1));
+    }
+    std::thread::sleep(Duration::from_millis(2_200));
+    assert_eq!(harness.outcomes(Reason::Http2Stalled), 0);
+    process.pressure.note_memory(95, 100);
+    stead_serve::weigh(&process);
+    harness.expect_outcomes(Reason::Http2Stalled, 5);
+    for n in 0..5 {
+        assert_eq!(attacker.frame_of(&[RST_STREAM]).map(|frame| frame.stream), Some(2 * n + 1));
+    }
+    assert_eq!(harness.outcomes(Reason::IdlePressure), 0);
+    // Where that did not help, the others follow.
+    process.pressure.note_memory(95, 100);
+    harness.expect_outcomes(Reason::IdlePressure, 1);
+    process.pressure.note_memory(10, 100);
+    expect_level(&process, Level::Calm);
+    assert_eq!(idle.pop().expect("a client").get("/").text(), "hello");
 }
 
 /// A request that came as the connection was told to make room let it stay, told already and so
