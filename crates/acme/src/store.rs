@@ -9,20 +9,17 @@
 //! acme/AUTHORITY/HOST.proof       what proves the host meanwhile        0600
 //! ```
 //!
-//! INVARIANT: a file is whole or not there: written beside its place, synced, renamed, and the
-//! folder synced.
+//! INVARIANT: a file is whole or not there ([`stead_disk::replace`]). What a process that was killed
+//! left half written the next one replaces.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use rustix::fs::OFlags;
+use stead_disk::{Lock, read_regular, replace, short_digest};
 
 use crate::certificate::Certificate;
-use crate::lock::Lock;
 use crate::record::Record;
 
 /// What is kept for one authority.
@@ -40,9 +37,7 @@ impl Store {
         let folder = acme.join(folder_name(directory));
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         check_own(&folder)?;
-        let store = Self { folder };
-        store.sweep();
-        Ok(store)
+        Ok(Self { folder })
     }
 
     /// Where it is.
@@ -129,63 +124,24 @@ impl Store {
     }
 
     fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let mut beside = path.as_os_str().to_owned();
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        beside.push(format!(".{}.{count}{NEW}", std::process::id()));
-        let beside = PathBuf::from(beside);
-        let written = write_new(&beside, text).and_then(|()| fs::rename(&beside, path));
-        if written.is_err() {
-            // Nothing else can be done about it; the next start sweeps.
-            let _ = fs::remove_file(&beside);
-        }
-        written?;
-        File::open(&self.folder)?.sync_all()
-    }
-
-    /// Removes what a process that was killed left half written.
-    fn sweep(&self) {
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let is_new = entry.file_name().as_encoded_bytes().ends_with(NEW.as_bytes());
-            let written = entry.metadata().and_then(|facts| facts.modified());
-            let age = written.ok().and_then(|written| written.elapsed().ok());
-            if is_new && age.is_some_and(|age| age > SWEEP_AFTER) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
+        replace(path, text.as_bytes(), 0o600)
     }
 }
 
 const ACCOUNT: &str = "account.json";
-const NEW: &str = ".new";
-/// Writing a file takes far less.
-const SWEEP_AFTER: Duration = Duration::from_mins(10);
 /// Of a file that is ours; a chain has some 10 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
 /// A file's text; none where there is no file, or it cannot be read.
 fn read(path: &Path) -> Option<String> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-        .open(path)
-        .inspect_err(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
-                tracing::warn!("{}: {error}", path.display());
-            }
-        })
-        .ok()?;
-    let mut text = String::new();
-    let read = file.take(FILE_BYTES_MAX).read_to_string(&mut text);
-    read.inspect_err(|error| tracing::warn!("{}: {error}", path.display())).ok()?;
-    Some(text)
+    let read = read_regular(path, FILE_BYTES_MAX);
+    let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    text.inspect_err(|error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            tracing::warn!("{}: {error}", path.display());
+        }
+    })
+    .ok()
 }
 
 /// SECURITY: where others may write, what lies there may be a trap; where they may read, keys are.
@@ -220,10 +176,7 @@ fn folder_name(directory: &str) -> String {
     let bare = directory.strip_prefix("https://").unwrap_or(directory);
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
     let word: String = bare.chars().take(64).map(plain).collect();
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    // FNV-1a: only to tell URLs apart.
-    let hash = directory.bytes().fold(0xcbf2_9ce4_8422_2325, step);
-    format!("{}-{:08x}", word.trim_start_matches('.'), (hash ^ hash >> 32) as u32)
+    format!("{}-{:08x}", word.trim_start_matches('.'), short_digest(directory.as_bytes()))
 }
 
 #[cfg(test)]
@@ -312,23 +265,5 @@ mod tests {
             assert!(!name.contains('/') && !name.starts_with('.'), "{name}");
             assert!(!names[..index].contains(name), "{name}");
         }
-    }
-
-    #[test]
-    fn what_was_left_half_written_goes() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = open(&folder);
-        let (old, new) = (store.folder.join("a.pem.1.0.new"), store.folder.join("b.pem.1.1.new"));
-        for path in [&old, &new] {
-            fs::write(path, "").expect("writes");
-        }
-        let hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
-        File::options()
-            .write(true)
-            .open(&old)
-            .and_then(|f| f.set_modified(hour_ago))
-            .expect("ages");
-        open(&folder);
-        assert!(!old.exists() && new.exists());
     }
 }

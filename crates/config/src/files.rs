@@ -6,10 +6,10 @@
 //! names would hang the start.
 
 use std::collections::BTreeMap;
-use std::fs::{File, FileType};
-use std::io::{self, Read};
-use std::os::unix::fs::FileTypeExt;
+use std::io;
 use std::path::{Component, Path, PathBuf};
+
+use stead_disk::{read_bounded, read_regular};
 
 /// The largest file that is read as configuration, in bytes.
 pub const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -87,47 +87,6 @@ impl Files for Disk {
     fn identity(&self, path: &Path) -> PathBuf {
         path.canonicalize().unwrap_or_else(|_| path.to_owned())
     }
-}
-
-/// The bytes of a regular file of at most `bytes_max`. Never waits for anything but the disk.
-///
-/// # Errors
-/// `IsADirectory`; `InvalidInput` where it is a pipe, a device or a socket; `FileTooLarge`; else
-/// what the system said.
-pub fn read_regular(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    // Before it is opened: that alone waits for a pipe's other end, and does things to a device.
-    let kind = std::fs::metadata(path)?.file_type();
-    if kind.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
-    }
-    if !kind.is_file() {
-        let message = format!("it is {} and no regular file", word(kind));
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    }
-    read_bounded(path, bytes_max)
-}
-
-fn word(kind: FileType) -> &'static str {
-    if kind.is_fifo() {
-        "a pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }
-}
-
-fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max {
-        let message = match bytes_max {
-            max if max >= 1 << 20 => format!("it is larger than {} MiB", max >> 20),
-            max => format!("it is larger than {} KiB", max >> 10),
-        };
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    Ok(bytes)
 }
 
 fn text(bytes: Vec<u8>) -> io::Result<String> {
@@ -327,24 +286,5 @@ mod tests {
         std::fs::write(&path, b"a = 1\n\xc3\xb6 = \xff").unwrap();
         let error = Disk.read(&path).unwrap_err().to_string();
         assert_eq!(error, "not UTF-8 text, at line 2, column 5");
-    }
-
-    #[test]
-    fn what_would_have_to_be_waited_for_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let refused = |path: &Path| read_regular(path, 9).unwrap_err().to_string();
-        assert_eq!(refused(directory.path()), "it is a directory");
-        assert_eq!(refused(Path::new("/dev/zero")), "it is a device and no regular file");
-        let socket = directory.path().join("socket");
-        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        assert_eq!(refused(&socket), "it is a socket and no regular file");
-        let pipe = directory.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
-        assert!(made.success());
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink(&pipe, &link).unwrap();
-        for path in [pipe, link] {
-            assert_eq!(refused(&path), "it is a pipe and no regular file");
-        }
     }
 }

@@ -53,7 +53,7 @@ pub use decode::{Config, Decoder, Fields, Rest};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::{Document, FILES_MAX, INCLUDE_DEPTH_MAX};
 pub use expand::Environment;
-pub use files::{Disk, FILE_BYTES_MAX, Files, read_regular};
+pub use files::{Disk, FILE_BYTES_MAX, Files};
 pub use full::full;
 pub use json_schema::schema;
 pub use kind::{Kind, KindFacts, Vocabulary};

@@ -6,7 +6,8 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use stead_config::{Diagnostic, Diagnostics, Spanned, read_regular};
+use stead_config::{Diagnostic, Diagnostics, Spanned};
+use stead_disk::read_regular;
 
 /// Bytes of such a file: about two million networks.
 const BYTES_MAX: u64 = 32 << 20;

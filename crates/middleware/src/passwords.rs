@@ -17,7 +17,8 @@ use argon2::{Argon2, PasswordHash, PasswordVerifier};
 use blake2::Blake2sMac256;
 use blake2::digest::{FixedOutput, KeyInit, Update};
 use stead_base::Tick;
-use stead_config::{Diagnostic, Diagnostics, Map, Secret, Spanned, read_regular};
+use stead_config::{Diagnostic, Diagnostics, Map, Secret, Spanned};
+use stead_disk::read_regular;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::lines::{self, WrongLine};

@@ -12,15 +12,15 @@ use stead_acme::{
     Authority, Binding, Certificate, Challenge, Front, KeyType, Proof, Report, Roots, Settings,
 };
 use stead_config::{
-    Acme, AcmeKey, Address, Configuration, Diagnostic, Diagnostics, ServerConfig, read_regular,
+    Acme, AcmeKey, Address, Configuration, Diagnostic, Diagnostics, ServerConfig,
 };
 use stead_core::Process;
+use stead_disk::{make_directory, read_regular};
 use stead_tls::{Chooser, Entry, Issued};
 
 use crate::background::Task;
 use crate::certificates::{days_left, handshakes};
 use crate::errors::StartError;
-use crate::state;
 
 /// The certificates that a configuration orders.
 pub(crate) struct Orders {
@@ -81,7 +81,7 @@ impl Orders {
             let message = "there is no directory for them: set `STATE_DIRECTORY`";
             return Err(system(std::io::Error::other(message)));
         };
-        state::make(state)
+        make_directory(state)
             .map_err(|error| StartError::System(format!("make {}", state.display()), error))?;
         let Self { issued, hosts, proofs, config, roots, binding } = self;
         let settings = Settings {

@@ -14,6 +14,7 @@ use stead_config::{
     TlsVersion,
 };
 use stead_core::Process;
+use stead_disk::make_directory;
 use stead_sys::clock;
 use stead_tls::{
     Chooser, Clients, Entry, EntryOptions, Part, SELF_SIGNED, SelfSigned, Source, Version, Watch,
@@ -22,7 +23,6 @@ use stead_tls::{
 use crate::acme::Orders;
 use crate::background::Task;
 use crate::bind::Claim;
-use crate::state;
 
 /// The certificates of a configuration.
 #[derive(Default)]
@@ -68,7 +68,7 @@ impl Certificates {
             return;
         };
         let kept = match state {
-            Some(state) => state::make(state).and_then(|()| made.keep(&entry, state)),
+            Some(state) => make_directory(state).and_then(|()| made.keep(&entry, state)),
             None => Err(io::Error::other("there is no directory for it: set `STATE_DIRECTORY`")),
         };
         if let Err(error) = kept {

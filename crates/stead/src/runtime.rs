@@ -1,13 +1,14 @@
 //! The directory of a running Stead: its admin socket, and the lock that keeps a second one of the
 //! same configuration out.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use stead_disk::{Lock, make_directory, read_regular, short_digest};
 use stead_net::Listening;
 
 use crate::check::Checked;
@@ -20,15 +21,16 @@ pub struct Runtime {
     is_given: bool,
 }
 
-/// The lock, held until it is dropped; then it is removed, with the directory if that is ours.
+/// The lock of the directory, held until it is dropped; then it is removed, with the directory if
+/// that is ours.
 #[derive(Debug)]
-pub(crate) struct Lock {
-    _file: File,
+pub(crate) struct RuntimeLock {
+    _lock: Lock,
     path: PathBuf,
     directory: Option<PathBuf>,
 }
 
-impl Drop for Lock {
+impl Drop for RuntimeLock {
     fn drop(&mut self) {
         remove_lock(&self.path, self.directory.as_deref());
     }
@@ -42,7 +44,7 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    pub(crate) fn new(listening: Vec<Listening>, lock: Option<&Lock>) -> Self {
+    pub(crate) fn new(listening: Vec<Listening>, lock: Option<&RuntimeLock>) -> Self {
         let lock = lock.map(|lock| (lock.path.clone(), lock.directory.clone()));
         Self { listening, lock }
     }
@@ -144,12 +146,29 @@ impl Runtime {
     ///
     /// # Errors
     /// Another process holds it, or the directory is not ours.
-    pub(crate) fn take(&self, configuration: &Path) -> Result<Lock, RuntimeError> {
-        let system = |path: &Path| {
-            let path = path.to_owned();
-            move |source| RuntimeError::System { path, source }
-        };
-        make_own(&self.directory).map_err(system(&self.directory))?;
+    pub(crate) fn take(&self, configuration: &Path) -> Result<RuntimeLock, RuntimeError> {
+        let path = self.directory.join("lock");
+        for _ in 0..LOCK_TRIES {
+            self.make()?;
+            let mut lock = match Lock::take(&path) {
+                Ok(Some(lock)) => lock,
+                Ok(None) => return Err(taken(&path, configuration)),
+                // One that ended meanwhile removed the directory.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(system(&path)(error)),
+            };
+            let mut lines = format!("{}\n", std::process::id()).into_bytes();
+            lines.extend_from_slice(absolute(configuration).as_os_str().as_bytes());
+            lock.write(&lines).map_err(system(&path))?;
+            let directory = (!self.is_given).then(|| self.directory.clone());
+            return Ok(RuntimeLock { _lock: lock, path, directory });
+        }
+        Err(RuntimeError::Taken { pid: None })
+    }
+
+    /// Makes the directory, unless it is there and ours alone.
+    fn make(&self) -> Result<(), RuntimeError> {
+        make_directory(&self.directory).map_err(system(&self.directory))?;
         let facts = fs::symlink_metadata(&self.directory).map_err(system(&self.directory))?;
         if facts.uid() != rustix::process::geteuid().as_raw() || !facts.is_dir() {
             return Err(RuntimeError::Foreign(self.directory.clone()));
@@ -158,53 +177,27 @@ impl Runtime {
         if facts.mode() & 0o022 != 0 {
             return Err(RuntimeError::Shared(self.directory.clone()));
         }
-        let path = self.directory.join("lock");
-        for _ in 0..LOCK_TRIES {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .read(true)
-                .write(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags(NO_FOLLOW)
-                .open(&path)
-                .map_err(system(&path))?;
-            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-                return Err(taken(&mut file, configuration));
-            }
-            // One that ended meanwhile removed the file that we hold: it locks nothing any more.
-            let held = file.metadata().map_err(system(&path))?.ino();
-            if !fs::symlink_metadata(&path).is_ok_and(|found| found.ino() == held) {
-                make_own(&self.directory).map_err(system(&self.directory))?;
-                continue;
-            }
-            file.set_len(0).map_err(system(&path))?;
-            let known = absolute(configuration);
-            let mut lines = format!("{}\n", std::process::id()).into_bytes();
-            lines.extend_from_slice(known.as_os_str().as_bytes());
-            file.write_all(&lines).map_err(system(&path))?;
-            let directory = (!self.is_given).then(|| self.directory.clone());
-            return Ok(Lock { _file: file, path, directory });
-        }
-        Err(RuntimeError::Taken { pid: None })
+        Ok(())
     }
 }
 
-/// How often a lock is taken that others remove as they end.
+/// How often a directory is made that others remove as they end.
 const LOCK_TRIES: usize = 16;
 
+fn system(path: &Path) -> impl Fn(io::Error) -> RuntimeError {
+    move |source| RuntimeError::System { path: path.to_owned(), source }
+}
+
 /// Who holds a lock, as far as it says.
-fn taken(lock: &mut File, configuration: &Path) -> RuntimeError {
-    let mut bytes = Vec::new();
-    // A path of the system has at most 4096 bytes.
-    let read = lock.take(8192).read_to_end(&mut bytes);
-    let text = read.ok().map_or(&[][..], |_| &bytes);
+fn taken(lock: &Path, configuration: &Path) -> RuntimeError {
+    // Gone already where its holder ended meanwhile.
+    let text = read_regular(lock, LOCK_BYTES_MAX).unwrap_or_default();
     let (pid, path) = match text.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&text[..end], &text[end + 1..]),
-        None => (text, &[][..]),
+        None => (&text[..], &[][..]),
     };
     let pid = std::str::from_utf8(pid).ok().and_then(|pid| pid.trim().parse().ok());
-    let other = PathBuf::from(std::ffi::OsStr::from_bytes(path));
+    let other = PathBuf::from(OsStr::from_bytes(path));
     if path.is_empty() || other == absolute(configuration) {
         RuntimeError::Taken { pid }
     } else {
@@ -212,22 +205,11 @@ fn taken(lock: &mut File, configuration: &Path) -> RuntimeError {
     }
 }
 
+/// A process id and a path; one of the system has at most 4096 bytes.
+const LOCK_BYTES_MAX: u64 = 8192;
+
 fn absolute(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// A lock that is a symlink would have us write to what it names.
-const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-
-/// Makes the directory for this user alone, unless it exists; parents as the system makes them.
-fn make_own(directory: &Path) -> io::Result<()> {
-    if let Some(parent) = directory.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
-    }
-    match DirBuilder::new().mode(0o700).create(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// The name of a configuration that has none: its directory's name and a digest of its path, so
@@ -239,22 +221,18 @@ pub fn default_name(path: &Path) -> String {
         |character: &char| character.is_ascii_alphanumeric() || "-_".contains(*character);
     let word: String = directory.to_string_lossy().chars().filter(is_plain).take(32).collect();
     let word = if word.is_empty() { "stead" } else { &word };
-    format!("{word}-{:08x}", digest(path.as_os_str().as_encoded_bytes()))
-}
-
-/// FNV-1a, folded to 32 bits: only to tell paths apart.
-fn digest(bytes: &[u8]) -> u32 {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, step);
-    (hash ^ hash >> 32) as u32
+    format!("{word}-{:08x}", short_digest(path.as_os_str().as_encoded_bytes()))
 }
 
 /// What `$RUNTIME_DIRECTORY` says.
 fn given_directory() -> Option<PathBuf> {
-    let directories = non_empty("RUNTIME_DIRECTORY")?;
-    // systemd lists several with colons between them; the first is ours.
-    let first = directories.as_encoded_bytes().split(|byte| *byte == b':').next();
-    Some(PathBuf::from(std::ffi::OsStr::from_bytes(first.unwrap_or_default())))
+    non_empty("RUNTIME_DIRECTORY").map(|directories| first_of(&directories))
+}
+
+/// The first of several directories: systemd lists them with colons between them.
+pub(crate) fn first_of(directories: &OsStr) -> PathBuf {
+    let first = directories.as_bytes().split(|byte| *byte == b':').next();
+    PathBuf::from(OsStr::from_bytes(first.unwrap_or_default()))
 }
 
 fn directory(name: &str) -> PathBuf {

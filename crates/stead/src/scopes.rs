@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use stead_config::{
     Diagnostic, Diagnostics, ErrorPages as PagesConfig, ErrorStatus, RouteConfig, ServerConfig,
-    SiteConfig, Switch, read_regular,
+    SiteConfig, Switch,
 };
+use stead_disk::read_regular;
 use stead_handlers::files::media_type;
 use stead_serve::{ErrorPage, ErrorPages, Scope, Stack};
 

@@ -25,7 +25,7 @@ use crate::check::Checked;
 use crate::compile::Compiled;
 use crate::errors::StartError;
 use crate::memory::{self, Memory};
-use crate::runtime::{Leftovers, Lock, Runtime};
+use crate::runtime::{Leftovers, Runtime, RuntimeLock};
 use crate::status::Board;
 
 /// What a start needs beside the configuration.
@@ -62,7 +62,7 @@ pub struct Started {
     /// Ends after the workers.
     background: Background,
     /// Held as long as this runs.
-    lock: Option<Lock>,
+    lock: Option<RuntimeLock>,
 }
 
 /// Binds every address of a checked configuration, then serves.
@@ -232,7 +232,7 @@ struct Admin {
     /// What `status` shows; empty until the workers run.
     board: Arc<OnceLock<Board>>,
     control: Receiver<Control>,
-    lock: Option<Lock>,
+    lock: Option<RuntimeLock>,
 }
 
 /// Releases unix paths of a start that failed.

@@ -1,13 +1,9 @@
 //! Where what outlives the process is kept: certificates that were issued, and their keys.
 
-use std::fs::DirBuilder;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::check::Checked;
-use crate::runtime::default_name;
+use crate::runtime::{default_name, first_of};
 
 /// The place for the configuration at `path`: `$STATE_DIRECTORY`, else `/var/lib/stead/NAME` as
 /// root, else `$XDG_STATE_HOME/stead/NAME`, else `~/.local/state/stead/NAME`; `None` where there is
@@ -25,30 +21,13 @@ pub(crate) fn directory_for(name: Option<&str>, path: &Path) -> Option<PathBuf> 
 fn directory(name: &str, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let non_empty = |name: &str| variable(name).filter(|value| !value.as_os_str().is_empty());
     if let Some(given) = non_empty("STATE_DIRECTORY") {
-        // systemd lists several with colons between them; the first is ours.
-        let bytes = given.as_os_str().as_bytes();
-        let first = bytes.split(|byte| *byte == b':').next().unwrap_or_default();
-        return Some(PathBuf::from(std::ffi::OsStr::from_bytes(first)));
+        return Some(first_of(given.as_os_str()));
     }
     if rustix::process::geteuid().is_root() {
         return Some(Path::new("/var/lib/stead").join(name));
     }
     let home = || non_empty("HOME").map(|home| home.join(".local/state"));
     non_empty("XDG_STATE_HOME").or_else(home).map(|state| state.join("stead").join(name))
-}
-
-/// Makes the directory for this user alone, unless it exists; parents as the system makes them.
-///
-/// # Errors
-/// What the system said.
-pub(crate) fn make(directory: &Path) -> io::Result<()> {
-    if let Some(parent) = directory.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
-    }
-    match DirBuilder::new().mode(0o700).create(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use stead_core::Shared;
+use stead_disk::read_regular;
 use stead_sys::clock;
 
 use crate::certificate::{self, Certificate};
@@ -394,7 +395,7 @@ impl Verifier {
 fn read(source: &Source, part: Part, problems: &mut Vec<Problem>) -> Option<Pem> {
     match source {
         Source::Pem(pem) => Some(Arc::clone(pem)),
-        Source::File(path) => match read_bounded(path) {
+        Source::File(path) => match read_regular(path, FILE_BYTES_MAX) {
             Ok(bytes) => Some(bytes.into()),
             Err(error) => {
                 let help = match error.kind() {
@@ -410,16 +411,5 @@ fn read(source: &Source, part: Part, problems: &mut Vec<Problem>) -> Option<Pem>
     }
 }
 
-/// SECURITY: a device or a file by mistake must not fill the memory.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-
-pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path)?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    Ok(bytes)
-}
+/// Of one file of PEM; all the system's roots together have some 200 KiB.
+pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;

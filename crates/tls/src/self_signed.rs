@@ -3,19 +3,18 @@
 //!
 //! Nobody trusts it who was not told to. Its key is readable by Stead's user alone.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use stead_core::Shared;
+use stead_disk::{read_regular, replace};
 use stead_sys::clock;
 
 use crate::certificate::Certificate;
-use crate::entry::{Entry, EntryOptions, Source, Version, read_bounded};
+use crate::entry::{Entry, EntryOptions, FILE_BYTES_MAX, Source, Version};
 
 /// The reserved name of the entry.
 pub const SELF_SIGNED: &str = "self_signed";
@@ -76,14 +75,15 @@ impl SelfSigned {
     pub fn keep(&self, entry: &Entry, directory: &Path) -> io::Result<()> {
         let (certificate, key) =
             (directory.join("self_signed.pem"), directory.join("self_signed.key"));
-        if let (Ok(kept), Ok(kept_key)) = (read_bounded(&certificate), read_bounded(&key))
+        let read = |path: &Path| read_regular(path, FILE_BYTES_MAX);
+        if let (Ok(kept), Ok(kept_key)) = (read(&certificate), read(&key))
             && self.serves(&kept, &kept_key)
             && entry.replace(&kept, &kept_key).is_ok()
         {
             return Ok(());
         }
-        write(&key, self.key.as_bytes(), 0o600)?;
-        write(&certificate, self.certificate.as_bytes(), 0o644)
+        replace(&key, self.key.as_bytes(), 0o600)?;
+        replace(&certificate, self.certificate.as_bytes(), 0o644)
     }
 
     /// Whether another certificate does what this one does, for a while.
@@ -111,22 +111,10 @@ fn sign(names: &[String]) -> Result<(String, String), rcgen::Error> {
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
 
-/// Puts a file in place as a whole.
-fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let new = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    let placed = written.and_then(|()| fs::rename(&new, path));
-    if placed.is_err() {
-        // What is left of it is of no use to anybody.
-        let _ = fs::remove_file(&new);
-    }
-    placed
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn made(hosts: &[&str]) -> SelfSigned {
@@ -137,7 +125,8 @@ mod tests {
     fn one_is_kept_as_long_as_it_serves() {
         let directory = tempfile::tempdir().expect("a directory");
         let shared = Shared::default();
-        let kept = || read_bounded(&directory.path().join("self_signed.pem")).expect("kept");
+        let path = directory.path().join("self_signed.pem");
+        let kept = || read_regular(&path, FILE_BYTES_MAX).expect("kept");
         let keep = |one: &SelfSigned| {
             let entry = one.entry(&shared).expect("an entry");
             one.keep(&entry, directory.path()).expect("kept");

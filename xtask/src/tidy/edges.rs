@@ -72,7 +72,8 @@ const CRATES: &[Allowed] = &[
     // Tier 0: pure, no sockets, no clock, no runtime.
     pure("stead-base", &[], &[]),
     pure("stead-derive", &[], &["proc-macro2", "quote", "syn"]),
-    pure("stead-config", &["stead-base", "stead-derive"], &["serde_json", "toml"]),
+    pure("stead-disk", &[], &[]),
+    pure("stead-config", &["stead-base", "stead-derive", "stead-disk"], &["serde_json", "toml"]),
     pure("stead-http1", &["stead-base"], &["http", "httparse", "itoa", "memchr"]).in_tests(&[
         "allocation-counter",
         "bytes",
@@ -105,8 +106,8 @@ const CRATES: &[Allowed] = &[
     // The only crate that knows rustls.
     shipped(
         "stead-tls",
-        &["stead-base", "stead-core", "stead-preamble", "stead-sys"],
-        &["arc-swap", "aws-lc-rs", "rcgen", "rustix", "rustls", "tracing", "x509-parser"],
+        &["stead-base", "stead-core", "stead-disk", "stead-preamble", "stead-sys"],
+        &["arc-swap", "aws-lc-rs", "rcgen", "rustls", "tracing", "x509-parser"],
     )
     .in_tests(&["libc"]),
     shipped(
@@ -133,7 +134,15 @@ const CRATES: &[Allowed] = &[
     ),
     shipped(
         "stead-middleware",
-        &["stead-base", "stead-config", "stead-core", "stead-http1", "stead-route", "stead-sys"],
+        &[
+            "stead-base",
+            "stead-config",
+            "stead-core",
+            "stead-disk",
+            "stead-http1",
+            "stead-route",
+            "stead-sys",
+        ],
         &[
             "argon2", "base64", "bcrypt", "blake2", "brotli", "bytes", "flate2", "http",
             "httpdate", "tokio", "zstd",
@@ -150,7 +159,7 @@ const CRATES: &[Allowed] = &[
     // Its HTTP client is of the control plane: few requests, made by a thread of their own.
     shipped(
         "stead-acme",
-        &["stead-base"],
+        &["stead-base", "stead-disk"],
         &[
             "base64",
             "bytes",
@@ -180,6 +189,7 @@ const CRATES: &[Allowed] = &[
                 "stead-base",
                 "stead-config",
                 "stead-core",
+                "stead-disk",
                 "stead-handlers",
                 "stead-http1",
                 "stead-middleware",

@@ -318,19 +318,19 @@ async fn an_end_in_the_middle_leaves_no_lock_and_no_proof() {
 #[tokio::test]
 async fn a_disk_that_hangs_holds_nobody_else_up() {
     let case = Case::new(Script::default());
-    let authority = case.open_for(&[HOST, OTHER]);
-    // Whoever opens a FIFO waits until somebody writes to it.
-    let path = case.store().folder().join(format!("{HOST}.json"));
-    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
-    assert!(made.success());
-    case.rests(&authority).await;
-    assert_eq!(case.directory.orders_of(HOST), 0, "the record is not read yet");
-
-    std::thread::spawn(move || {
-        use std::os::unix::fs::FileTypeExt;
-        while std::fs::metadata(&path).is_ok_and(|facts| facts.file_type().is_fifo()) {
-            let _ = std::fs::OpenOptions::new().write(true).open(&path);
-        }
-    });
-    case.until(&authority, |report| report.condition != Condition::Pending).await;
+    let authority = case.open();
+    let new = case.store().folder().join(format!("{HOST}.pem.new"));
+    let writer = std::fs::File::create(new).expect("makes");
+    writer.lock().expect("locks");
+    let run = tokio::spawn(authority.clone().run());
+    while case.listeners.installed(HOST) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(case.store().certificate(HOST).is_none(), "its writer waits");
+    drop(writer);
+    while case.store().certificate(HOST).is_none() {
+        assert_eq!(authority.reports()[0].failures, 0, "the loop went on meanwhile");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    run.abort();
 }
