@@ -125,7 +125,7 @@ fn two_hosts_are_proved_over_tls() {
     for host in ["a.example", "b.example"] {
         wait_for(&stead, &root, host, port);
     }
-    assert!(stead.outcome("certificate_proof") >= 2);
+    assert!(stead.outcome("acme_challenge") >= 2);
 
     // A name that is nobody's gets an alert and no other's certificate.
     let outcome = get(&root, "c.example", port);

@@ -12,9 +12,9 @@ use tokio::sync::Mutex;
 use crate::aside::aside;
 use crate::attempt::Tries;
 use crate::failure::{Cause, Failure};
+use crate::https_client::HttpsClient;
 use crate::settings::Settings;
 use crate::store::Store;
-use crate::transport::Transport;
 
 /// The account, opened when it is needed.
 pub(crate) struct Accounts {
@@ -27,13 +27,13 @@ pub(crate) struct Accounts {
 #[derive(Clone)]
 pub(crate) struct Open {
     pub(crate) account: Account,
-    pub(crate) transport: Transport,
+    pub(crate) client: HttpsClient,
 }
 
 impl Open {
     /// A failure of `doing`, with what the authority asked to wait.
     pub(crate) fn failure(&self, doing: &str, error: &instant_acme::Error) -> Failure {
-        Failure::of(doing, error, self.transport.take_retry_after())
+        Failure::of(doing, error, self.client.take_retry_after())
     }
 }
 
@@ -50,11 +50,11 @@ impl Accounts {
         }
         // Reads the system's roots.
         let roots = self.settings.roots.clone();
-        let transport = aside(move || Transport::new(&roots))
+        let client = aside(move || HttpsClient::new(&roots))
             .await
             .map_err(|message| Failure::new(Cause::Refused, message))?;
-        let account = self.find_or_create(&transport).await?;
-        Ok(open.insert(Open { account, transport }).clone())
+        let account = self.find_or_create(&client).await?;
+        Ok(open.insert(Open { account, client }).clone())
     }
 
     /// After a failure: the next attempt asks for the directory again, and if the authority forgot
@@ -71,7 +71,7 @@ impl Accounts {
         }
     }
 
-    async fn find_or_create(&self, transport: &Transport) -> Result<Account, Failure> {
+    async fn find_or_create(&self, client: &HttpsClient) -> Result<Account, Failure> {
         let _lock = loop {
             let lock = self.stored(Store::lock_account).await;
             match lock.map_err(|error| stored("lock the account", &error))? {
@@ -80,21 +80,21 @@ impl Accounts {
             }
         };
         let failure = |doing: &str, error: &instant_acme::Error| {
-            Failure::of(doing, error, transport.take_retry_after())
+            Failure::of(doing, error, client.take_retry_after())
         };
         if let Some(kept) = self.stored(Store::account).await.as_deref().and_then(parse) {
             let Kept { contact, credentials } = kept;
             // Only once: what the client takes it does not give back, and the next attempt comes.
-            let opened = builder(transport).from_credentials(credentials).await;
+            let opened = builder(client).from_credentials(credentials).await;
             let account = opened.map_err(|error| failure("open the account", &error))?;
             if contact != self.contact() {
-                self.tell_contact(&account, transport).await?;
+                self.tell_contact(&account, client).await?;
             }
             return Ok(account);
         }
         let mut tries = Tries::default();
         let made = loop {
-            let made = self.create(transport).await;
+            let made = self.create(client).await;
             let Some(wait) = tries.wait(&made) else { break made };
             tokio::time::sleep(wait).await;
         };
@@ -106,7 +106,7 @@ impl Accounts {
 
     async fn create(
         &self,
-        transport: &Transport,
+        client: &HttpsClient,
     ) -> Result<(Account, AccountCredentials), instant_acme::Error> {
         let contact = self.contact();
         let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
@@ -118,11 +118,11 @@ impl Accounts {
             only_return_existing: false,
         };
         let directory = self.settings.directory.clone();
-        builder(transport).create(&new, directory, binding.as_ref()).await
+        builder(client).create(&new, directory, binding.as_ref()).await
     }
 
     /// The configuration may name another address than the account was made with.
-    async fn tell_contact(&self, account: &Account, transport: &Transport) -> Result<(), Failure> {
+    async fn tell_contact(&self, account: &Account, client: &HttpsClient) -> Result<(), Failure> {
         let contact = self.contact();
         let words: Vec<&str> = contact.iter().map(String::as_str).collect();
         let mut tries = Tries::default();
@@ -132,7 +132,7 @@ impl Accounts {
             tokio::time::sleep(wait).await;
         };
         told.map_err(|error| {
-            Failure::of("tell the email address", &error, transport.take_retry_after())
+            Failure::of("tell the email address", &error, client.take_retry_after())
         })?;
         match self.stored(Store::account).await.as_deref().and_then(parse) {
             Some(kept) => self.keep(&kept.credentials).await,
@@ -181,8 +181,8 @@ fn parse(text: &str) -> Option<Kept> {
     Some(Kept { contact, credentials })
 }
 
-fn builder(transport: &Transport) -> instant_acme::AccountBuilder {
-    Account::builder_with_http(Box::new(transport.clone()))
+fn builder(client: &HttpsClient) -> instant_acme::AccountBuilder {
+    Account::builder_with_http(Box::new(client.clone()))
 }
 
 fn stored(doing: &str, error: &std::io::Error) -> Failure {

@@ -2,7 +2,7 @@
 //!
 //! INVARIANT: once [`crate::Authority::run`] runs, everything that touches the disk or takes more
 //! than a moment of a processor goes through here: others share the loop, and some of them must be
-//! on time. A removed proof and the end of a lock do not: neither is synced.
+//! on time. A removed challenge and the end of a lock do not: neither is synced.
 
 use std::panic::resume_unwind;
 

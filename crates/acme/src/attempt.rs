@@ -15,16 +15,16 @@ use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use crate::account::{LOOK_EVERY, Open};
 use crate::aside::aside;
 use crate::certificate::Certificate;
-use crate::exhibit::{Exhibit, Shown};
+use crate::challenge::{Challenge, ChallengeKind, Showing};
 use crate::failure::{self, Cause, Failure};
-use crate::front::{Front, Proof};
+use crate::front::Front;
 use crate::settings::KeyType;
 use crate::store::Store;
 
 /// What is wanted of one attempt.
 pub(crate) struct Attempt<'a> {
     pub(crate) host: &'a str,
-    pub(crate) proof: Proof,
+    pub(crate) kind: ChallengeKind,
     pub(crate) key_type: KeyType,
     pub(crate) front: &'a Arc<dyn Front>,
     /// Where other processes find what proves the host.
@@ -62,7 +62,7 @@ impl Attempt<'_> {
             // RFC 9773 §5: an authority may not know what is replaced, or that it can be.
             match placed.map_err(|error| (failure::cause(&error), error)) {
                 Ok(order) => return Ok(order),
-                Err((Cause::Refused | Cause::Proof, error)) => {
+                Err((Cause::Refused | Cause::Challenge, error)) => {
                     tracing::debug!("{}: ordered without what it replaces: {error}", self.host);
                 }
                 Err((_, error)) => return Err(open.failure("place an order", &error)),
@@ -72,12 +72,12 @@ impl Attempt<'_> {
         placed.map_err(|error| open.failure("place an order", &error))
     }
 
-    /// Shows the proof and says so; what is shown ends with the result.
-    async fn prove(&self, open: &Open, order: &mut Order) -> Result<Option<Shown>, Failure> {
+    /// Shows the challenge and says so; what is shown ends with the result.
+    async fn prove(&self, open: &Open, order: &mut Order) -> Result<Option<Showing>, Failure> {
         let mut tries = Tries::default();
-        let exhibit = loop {
-            match self.exhibit(order).await {
-                Ok(exhibit) => break exhibit,
+        let challenge = loop {
+            match self.challenge(order).await {
+                Ok(challenge) => break challenge,
                 Err(Unproved::Failure(failure)) => return Err(failure),
                 Err(Unproved::Error(error)) => {
                     let Some(wait) = tries.wait_after(&error) else {
@@ -87,8 +87,8 @@ impl Attempt<'_> {
                 }
             }
         };
-        let Some(exhibit) = exhibit else { return Ok(None) };
-        let shown = Shown::ours(self.front, self.store, self.host, exhibit).await;
+        let Some(challenge) = challenge else { return Ok(None) };
+        let shown = Showing::ours(self.front, self.store, self.host, challenge).await;
         // Whoever waits for us has it too by then.
         tokio::time::sleep(LOOK_EVERY * 2).await;
         let mut tries = Tries::default();
@@ -97,14 +97,14 @@ impl Attempt<'_> {
                 Some(wait) => tokio::time::sleep(wait).await,
                 // One whose answer was lost is refused the second time.
                 None if tries.is_begun() => break,
-                None => return Err(open.failure("offer the proof", &error)),
+                None => return Err(open.failure("offer the challenge", &error)),
             }
         }
         Ok(Some(shown))
     }
 
     /// What is to be shown; none where the host was proved lately.
-    async fn exhibit(&self, order: &mut Order) -> Result<Option<Exhibit>, Unproved> {
+    async fn challenge(&self, order: &mut Order) -> Result<Option<Challenge>, Unproved> {
         let mut authorizations = order.authorizations();
         let Some(authorization) = authorizations.next().await else { return Ok(None) };
         let mut authorization = authorization?;
@@ -114,23 +114,23 @@ impl Attempt<'_> {
             AuthorizationStatus::Pending => {}
             status => {
                 let message = format!("the authority says that {} is {status:?}", self.host);
-                return Err(Unproved::Failure(Failure::new(Cause::Proof, message)));
+                return Err(Unproved::Failure(Failure::new(Cause::Challenge, message)));
             }
         }
-        let Some(challenge) = authorization.challenge(self.kind()) else {
-            let message = format!("the authority takes no {} for this host", self.proof.as_str());
-            return Err(Unproved::Failure(Failure::new(Cause::Proof, message)));
+        let Some(challenge) = authorization.challenge(self.challenge_type()) else {
+            let message = format!("the authority takes no {} for this host", self.kind.as_str());
+            return Err(Unproved::Failure(Failure::new(Cause::Challenge, message)));
         };
         let authorization = challenge.key_authorization();
-        Ok(Some(match self.proof {
-            Proof::Http => Exhibit::Http {
+        Ok(Some(match self.kind {
+            ChallengeKind::Http => Challenge::Http {
                 token: challenge.token.clone(),
                 text: authorization.as_str().to_owned(),
             },
-            Proof::TlsAlpn => {
+            ChallengeKind::TlsAlpn => {
                 let (host, digest) = (self.host.to_owned(), authorization.digest());
                 let made = aside(move || challenge_certificate(&host, digest.as_ref())).await;
-                made.map_err(|error| Unproved::Failure(crypto("make a proof", &error)))?
+                made.map_err(|error| Unproved::Failure(crypto("make a challenge", &error)))?
             }
         }))
     }
@@ -139,21 +139,21 @@ impl Attempt<'_> {
     async fn announce(&self, order: &mut Order) -> Result<(), Error> {
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
-            if let Some(mut challenge) = authorization?.challenge(self.kind()) {
+            if let Some(mut challenge) = authorization?.challenge(self.challenge_type()) {
                 challenge.set_ready().await?;
             }
         }
         Ok(())
     }
 
-    fn kind(&self) -> ChallengeType {
-        match self.proof {
-            Proof::Http => ChallengeType::Http01,
-            Proof::TlsAlpn => ChallengeType::TlsAlpn01,
+    fn challenge_type(&self) -> ChallengeType {
+        match self.kind {
+            ChallengeKind::Http => ChallengeType::Http01,
+            ChallengeKind::TlsAlpn => ChallengeType::TlsAlpn01,
         }
     }
 
-    /// Waits until the authority has seen the proof.
+    /// Waits until the authority has seen the challenge.
     async fn ready(&self, open: &Open, order: &mut Order) -> Result<(), Failure> {
         if matches!(order.state().status, OrderStatus::Ready | OrderStatus::Valid) {
             return Ok(());
@@ -168,16 +168,16 @@ impl Attempt<'_> {
             Ok(OrderStatus::Ready | OrderStatus::Valid) => Ok(()),
             Ok(_) => Err(self.unproved(order).await),
             Err(error) => {
-                let mut failure = open.failure("wait for the proof", &error);
+                let mut failure = open.failure("wait for the challenge", &error);
                 if let (Error::Api(_), Cause::Refused) = (&error, failure.cause) {
-                    failure.cause = Cause::Proof;
+                    failure.cause = Cause::Challenge;
                 }
                 Err(failure)
             }
         }
     }
 
-    /// Why the authority did not take the proof, as far as it says.
+    /// Why the authority did not take the challenge, as far as it says.
     async fn unproved(&self, order: &mut Order) -> Failure {
         let mut said = None;
         let mut authorizations = order.authorizations();
@@ -188,7 +188,7 @@ impl Attempt<'_> {
             }
         }
         let said = said.unwrap_or_else(|| "the authority does not say why".to_owned());
-        Failure::new(Cause::Proof, format!("{} failed: {said}", self.proof.as_str()))
+        Failure::new(Cause::Challenge, format!("{} failed: {said}", self.kind.as_str()))
     }
 
     async fn finalize(&self, open: &Open, order: &mut Order) -> Result<KeyPair, Failure> {
@@ -239,13 +239,13 @@ impl From<Error> for Unproved {
 }
 
 /// The certificate of RFC 8737 §3: self-signed, with the digest in a critical extension.
-fn challenge_certificate(host: &str, digest: &[u8]) -> Result<Exhibit, rcgen::Error> {
+fn challenge_certificate(host: &str, digest: &[u8]) -> Result<Challenge, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new([host.to_owned()])?;
     params.distinguished_name = DistinguishedName::new();
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let certificate = params.self_signed(&key)?.der().to_vec();
-    Ok(Exhibit::Tls { certificate, key: key.serialize_der() })
+    Ok(Challenge::TlsAlpn { certificate, key: key.serialize_der() })
 }
 
 /// The request for a certificate, in DER. The name is where names belong, and nowhere else.
@@ -285,7 +285,7 @@ impl Tries {
 /// Beside the three that the client makes where a nonce was spent.
 const TRIES: u32 = 4;
 const BETWEEN_TRIES: Duration = Duration::from_millis(500);
-/// How long an authority may take to look at a proof, and to issue.
+/// How long an authority may take to look at a challenge, and to issue.
 const PATIENCE: RetryPolicy =
     RetryPolicy::new().initial_delay(FIRST_LOOK).backoff(1.5).timeout(Duration::from_mins(2));
 const FIRST_LOOK: Duration = Duration::from_millis(250);
@@ -297,8 +297,8 @@ mod tests {
 
     #[test]
     fn the_proof_is_a_certificate_with_the_digest_in_a_critical_extension() {
-        let exhibit = challenge_certificate("a.example", &[7; 32]).expect("makes");
-        let Exhibit::Tls { certificate, .. } = exhibit else { panic!("{exhibit:?}") };
+        let challenge = challenge_certificate("a.example", &[7; 32]).expect("makes");
+        let Challenge::TlsAlpn { certificate, .. } = challenge else { panic!("{challenge:?}") };
         let (_, parsed) = X509Certificate::from_der(&certificate).expect("parses");
         let mut extensions = parsed.extensions().iter();
         let extension = extensions.find(|of| of.oid.to_id_string() == "1.3.6.1.5.5.7.1.31");

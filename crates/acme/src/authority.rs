@@ -5,8 +5,8 @@
 //! attempts at a time, so that a start with a thousand hosts is no storm. What is stored is
 //! installed before the work begins, so that the first handshake finds it.
 //!
-//! Ended wherever it waits: what was under way is dropped, its lock with it, and its proof is
-//! forgotten.
+//! Ended wherever it waits: what was under way is dropped, its lock with it, and its challenge
+//! is forgotten.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -22,12 +22,12 @@ use crate::account::{Accounts, LOOK_EVERY};
 use crate::aside::aside;
 use crate::attempt::Attempt;
 use crate::certificate::Certificate;
+use crate::challenge::{Challenge, Showing};
 use crate::ending::{Announced, ends_soon};
-use crate::exhibit::{Exhibit, Shown};
 use crate::failure::{Cause, Failure};
 use crate::front::Front;
 use crate::record::Record;
-use crate::report::{Board, Condition, Report};
+use crate::report::{Condition, Report, Reports};
 use crate::schedule::{Window, between_orders, chance, renewal, within};
 use crate::settings::Settings;
 use crate::step::{Step, due, next};
@@ -49,7 +49,7 @@ impl Authority {
             settings,
             store,
             front,
-            board: Board::default(),
+            reports: Reports::default(),
             announced: Announced::default(),
             attempts: Semaphore::new(ATTEMPTS_AT_ONCE),
             served: Mutex::default(),
@@ -82,7 +82,7 @@ impl Authority {
 
     /// Every host's certificate as it is now, by name.
     pub fn reports(&self) -> Vec<Report> {
-        self.0.board.all()
+        self.0.reports.all()
     }
 }
 
@@ -103,7 +103,7 @@ struct Work {
     accounts: Accounts,
     store: Store,
     front: Arc<dyn Front>,
-    board: Board,
+    reports: Reports,
     announced: Announced,
     attempts: Semaphore,
     /// What each host's listeners serve now.
@@ -189,21 +189,21 @@ impl Work {
         if next(old.as_ref(), &record, SystemTime::now()) != Step::Order {
             return Duration::ZERO;
         }
-        let proofs = self.front.proofs();
-        let place = (record.failures as usize).checked_rem(proofs.len()).unwrap_or(0);
-        let Some(proof) = proofs.get(place).copied() else {
+        let kinds = self.front.kinds();
+        let place = (record.failures as usize).checked_rem(kinds.len()).unwrap_or(0);
+        let Some(kind) = kinds.get(place).copied() else {
             let message = "no listener can prove a host: one needs port 80, or 443 with TLS";
             return self.failed(host, Failure::new(Cause::Refused, message), 1).await;
         };
         let attempt = Attempt {
             host,
-            proof,
+            kind,
             key_type: self.settings.key_type,
             front: &self.front,
             store: &self.store,
             replaces: old.as_ref(),
         };
-        tracing::info!("ordering a certificate for {host} by {}", proof.as_str());
+        tracing::info!("ordering a certificate for {host} by {}", kind.as_str());
         let whole = async { attempt.run(&self.accounts.open().await?).await };
         let result = tokio::time::timeout(ATTEMPT_MAX, whole).await.unwrap_or_else(|_| {
             Err(Failure::new(Cause::Passing, "the authority took too long, all in all"))
@@ -216,7 +216,7 @@ impl Work {
             Ok(rest) => rest,
             Err(failure) => {
                 self.accounts.close(failure.cause).await;
-                self.failed(host, failure, proofs.len()).await
+                self.failed(host, failure, kinds.len()).await
             }
         }
     }
@@ -224,17 +224,17 @@ impl Work {
     /// Waits while another process orders, and shows what proves the host here too. What that one
     /// stores is found by the next look.
     async fn stand_by(self: &Arc<Self>, host: &str) {
-        let mut shown: Option<Shown> = None;
+        let mut shown: Option<Showing> = None;
         let began = Instant::now();
         while began.elapsed() < ATTEMPT_MAX {
             let looked = self.aside(host, |work, host| match work.store.lock(host) {
-                Ok(None) => Some(work.store.proof(host).as_deref().and_then(Exhibit::parse)),
+                Ok(None) => Some(work.store.challenge(host).as_deref().and_then(Challenge::parse)),
                 _ => None,
             });
-            let Some(exhibit) = looked.await else { return };
-            if shown.as_ref().map(Shown::exhibit) != exhibit.as_ref() {
+            let Some(challenge) = looked.await else { return };
+            if shown.as_ref().map(Showing::challenge) != challenge.as_ref() {
                 drop(shown.take());
-                shown = exhibit.map(|exhibit| Shown::anothers(&self.front, host, exhibit));
+                shown = challenge.map(|challenge| Showing::anothers(&self.front, host, challenge));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -261,14 +261,14 @@ impl Work {
     }
 
     /// Remembers a failure; gives how long to rest where it could not be remembered.
-    async fn failed(self: &Arc<Self>, host: &str, failure: Failure, proofs: usize) -> Duration {
-        self.aside(host, move |work, host| work.note_failure(host, &failure, proofs)).await
+    async fn failed(self: &Arc<Self>, host: &str, failure: Failure, kinds: usize) -> Duration {
+        self.aside(host, move |work, host| work.note_failure(host, &failure, kinds)).await
     }
 
-    fn note_failure(&self, host: &str, failure: &Failure, proofs: usize) -> Duration {
+    fn note_failure(&self, host: &str, failure: &Failure, kinds: usize) -> Duration {
         let certificate = self.store.certificate(host);
         let mut record = self.store.record(host);
-        let wait = record.fail(failure, proofs, SystemTime::now());
+        let wait = record.fail(failure, kinds, SystemTime::now());
         let rest = if self.remember(host, &record) { Duration::ZERO } else { wait };
         self.show(host, certificate.as_ref(), &record);
         let unit = if wait >= Duration::from_mins(10) { 60 } else { 1 };
@@ -354,7 +354,7 @@ impl Work {
             Some(certificate) => self.announced.announce(host, certificate, record, now),
             None => self.announced.forget(host),
         }
-        self.board.set(Report {
+        self.reports.set(Report {
             host: host.to_owned(),
             condition,
             ends_soon: ending.is_some(),

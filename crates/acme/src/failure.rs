@@ -2,7 +2,7 @@
 //!
 //! What passes by itself (a network, a full server, a spent nonce) is tried again soon; what the
 //! authority refuses or cannot prove is tried seldom, because it counts what fails: Let's Encrypt
-//! allows five failed proofs per host and hour. What it asks to wait is always waited.
+//! allows five failed challenges per host and hour. What it asks to wait is always waited.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,8 +24,8 @@ pub(crate) struct Failure {
 pub(crate) enum Cause {
     /// Passes by itself.
     Passing,
-    /// The proof was not accepted; another one might be.
-    Proof,
+    /// The challenge was not met; one of another kind might be.
+    Challenge,
     /// The authority will not do it until something is changed.
     Refused,
     /// Too much was asked of the authority.
@@ -69,7 +69,9 @@ fn cause_of_problem(problem: &Problem) -> Cause {
         "badNonce" | "serverInternal" | "orderNotReady" => Cause::Passing,
         "rateLimited" => Cause::RateLimited,
         "accountDoesNotExist" => Cause::AccountGone,
-        "connection" | "dns" | "tls" | "unauthorized" | "incorrectResponse" | "caa" => Cause::Proof,
+        "connection" | "dns" | "tls" | "unauthorized" | "incorrectResponse" | "caa" => {
+            Cause::Challenge
+        }
         _ if problem.status.is_some_and(|status| status >= 500) => Cause::Passing,
         _ if problem.status == Some(429) => Cause::RateLimited,
         _ => Cause::Refused,
@@ -110,18 +112,18 @@ const MESSAGE_CHARACTERS_MAX: usize = 400;
 
 /// How long to wait after a failure.
 ///
-/// `count` is how many attempts failed in a row, this one included; `proofs` how many ways to prove
+/// `count` is how many attempts failed in a row, this one included; `kinds` how many ways to prove
 /// there are, each of which is tried once before the long waits begin. `chance` in 0 to 1 spreads
 /// the result by a fifth to both sides, but never below what the authority asked.
-pub(crate) fn wait(failure: &Failure, count: u32, proofs: u32, chance: f64) -> Duration {
+pub(crate) fn wait(failure: &Failure, count: u32, kinds: u32, chance: f64) -> Duration {
     let (first, factor, max) = match failure.cause {
         Cause::Passing | Cause::AccountGone => (Duration::from_secs(5), 2, HOUR),
-        Cause::Proof if count < proofs => (Duration::from_secs(3), 1, HOUR),
-        Cause::Proof | Cause::Refused => (Duration::from_mins(10), 3, 12 * HOUR),
+        Cause::Challenge if count < kinds => (Duration::from_secs(3), 1, HOUR),
+        Cause::Challenge | Cause::Refused => (Duration::from_mins(10), 3, 12 * HOUR),
         Cause::RateLimited => (HOUR, 2, 24 * HOUR),
     };
     let steps = match failure.cause {
-        Cause::Proof => count.saturating_sub(proofs),
+        Cause::Challenge => count.saturating_sub(kinds),
         _ => count.saturating_sub(1),
     };
     let grown = u32::checked_pow(factor, steps).and_then(|times| first.checked_mul(times));
@@ -140,9 +142,9 @@ pub(crate) const ASKED_MAX: Duration = Duration::from_hours(7 * 24);
 mod tests {
     use super::*;
 
-    fn seconds(cause: Cause, proofs: u32) -> Vec<u64> {
+    fn seconds(cause: Cause, kinds: u32) -> Vec<u64> {
         let failure = Failure::new(cause, "");
-        (1..=8).map(|count| wait(&failure, count, proofs, 0.5).as_secs()).collect()
+        (1..=8).map(|count| wait(&failure, count, kinds, 0.5).as_secs()).collect()
     }
 
     #[test]
@@ -153,17 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn every_proof_is_tried_once_before_the_long_waits() {
-        assert_eq!(seconds(Cause::Proof, 2)[..4], [3, 600, 1_800, 5_400]);
-        assert_eq!(seconds(Cause::Proof, 1)[..3], [600, 1_800, 5_400]);
+    fn every_kind_is_tried_once_before_the_long_waits() {
+        assert_eq!(seconds(Cause::Challenge, 2)[..4], [3, 600, 1_800, 5_400]);
+        assert_eq!(seconds(Cause::Challenge, 1)[..3], [600, 1_800, 5_400]);
     }
 
     #[test]
-    fn five_failed_proofs_an_hour_are_never_reached() {
-        for proofs in 1..=2 {
-            let failure = Failure::new(Cause::Proof, "");
+    fn five_failed_challenges_an_hour_are_never_reached() {
+        for kinds in 1..=2 {
+            let failure = Failure::new(Cause::Challenge, "");
             let mut at = Duration::ZERO;
-            let waits = (1..).map(|count| wait(&failure, count, proofs, 0.0));
+            let waits = (1..).map(|count| wait(&failure, count, kinds, 0.0));
             let within = waits.take_while(|wait| {
                 at += *wait;
                 at < HOUR

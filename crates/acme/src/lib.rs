@@ -5,8 +5,8 @@
 //! opens only its own sockets; what it learns reaches the listeners through a [`Front`], and what
 //! it must remember lies in a [`Store`] that processes may share.
 //!
-//! Proofs are HTTP-01 (RFC 8555 §8.3) and TLS-ALPN-01 (RFC 8737); when to renew is asked of the
-//! authority where it tells (RFC 9773).
+//! Hosts are proved by the challenges HTTP-01 (RFC 8555 §8.3) and TLS-ALPN-01 (RFC 8737); when to
+//! renew is asked of the authority where it tells (RFC 9773).
 
 #![forbid(unsafe_code)]
 
@@ -15,24 +15,25 @@ mod aside;
 mod attempt;
 mod authority;
 mod certificate;
+mod challenge;
 mod ending;
-mod exhibit;
 mod failure;
 mod front;
+mod https_client;
 mod record;
 mod report;
 mod schedule;
 mod settings;
 mod step;
 mod store;
-mod transport;
 
 #[cfg(test)]
 mod tests;
 
 pub use authority::Authority;
 pub use certificate::{Certificate, CertificateError};
-pub use front::{Challenge, Front, Proof};
+pub use challenge::{Challenge, ChallengeKind};
+pub use front::Front;
 pub use report::{Condition, Report};
 pub use settings::{Binding, KeyType, Roots, RootsError, Settings};
 pub use store::Store;

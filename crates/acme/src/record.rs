@@ -40,10 +40,10 @@ impl Record {
     }
 
     /// Remembers a failed attempt; gives how long to wait.
-    pub(crate) fn fail(&mut self, failure: &Failure, proofs: usize, now: SystemTime) -> Duration {
+    pub(crate) fn fail(&mut self, failure: &Failure, kinds: usize, now: SystemTime) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let proofs = u32::try_from(proofs).unwrap_or(1);
-        let wait = wait(failure, self.failures, proofs, chance());
+        let kinds = u32::try_from(kinds).unwrap_or(1);
+        let wait = wait(failure, self.failures, kinds, chance());
         self.failed_at = Some(now);
         self.try_at = now.checked_add(wait);
         self.is_asked = failure.retry_after.is_some() || failure.cause == Cause::RateLimited;
@@ -125,7 +125,7 @@ mod tests {
         let mut record = Record::issued(second(2_000), second(900));
         record.window = Some(Window { start: second(1_500), end: second(1_600) });
         record.ask_at = Some(second(1_400));
-        record.fail(&Failure::new(Cause::Proof, "no \"answer\""), 2, second(1_000));
+        record.fail(&Failure::new(Cause::Challenge, "no \"answer\""), 2, second(1_000));
         record.try_at = record.try_at.map(|at| second(unix_s(at)));
         assert_eq!(Record::parse(&record.to_text()), Some(record));
         let empty = Record::default();
@@ -145,7 +145,7 @@ mod tests {
     fn a_restart_shortens_our_own_waits_and_no_others() {
         let mut record = Record::default();
         for _ in 0..5 {
-            record.fail(&Failure::new(Cause::Proof, "closed port"), 1, second(1_000));
+            record.fail(&Failure::new(Cause::Challenge, "closed port"), 1, second(1_000));
         }
         assert!(record.try_at > Some(second(10_000)));
         assert!(record.restarted() && !record.restarted());

@@ -57,9 +57,9 @@ impl Condition {
 
 /// The reports of all hosts, written by the background thread.
 #[derive(Debug, Default)]
-pub(crate) struct Board(Mutex<BTreeMap<String, Report>>);
+pub(crate) struct Reports(Mutex<BTreeMap<String, Report>>);
 
-impl Board {
+impl Reports {
     pub(crate) fn set(&self, report: Report) {
         let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         reports.insert(report.host.clone(), report);

@@ -6,11 +6,11 @@
 //! acme/AUTHORITY/HOST.pem         a certificate's key and chain         0600
 //! acme/AUTHORITY/HOST.json        when to renew, what failed            0600
 //! acme/AUTHORITY/HOST.lock        who orders just now (flock)           0600
-//! acme/AUTHORITY/HOST.proof       what proves the host meanwhile        0600
+//! acme/AUTHORITY/HOST.challenge   what proves the host meanwhile        0600
 //! ```
 //!
-//! INVARIANT: a file is whole or not there ([`stead_disk::replace`]). What a process that was killed
-//! left half written the next one replaces.
+//! INVARIANT: a file is whole or not there ([`stead_disk::replace`]). What a process that was
+//! killed left half written the next one replaces.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -63,7 +63,7 @@ impl Store {
     /// # Errors
     /// It could not be written; the one before is untouched.
     pub fn keep_certificate(&self, host: &str, certificate: &Certificate) -> io::Result<()> {
-        self.replace(&self.path(host, "pem"), certificate.pem())
+        write(&self.path(host, "pem"), certificate.pem())
     }
 
     /// Takes the lock under which a host's certificate is ordered, unless somebody holds it.
@@ -84,21 +84,21 @@ impl Store {
     }
 
     pub(crate) fn keep_record(&self, host: &str, record: &Record) -> io::Result<()> {
-        self.replace(&self.path(host, "json"), &record.to_text())
+        write(&self.path(host, "json"), &record.to_text())
     }
 
     /// What proves a host, for processes that wait for the one which orders.
-    pub(crate) fn proof(&self, host: &str) -> Option<String> {
-        read(&self.path(host, "proof"))
+    pub(crate) fn challenge(&self, host: &str) -> Option<String> {
+        read(&self.path(host, "challenge"))
     }
 
-    pub(crate) fn keep_proof(&self, host: &str, text: &str) -> io::Result<()> {
-        self.replace(&self.path(host, "proof"), text)
+    pub(crate) fn keep_challenge(&self, host: &str, text: &str) -> io::Result<()> {
+        write(&self.path(host, "challenge"), text)
     }
 
-    pub(crate) fn remove_proof(&self, host: &str) {
+    pub(crate) fn remove_challenge(&self, host: &str) {
         // One that is left behind proves nothing any more.
-        let _ = fs::remove_file(self.path(host, "proof"));
+        let _ = fs::remove_file(self.path(host, "challenge"));
     }
 
     /// The account, as [`Self::keep_account`] got it.
@@ -107,7 +107,7 @@ impl Store {
     }
 
     pub(crate) fn keep_account(&self, text: &str) -> io::Result<()> {
-        self.replace(&self.folder.join(ACCOUNT), text)
+        write(&self.folder.join(ACCOUNT), text)
     }
 
     /// Puts an account aside that the authority does not know any more.
@@ -122,15 +122,15 @@ impl Store {
     fn path(&self, host: &str, suffix: &str) -> PathBuf {
         self.folder.join(format!("{}.{suffix}", file_name(host)))
     }
-
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        replace(path, text.as_bytes(), 0o600)
-    }
 }
 
 const ACCOUNT: &str = "account.json";
 /// Of a file that is ours; a chain has some 10 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    replace(path, text.as_bytes(), 0o600)
+}
 
 /// A file's text; none where there is no file, or it cannot be read.
 fn read(path: &Path) -> Option<String> {

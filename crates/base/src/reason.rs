@@ -147,7 +147,7 @@ reasons! {
     TlsHandshakeTimeout "tls_handshake_timeout" 0 Client "the TLS handshake was not done within timeouts.tls_handshake";
     TlsHandshakeFailed "tls_handshake_failed" 0 Client "the TLS handshake came to nothing";
     CertificatePending "certificate_pending" 0 Us "the certificate for the host is not issued yet";
-    CertificateProof "certificate_proof" 0 Client "an authority saw the proof of a host in a TLS handshake";
+    AcmeChallenge "acme_challenge" 0 Client "an authority saw in a TLS handshake that a host is ours";
     UnknownServerName "unknown_server_name" 0 Client "the TLS handshake asked for a name that no certificate is for, or for none";
     MisdirectedRequest "misdirected_request" 421 Client "the host is not covered by the certificate that the handshake chose, or asks clients for another one";
     BadClientHello "bad_client_hello" 0 Client "the connection did not begin with a well-formed TLS ClientHello";

@@ -196,7 +196,7 @@ impl Connection {
             Reason::TlsHandshakeFailed
                 | Reason::BadClientHello
                 | Reason::CertificatePending
-                | Reason::CertificateProof
+                | Reason::AcmeChallenge
                 | Reason::UnknownServerName
         );
         Err(if is_told { End::Linger } else { End::Close })

@@ -72,7 +72,7 @@ struct Hands<'a> {
 }
 
 /// What authorities ask for hosts by.
-const PROOF_PROTOCOL: &[u8] = b"acme-tls/1";
+const CHALLENGE_PROTOCOL: &[u8] = b"acme-tls/1";
 /// Of alerts (RFC 8446 §6, RFC 6066 §3).
 const INTERNAL_ERROR: u8 = 80;
 const UNRECOGNIZED_NAME: u8 = 112;
@@ -93,7 +93,7 @@ impl Hands<'_> {
                 Err(broken) => return Err(self.tell(&broken)),
             }
             if !session.is_handshaking() {
-                if session.is_proof() {
+                if session.is_challenge() {
                     return Err(self.proved(&mut session));
                 }
                 return Ok((session, plain));
@@ -110,7 +110,7 @@ impl Hands<'_> {
 
     /// The session that the first message asks for, which is in the input still.
     fn open(&mut self, chooser: &Chooser, hello: ClientHello) -> Result<Box<Session>, Failed> {
-        let is_asked = |_: &&str| hello.protocols.contains(PROOF_PROTOCOL);
+        let is_asked = |_: &&str| hello.protocols.contains(CHALLENGE_PROTOCOL);
         let asked = hello.server_name.as_deref().filter(is_asked);
         if let Some(session) = asked.and_then(|name| chooser.prove(name)) {
             return Ok(session);
@@ -140,7 +140,7 @@ impl Hands<'_> {
         session.close(&mut self.received, &mut self.out);
         let mut context = Context::from_waker(std::task::Waker::noop());
         let _ = self.poll_flush(&mut context);
-        Failed { reason: Reason::CertificateProof, why: "a host was proved".to_owned() }
+        Failed { reason: Reason::AcmeChallenge, why: "a host was proved".to_owned() }
     }
 
     /// The first message, whole.

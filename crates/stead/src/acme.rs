@@ -9,11 +9,10 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use stead_acme::{
-    Authority, Binding, Certificate, Challenge, Front, KeyType, Proof, Report, Roots, Settings,
+    Authority, Binding, Certificate, Challenge, ChallengeKind, Front, KeyType, Report, Roots,
+    Settings,
 };
-use stead_config::{
-    Acme, AcmeKey, Address, Configuration, Diagnostic, Diagnostics, ServerConfig,
-};
+use stead_config::{Acme, AcmeKey, Address, Configuration, Diagnostic, Diagnostics, ServerConfig};
 use stead_core::Process;
 use stead_disk::{make_directory, read_regular};
 use stead_tls::{Chooser, Entry, Issued};
@@ -27,7 +26,7 @@ pub(crate) struct Orders {
     /// What listeners show of them.
     issued: Arc<Issued>,
     hosts: Vec<String>,
-    proofs: Vec<Proof>,
+    kinds: Vec<ChallengeKind>,
     config: Acme,
     roots: Roots,
     binding: Option<Binding>,
@@ -52,7 +51,7 @@ impl Orders {
             return None;
         }
         let issued = Arc::new(Issued::new(hosts.iter().cloned()));
-        Some(Self { issued, hosts, proofs: proofs(configuration), config, roots, binding })
+        Some(Self { issued, hosts, kinds: kinds(configuration), config, roots, binding })
     }
 
     /// What a listener of `server` chooses among, beside `entries`.
@@ -83,7 +82,7 @@ impl Orders {
         };
         make_directory(state)
             .map_err(|error| StartError::System(format!("make {}", state.display()), error))?;
-        let Self { issued, hosts, proofs, config, roots, binding } = self;
+        let Self { issued, hosts, kinds, config, roots, binding } = self;
         let settings = Settings {
             folder: state.join("acme"),
             directory: config.directory.0.value,
@@ -97,7 +96,7 @@ impl Orders {
             binding,
         };
         let listeners =
-            Listeners { issued: Arc::clone(&issued), process: Arc::clone(process), proofs };
+            Listeners { issued: Arc::clone(&issued), process: Arc::clone(process), kinds };
         let authority = Authority::open(settings, hosts, Arc::new(listeners)).map_err(system)?;
         let orders = authority.clone();
         let task = Task::new("what orders certificates", move || orders.clone().run());
@@ -140,35 +139,34 @@ fn report(report: &Report, entry: Option<&Arc<Entry>>) -> Value {
     })
 }
 
-/// The running listeners, as the authority's proofs need them.
+/// The running listeners, as an authority's challenges need them.
 struct Listeners {
     issued: Arc<Issued>,
     process: Arc<Process>,
-    proofs: Vec<Proof>,
+    kinds: Vec<ChallengeKind>,
 }
 
 impl Front for Listeners {
-    fn proofs(&self) -> Vec<Proof> {
-        self.proofs.clone()
+    fn kinds(&self) -> Vec<ChallengeKind> {
+        self.kinds.clone()
     }
 
-    fn answer_http(&self, token: &str, authorization: &str) {
-        self.process.challenges.show(token, authorization);
-    }
-
-    fn forget_http(&self, token: &str) {
-        self.process.challenges.forget(token);
-    }
-
-    fn answer_tls(&self, host: &str, challenge: Challenge) {
-        let key = challenge.key.secret_pkcs8_der();
-        if let Err(error) = self.issued.show_proof(host, &challenge.certificate, key) {
-            tracing::error!("the proof of {host} cannot be shown: {error}");
+    fn show(&self, host: &str, challenge: &Challenge) {
+        match challenge {
+            Challenge::Http { token, text } => self.process.challenges.show(token, text),
+            Challenge::TlsAlpn { certificate, key } => {
+                if let Err(error) = self.issued.show_challenge(host, certificate, key) {
+                    tracing::error!("what proves {host} cannot be shown: {error}");
+                }
+            }
         }
     }
 
-    fn forget_tls(&self, host: &str) {
-        self.issued.forget_proof(host);
+    fn forget(&self, host: &str, challenge: &Challenge) {
+        match challenge {
+            Challenge::Http { token, .. } => self.process.challenges.forget(token),
+            Challenge::TlsAlpn { .. } => self.issued.forget_challenge(host),
+        }
     }
 
     fn install(&self, host: &str, certificate: &Certificate) -> Result<(), String> {
@@ -184,27 +182,27 @@ impl Front for Listeners {
 
 /// The ways to prove a host that the listeners of a configuration have: first those on the ports
 /// where authorities look, then those on others, which something may lead there.
-fn proofs(configuration: &Configuration) -> Vec<Proof> {
+fn kinds(configuration: &Configuration) -> Vec<ChallengeKind> {
     let listeners = configuration.servers.iter().flat_map(|(_, server)| &server.listen);
-    let mut found: Vec<(bool, Proof)> = Vec::new();
+    let mut found: Vec<(bool, ChallengeKind)> = Vec::new();
     for listen in listeners {
         let Address::Tcp { port, .. } = listen.address.value else { continue };
         let is_clear = listen.certificates().next().is_none();
         if is_clear {
-            found.push((port != 80, Proof::Http));
+            found.push((port != 80, ChallengeKind::Http));
         } else if listen.orders_certificates() {
-            found.push((port != 443, Proof::TlsAlpn));
+            found.push((port != 443, ChallengeKind::TlsAlpn));
         }
     }
     // A plaintext listener first among equals: that port needs no certificate to be there.
-    found.sort_by_key(|(is_elsewhere, proof)| (*is_elsewhere, *proof == Proof::TlsAlpn));
-    let mut proofs = Vec::new();
-    for (_, proof) in found {
-        if !proofs.contains(&proof) {
-            proofs.push(proof);
+    found.sort_by_key(|(is_elsewhere, kind)| (*is_elsewhere, *kind == ChallengeKind::TlsAlpn));
+    let mut kinds = Vec::new();
+    for (_, kind) in found {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
         }
     }
-    proofs
+    kinds
 }
 
 fn roots(config: &Acme, diagnostics: &mut Diagnostics) -> Roots {
@@ -251,7 +249,7 @@ const KEY_BYTES_MAX: u64 = 4 << 10;
 mod tests {
     use super::*;
 
-    fn check(listen: &str, expected: &[Proof]) {
+    fn check(listen: &str, expected: &[ChallengeKind]) {
         let text = format!(
             "[tls.main]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n[server.web]\n\
              listen = [{listen}]\nroute = [{{ path = \"/\", respond = \"ok\" }}]\n\
@@ -263,18 +261,27 @@ mod tests {
         std::fs::write(&path, text).expect("writes");
         let checked = crate::check::check(&path);
         let configuration = checked.configuration.expect("it decodes");
-        assert_eq!(proofs(&configuration), expected, "{listen}");
+        assert_eq!(kinds(&configuration), expected, "{listen}");
     }
 
     #[test]
     fn the_ports_where_authorities_look_come_first() {
         let auto = |address: &str| format!("{{ address = \"{address}\", tls = \"auto\" }}");
-        check(&auto(":443"), &[Proof::TlsAlpn]);
-        check(&format!("\":80\", {}", auto(":443")), &[Proof::Http, Proof::TlsAlpn]);
-        check(&format!("\":8080\", {}", auto(":443")), &[Proof::TlsAlpn, Proof::Http]);
-        check(&format!("\":8080\", {}", auto(":8443")), &[Proof::Http, Proof::TlsAlpn]);
-        check(&format!("\"unix:run/a.sock\", {}", auto(":8443")), &[Proof::TlsAlpn]);
+        check(&auto(":443"), &[ChallengeKind::TlsAlpn]);
+        check(
+            &format!("\":80\", {}", auto(":443")),
+            &[ChallengeKind::Http, ChallengeKind::TlsAlpn],
+        );
+        check(
+            &format!("\":8080\", {}", auto(":443")),
+            &[ChallengeKind::TlsAlpn, ChallengeKind::Http],
+        );
+        check(
+            &format!("\":8080\", {}", auto(":8443")),
+            &[ChallengeKind::Http, ChallengeKind::TlsAlpn],
+        );
+        check(&format!("\"unix:run/a.sock\", {}", auto(":8443")), &[ChallengeKind::TlsAlpn]);
         let main = "{ address = \":80\", tls = \"main\" }";
-        check(&format!("{main}, {}", auto(":8443")), &[Proof::TlsAlpn]);
+        check(&format!("{main}, {}", auto(":8443")), &[ChallengeKind::TlsAlpn]);
     }
 }

@@ -24,7 +24,7 @@ pub struct Chooser {
     chosen: Arc<[Arc<Chosen>]>,
     /// The same for each issued certificate, once it was chosen.
     chosen_issued: Arc<HashMap<Box<str>, OnceLock<Arc<Chosen>>>>,
-    /// Who is asked for proofs.
+    /// Who is asked for challenges.
     issued: Option<Arc<Issued>>,
     speaks_http2: bool,
 }
@@ -48,7 +48,7 @@ impl Chooser {
     }
 
     /// Chooses among `entries`, of which there may be none, and the certificates that `issued` has
-    /// or will have for `hosts`. Proofs are shown of all its hosts.
+    /// or will have for `hosts`. Challenges are shown for all its hosts.
     pub fn with_issued<'a>(
         entries: Vec<Arc<Entry>>,
         issued: &Arc<Issued>,
@@ -92,10 +92,10 @@ impl Chooser {
     /// The session of an authority that looks whether `server_name` is ours, while that is to be
     /// proved. It carries no request.
     pub fn prove(&self, server_name: &str) -> Option<Box<Session>> {
-        let proof = self.issued.as_ref()?.proof(server_name)?;
+        let challenge = self.issued.as_ref()?.challenge(server_name)?;
         let certificates = Certificates { entries: Box::default(), places: HashMap::new() };
-        let chosen = Arc::new(certificates).choose(&proof);
-        Session::new(chosen, Some(server_name.into()), false).map(Session::for_proof)
+        let chosen = Arc::new(certificates).choose(&challenge);
+        Session::new(chosen, Some(server_name.into()), false).map(Session::for_challenge)
     }
 
     fn choose(&self, name: Option<&str>) -> Result<&Arc<Chosen>, Unserved> {

@@ -156,9 +156,9 @@ impl Entry {
     ///
     /// # Errors
     /// The key cannot be used.
-    pub(crate) fn proof(certificate: &[u8], key: &[u8]) -> Result<Self, rustls::Error> {
+    pub(crate) fn challenge(certificate: &[u8], key: &[u8]) -> Result<Self, rustls::Error> {
         let options = EntryOptions {
-            name: "proof".to_owned(),
+            name: "challenge".to_owned(),
             certificate: Source::Pem(Pem::default()),
             key: Source::Pem(Pem::default()),
             clients: None,
@@ -173,7 +173,7 @@ impl Entry {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(shown));
-        config.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
+        config.alpn_protocols = vec![CHALLENGE_PROTOCOL.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         let config = Arc::new(config);
@@ -321,7 +321,7 @@ impl Live {
 }
 
 /// RFC 8737 §6.2.
-const PROOF_PROTOCOL: &[u8] = b"acme-tls/1";
+const CHALLENGE_PROTOCOL: &[u8] = b"acme-tls/1";
 
 fn server_config(
     options: &EntryOptions,

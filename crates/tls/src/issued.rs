@@ -1,5 +1,5 @@
 //! Certificates that come and go while the process runs: of hosts whose authority issues them, and
-//! the proofs that such an authority asks for (RFC 8737).
+//! the challenges of such an authority (RFC 8737).
 //!
 //! The hosts are known at start, their certificates are not: until one is there, handshakes for its
 //! host end with an alert. Written by the background, seldom; a handshake looks without waiting.
@@ -13,13 +13,13 @@ use stead_core::Shared;
 use crate::entry::{Entry, EntryOptions, Source, Version};
 use crate::problem::Problem;
 
-/// The certificates of some hosts, and the proofs that are shown just now.
+/// The certificates of some hosts, and the challenges that are shown just now.
 #[derive(Debug, Default)]
 pub struct Issued {
     hosts: HashMap<Box<str>, Arc<Place>>,
-    /// How many proofs there are.
+    /// How many challenges there are.
     count: AtomicUsize,
-    proofs: Mutex<HashMap<Box<str>, Arc<Entry>>>,
+    challenges: Mutex<HashMap<Box<str>, Arc<Entry>>>,
 }
 
 /// Where the certificate of one host will be, or is.
@@ -76,39 +76,39 @@ impl Issued {
         self.hosts.get(host)?.entry()
     }
 
-    /// Shows the proof of `host` to who asks for it by `acme-tls/1` from now on: a certificate in
+    /// Shows what proves `host` to who asks for it by `acme-tls/1` from now on: a certificate in
     /// DER and its key, PKCS #8 in DER.
     ///
     /// # Errors
     /// Why it cannot be shown.
-    pub fn show_proof(&self, host: &str, certificate: &[u8], key: &[u8]) -> Result<(), String> {
-        let entry = Entry::proof(certificate, key).map_err(|error| error.to_string())?;
-        let mut proofs = self.proofs();
-        proofs.insert(host.into(), Arc::new(entry));
-        self.count.store(proofs.len(), Ordering::Release);
+    pub fn show_challenge(&self, host: &str, certificate: &[u8], key: &[u8]) -> Result<(), String> {
+        let entry = Entry::challenge(certificate, key).map_err(|error| error.to_string())?;
+        let mut challenges = self.challenges();
+        challenges.insert(host.into(), Arc::new(entry));
+        self.count.store(challenges.len(), Ordering::Release);
         Ok(())
     }
 
     /// Shows it no more.
-    pub fn forget_proof(&self, host: &str) {
-        let mut proofs = self.proofs();
-        proofs.remove(host);
-        self.count.store(proofs.len(), Ordering::Release);
+    pub fn forget_challenge(&self, host: &str) {
+        let mut challenges = self.challenges();
+        challenges.remove(host);
+        self.count.store(challenges.len(), Ordering::Release);
     }
 
-    /// The proof of a host, while it is shown.
-    pub(crate) fn proof(&self, host: &str) -> Option<Arc<Entry>> {
+    /// What proves a host, while it is shown.
+    pub(crate) fn challenge(&self, host: &str) -> Option<Arc<Entry>> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
-        self.proofs().get(host).cloned()
+        self.challenges().get(host).cloned()
     }
 
     pub(crate) fn place(&self, host: &str) -> Option<&Arc<Place>> {
         self.hosts.get(host)
     }
 
-    fn proofs(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Entry>>> {
-        self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn challenges(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Entry>>> {
+        self.challenges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

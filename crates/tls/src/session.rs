@@ -45,7 +45,7 @@ pub struct Session {
 enum Purpose {
     Requests,
     /// It proves a host, and nothing else.
-    Proof,
+    Challenge,
 }
 
 /// The peer broke a rule, or a record was changed on its way. What is left to send is the alert
@@ -99,8 +99,8 @@ impl Session {
 
     /// SECURITY: said when the session begins, because what the handshake agrees on is what a
     /// second `ClientHello` asks for.
-    pub(crate) fn for_proof(mut self: Box<Self>) -> Box<Self> {
-        self.purpose = Purpose::Proof;
+    pub(crate) fn for_challenge(mut self: Box<Self>) -> Box<Self> {
+        self.purpose = Purpose::Challenge;
         self
     }
 
@@ -254,8 +254,8 @@ impl Session {
     }
 
     /// Whether it was opened to prove a host: it carries no request.
-    pub fn is_proof(&self) -> bool {
-        self.purpose == Purpose::Proof
+    pub fn is_challenge(&self) -> bool {
+        self.purpose == Purpose::Challenge
     }
 
     /// The entry whose certificate was shown.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use stead_acme::{Authority, Condition, Front, KeyType, Proof, Report, Roots, Settings, Store};
+use stead_acme::{
+    Authority, ChallengeKind, Condition, Front, KeyType, Report, Roots, Settings, Store,
+};
 use tempfile::TempDir;
 
 use crate::Listeners;
@@ -23,11 +25,11 @@ struct Case {
 
 impl Case {
     fn new(script: Script) -> Self {
-        Self::with(&[Proof::Http, Proof::TlsAlpn], script)
+        Self::with(&[ChallengeKind::Http, ChallengeKind::TlsAlpn], script)
     }
 
-    fn with(proofs: &[Proof], script: Script) -> Self {
-        let listeners = Arc::new(Listeners::new(proofs));
+    fn with(kinds: &[ChallengeKind], script: Script) -> Self {
+        let listeners = Arc::new(Listeners::new(kinds));
         let directory = Directory::start(&listeners, script);
         Self { state: tempfile::tempdir().expect("a folder"), listeners, directory }
     }
@@ -134,7 +136,7 @@ async fn a_certificate_is_issued_stored_and_found_by_the_next_process() {
     let days = after(report.renew_at).as_secs() / 86_400;
     assert!((56..=60).contains(&days), "renewed in {days} days");
     assert!(!report.ends_soon);
-    assert!(!case.listeners.shows_proofs(), "a proof is shown no longer than needed");
+    assert!(!case.listeners.shows_challenges(), "a challenge is shown no longer than needed");
     assert_eq!(case.listeners.installed(HOST), 1);
 
     let again = case.open_for(&[HOST, OTHER]);
@@ -161,10 +163,10 @@ async fn two_that_share_a_folder_order_once() {
 
 #[tokio::test]
 async fn whoever_waits_shows_what_the_other_has_to_prove() {
-    for proof in [Proof::Http, Proof::TlsAlpn] {
-        let case = Case::with(&[proof], Script::default());
+    for kind in [ChallengeKind::Http, ChallengeKind::TlsAlpn] {
+        let case = Case::with(&[kind], Script::default());
         // The authority looks at `case.listeners` alone, and these order first.
-        let elsewhere = Arc::new(Listeners::new(&[proof]));
+        let elsewhere = Arc::new(Listeners::new(&[kind]));
         let front: Arc<dyn Front> = Arc::clone(&elsewhere) as _;
         let hosts = vec![HOST.to_owned()];
         let orders = Authority::open(case.settings(), hosts, front).expect("opens");
@@ -176,7 +178,7 @@ async fn whoever_waits_shows_what_the_other_has_to_prove() {
         let report = case.until(&waiting, |report| report.condition != Condition::Pending).await;
         ordering.abort();
         assert_eq!((report.issued, orders.reports()[0].issued), (0, 1), "{report:?}");
-        assert!(!case.listeners.shows_proofs() && !elsewhere.shows_proofs());
+        assert!(!case.listeners.shows_challenges() && !elsewhere.shows_challenges());
     }
 }
 
@@ -256,19 +258,20 @@ async fn one_that_stays_away_leaves_what_is_served_and_is_tried_later() {
 }
 
 #[tokio::test]
-async fn the_other_proof_is_tried_when_one_fails() {
-    let takes = vec![Proof::TlsAlpn];
+async fn the_other_kind_is_tried_when_one_fails() {
+    let takes = vec![ChallengeKind::TlsAlpn];
     let case = Case::new(Script { takes, ..Script::default() });
     let report = case.issue().await;
     assert!(matches!(report.condition, Condition::Valid(_)), "{report:?}");
     assert_eq!(case.directory.asked("/show/0/http-01"), 1);
     assert_eq!(case.directory.asked("/show/1/tls-alpn-01"), 1);
-    assert!(!case.listeners.shows_proofs());
+    assert!(!case.listeners.shows_challenges());
 }
 
 #[tokio::test]
-async fn a_proof_that_fails_says_why() {
-    let case = Case::with(&[Proof::Http], Script { takes: Vec::new(), ..Script::default() });
+async fn a_challenge_that_fails_says_why() {
+    let case =
+        Case::with(&[ChallengeKind::Http], Script { takes: Vec::new(), ..Script::default() });
     let report = case.until(&case.open(), |report| report.failures == 1).await;
     let error = report.last_error.expect("an error");
     assert_eq!(error, "http-01 failed: unauthorized: as the script says");
@@ -296,7 +299,7 @@ async fn an_account_that_was_forgotten_is_made_anew() {
 }
 
 #[tokio::test]
-async fn an_end_in_the_middle_leaves_no_lock_and_no_proof() {
+async fn an_end_in_the_middle_leaves_no_lock_and_no_challenge() {
     let case = Case::new(Script::default());
     let authority = case.open();
     let run = tokio::spawn(authority.run());
@@ -305,14 +308,14 @@ async fn an_end_in_the_middle_leaves_no_lock_and_no_proof() {
     }
     run.abort();
     let _ = run.await;
-    assert!(!case.listeners.shows_proofs());
+    assert!(!case.listeners.shows_challenges());
     // What was being done where it may block comes to its end first.
     let began = Instant::now();
     while case.store().lock(HOST).expect("opens").is_none() {
         assert!(began.elapsed() < PATIENCE, "the lock is held");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert!(!case.listeners.shows_proofs());
+    assert!(!case.listeners.shows_challenges());
 }
 
 #[tokio::test]

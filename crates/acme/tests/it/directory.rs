@@ -16,7 +16,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateSigningRequestDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
-use stead_acme::Proof;
+use stead_acme::ChallengeKind;
 
 use crate::Listeners;
 
@@ -32,8 +32,8 @@ pub(crate) struct Script {
     pub(crate) window: Option<(i64, i64)>,
     /// Whether it knows the accounts that it made.
     pub(crate) knows_accounts: bool,
-    /// The proofs that it takes.
-    pub(crate) takes: Vec<Proof>,
+    /// The kinds of challenges that it takes.
+    pub(crate) takes: Vec<ChallengeKind>,
     /// What it was asked, without its own address.
     pub(crate) asked: Vec<String>,
     /// Accounts that it made.
@@ -50,7 +50,7 @@ impl Default for Script {
             outages: 0,
             window: None,
             knows_accounts: true,
-            takes: vec![Proof::Http, Proof::TlsAlpn],
+            takes: vec![ChallengeKind::Http, ChallengeKind::TlsAlpn],
             asked: Vec::new(),
             accounts: 0,
             orders: Vec::new(),
@@ -242,7 +242,7 @@ impl Directory {
         let mut body = json!({
             "status": order.status,
             "identifiers": [{ "type": "dns", "value": order.host }],
-            "authorizations": [self.at(&format!("proof/{number}"))],
+            "authorizations": [self.at(&format!("authorization/{number}"))],
             "finalize": self.at(&format!("finalize/{number}")),
         });
         if !order.replaces.is_null() {
@@ -267,12 +267,13 @@ impl Directory {
         }
         match (word, kind) {
             ("order", _) => self.order(script, number, 200),
-            ("proof", _) => self.authorization(script, number),
+            ("authorization", _) => self.authorization(script, number),
             ("show", Some(kind)) => {
-                let proof = if kind == "http-01" { Proof::Http } else { Proof::TlsAlpn };
+                let asked =
+                    if kind == "http-01" { ChallengeKind::Http } else { ChallengeKind::TlsAlpn };
                 let order = &mut script.orders[number];
-                let takes = script.takes.contains(&proof);
-                if takes && self.listeners.prove(proof, &order.host, &token(number)) {
+                let takes = script.takes.contains(&asked);
+                if takes && self.listeners.prove(asked, &order.host, &token(number)) {
                     order.status = "ready";
                 } else {
                     order.status = "invalid";

@@ -7,11 +7,11 @@ mod directory;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use stead_acme::{Certificate, Challenge, Front, Proof};
+use stead_acme::{Certificate, Challenge, ChallengeKind, Front};
 
 /// What a process serves.
 pub(crate) struct Listeners {
-    proofs: Vec<Proof>,
+    kinds: Vec<ChallengeKind>,
     shown: Mutex<Shown>,
 }
 
@@ -25,8 +25,8 @@ struct Shown {
 }
 
 impl Listeners {
-    pub(crate) fn new(proofs: &[Proof]) -> Self {
-        Self { proofs: proofs.to_vec(), shown: Mutex::default() }
+    pub(crate) fn new(kinds: &[ChallengeKind]) -> Self {
+        Self { kinds: kinds.to_vec(), shown: Mutex::default() }
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Shown) -> T) -> T {
@@ -34,15 +34,17 @@ impl Listeners {
     }
 
     /// What the authority would see.
-    pub(crate) fn prove(&self, proof: Proof, host: &str, token: &str) -> bool {
-        self.with(|shown| match proof {
-            Proof::Http => shown.http.get(token).is_some_and(|text| text.starts_with(token)),
-            Proof::TlsAlpn => shown.tls.iter().any(|known| known == host),
+    pub(crate) fn prove(&self, kind: ChallengeKind, host: &str, token: &str) -> bool {
+        self.with(|shown| match kind {
+            ChallengeKind::Http => {
+                shown.http.get(token).is_some_and(|text| text.starts_with(token))
+            }
+            ChallengeKind::TlsAlpn => shown.tls.iter().any(|known| known == host),
         })
     }
 
     /// Whether anything is still shown.
-    pub(crate) fn shows_proofs(&self) -> bool {
+    pub(crate) fn shows_challenges(&self) -> bool {
         self.with(|shown| !shown.http.is_empty() || !shown.tls.is_empty())
     }
 
@@ -53,24 +55,22 @@ impl Listeners {
 }
 
 impl Front for Listeners {
-    fn proofs(&self) -> Vec<Proof> {
-        self.proofs.clone()
+    fn kinds(&self) -> Vec<ChallengeKind> {
+        self.kinds.clone()
     }
 
-    fn answer_http(&self, token: &str, authorization: &str) {
-        self.with(|shown| shown.http.insert(token.to_owned(), authorization.to_owned()));
+    fn show(&self, host: &str, challenge: &Challenge) {
+        self.with(|shown| match challenge {
+            Challenge::Http { token, text } => drop(shown.http.insert(token.clone(), text.clone())),
+            Challenge::TlsAlpn { .. } => shown.tls.push(host.to_owned()),
+        });
     }
 
-    fn forget_http(&self, token: &str) {
-        self.with(|shown| shown.http.remove(token));
-    }
-
-    fn answer_tls(&self, host: &str, _: Challenge) {
-        self.with(|shown| shown.tls.push(host.to_owned()));
-    }
-
-    fn forget_tls(&self, host: &str) {
-        self.with(|shown| shown.tls.retain(|known| known != host));
+    fn forget(&self, host: &str, challenge: &Challenge) {
+        self.with(|shown| match challenge {
+            Challenge::Http { token, .. } => drop(shown.http.remove(token)),
+            Challenge::TlsAlpn { .. } => shown.tls.retain(|known| known != host),
+        });
     }
 
     fn install(&self, host: &str, certificate: &Certificate) -> Result<(), String> {

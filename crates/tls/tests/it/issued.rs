@@ -1,4 +1,4 @@
-//! Certificates that come while the process runs, and proofs that are shown meanwhile.
+//! Certificates that come while the process runs, and challenges that are shown meanwhile.
 
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ fn entries_and_issued_certificates_stand_side_by_side() {
 }
 
 #[test]
-fn a_proof_is_shown_to_who_asks_for_it_and_carries_nothing() {
+fn a_challenge_is_shown_to_who_asks_for_it_and_carries_nothing() {
     let issued = issued();
     let chooser = Chooser::with_issued(Vec::new(), &issued, HOSTS, false);
     assert!(chooser.prove(HOST).is_none());
@@ -98,7 +98,7 @@ fn a_proof_is_shown_to_who_asks_for_it_and_carries_nothing() {
     let mut params = CertificateParams::new([HOST.to_owned()]).expect("a name");
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(&[7; 32])];
     let certificate = params.self_signed(&key).expect("signs");
-    issued.show_proof(HOST, certificate.der(), &key.serialize_der()).expect("fits");
+    issued.show_challenge(HOST, certificate.der(), &key.serialize_der()).expect("fits");
     assert!(chooser.prove("b.example").is_none());
 
     let session = chooser.prove(HOST).expect("a session");
@@ -107,7 +107,7 @@ fn a_proof_is_shown_to_who_asks_for_it_and_carries_nothing() {
     peer.config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
     let mut pipe = Pipe::new(peer.connect(HOST), session);
     pipe.run(1_000).expect("a handshake");
-    assert!(pipe.session.is_proof());
+    assert!(pipe.session.is_challenge());
     assert_eq!(pipe.client.alpn_protocol(), Some(&b"acme-tls/1"[..]));
     assert_eq!(pipe.client.peer_certificates().expect("a chain")[0], *certificate.der());
 
@@ -116,9 +116,9 @@ fn a_proof_is_shown_to_who_asks_for_it_and_carries_nothing() {
     peer.config.alpn_protocols.clear();
     let mut pipe = Pipe::new(peer.connect(HOST), session);
     pipe.run(1_000).expect("a handshake");
-    assert!(pipe.session.is_proof() && pipe.client.alpn_protocol().is_none());
+    assert!(pipe.session.is_challenge() && pipe.client.alpn_protocol().is_none());
 
-    issued.forget_proof(HOST);
+    issued.forget_challenge(HOST);
     assert!(chooser.prove(HOST).is_none());
     assert_eq!(why(&chooser, Some(HOST)), Some(Unserved::Pending));
 }

@@ -1,4 +1,4 @@
-//! The HTTP client of the background thread.
+//! The HTTPS client of the background thread.
 //!
 //! TLS only, with the system's roots and those that the configuration names. Every request has a
 //! time limit and every answer a size limit; what the authority asks to wait is remembered, because
@@ -25,12 +25,12 @@ use crate::settings::Roots;
 
 /// Sends requests, and remembers what the last refusal asked to wait.
 #[derive(Clone)]
-pub(crate) struct Transport {
+pub(crate) struct HttpsClient {
     client: Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>,
     asked: Arc<Mutex<Option<SystemTime>>>,
 }
 
-impl Transport {
+impl HttpsClient {
     /// # Errors
     /// No root can be trusted, or TLS cannot be had.
     pub(crate) fn new(roots: &Roots) -> Result<Self, String> {
@@ -62,7 +62,7 @@ impl Transport {
     }
 }
 
-impl HttpClient for Transport {
+impl HttpClient for HttpsClient {
     fn request(
         &self,
         mut request: Request<BodyWrapper<Bytes>>,
