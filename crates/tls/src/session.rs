@@ -73,6 +73,8 @@ const UNUSED_BYTES_MAX: usize = 32 << 10;
 /// Reads in a row that may bring records without plaintext, such as new keys. SECURITY: each wakes
 /// a connection that rests and begins its idle time anew.
 const SILENT_MAX: u8 = 16;
+/// Steps of a session that failed: a flight of some records, the alert, what was decrypted.
+const LAST_STEPS_MAX: usize = 64;
 
 impl Session {
     pub(crate) fn new(
@@ -155,18 +157,18 @@ impl Session {
             }
         }
         if !self.is_counted && !self.connection.is_handshaking() {
-            self.finish(out)?;
+            self.finish(&mut received[used..], out)?;
         }
         Ok(used)
     }
 
-    /// The handshake is done: counts it.
-    fn finish(&mut self, out: &mut Outgoing) -> Result<(), Broken> {
+    /// The handshake is done: counts it. `received` as for [`Session::seal`].
+    fn finish(&mut self, received: &mut [u8], out: &mut Outgoing) -> Result<(), Broken> {
         // SECURITY: a ticket brings back a certificate that nobody looks at again.
         let certificate = self.connection.peer_certificates().and_then(|chain| chain.first());
         let ends = certificate.and_then(|one| client::facts(one)).map(|facts| facts.not_after);
         if ends.is_some_and(|ends| clock::wall().as_secs() > ends) {
-            self.close(&mut [], out);
+            self.close(received, out);
             return Err(self.fail(out, "the client's certificate has expired".into()));
         }
         self.is_counted = true;
@@ -228,11 +230,16 @@ impl Session {
         }
         // SECURITY: only while something is to be sent, because then it looks at no input, and what
         // it has put aside of the input is not there any more.
-        while self.connection.wants_write() {
-            if let Ok(ConnectionState::EncodeTlsData(mut data)) =
-                self.connection.process_tls_records(&mut []).state
-            {
-                encode(&mut data, out);
+        for _ in 0..LAST_STEPS_MAX {
+            if !self.connection.wants_write() {
+                break;
+            }
+            match self.connection.process_tls_records(&mut []).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, out),
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                // Plaintext that nobody takes any more goes with its drop.
+                Ok(_) => {}
+                Err(_) => break,
             }
         }
         Broken(why)
