@@ -1,5 +1,4 @@
-//! The first message of a TLS client: which name it asks for, which protocols and versions it
-//! offers.
+//! The first message of a TLS client: which name it asks for, which protocols it offers.
 //!
 //! Read before any TLS state exists, so that the certificate, or the upstream, is chosen from it;
 //! the same bytes are then given to the TLS library, which checks the rest of the handshake. Only
@@ -9,9 +8,9 @@
 //! Strict where two readers could disagree: every length must be met exactly, no extension may
 //! stand twice, a name is one valid DNS name, and nothing may follow in the message's last record.
 //!
-//! Sources: RFC 8446 §4.1.2 (message), §4.2 (extensions), §4.2.1 (versions), §4.2.10 (early data),
-//! §4.2.11 (pre-shared keys), §5.1 (records); RFC 5246 §7.4.1.2; RFC 6066 §3 (`server_name`); RFC
-//! 7301 §3.1 (ALPN); RFC 8701 (values that mean nothing and must be passed over).
+//! Sources: RFC 8446 §4.1.2 (message), §4.2 (extensions), §5.1 (records); RFC 5246 §7.4.1.2;
+//! RFC 6066 §3 (`server_name`); RFC 7301 §3.1 (ALPN); RFC 8701 (values that mean nothing and must
+//! be passed over).
 
 mod name;
 mod record;
@@ -34,25 +33,8 @@ pub struct ClientHello {
     pub server_name: Option<Box<str>>,
     /// The application protocols that it speaks, the preferred one first.
     pub protocols: Protocols,
-    /// The newest version of TLS that it offers; `None` if we know none of them.
-    pub newest: Option<Version>,
-    /// Whether data may follow before the handshake is done (0-RTT).
-    pub has_early_data: bool,
-    /// Whether it offers to resume a TLS 1.3 session, or holds another pre-shared key.
-    pub has_pre_shared_key: bool,
     /// How many bytes of the input the message takes, headers of its records included.
     pub bytes: usize,
-}
-
-/// A version of TLS, older ones first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
-    /// 1.1, 1.0 or SSL 3.0: nobody should speak them (RFC 8996).
-    Old,
-    /// RFC 5246.
-    Tls12,
-    /// RFC 8446.
-    Tls13,
 }
 
 /// Names of application protocols, as a client listed them (RFC 7301 §3.1).
@@ -177,19 +159,9 @@ impl HelloReader {
         let Some(Message { body, bytes }) = record::gather(&mut self.0, input)? else {
             return Ok(None);
         };
-        let mut hello = ClientHello {
-            server_name: None,
-            protocols: Protocols::default(),
-            newest: None,
-            has_early_data: false,
-            has_pre_shared_key: false,
-            bytes,
-        };
+        let mut hello = ClientHello { server_name: None, protocols: Protocols::default(), bytes };
         let mut body = Reader(&body);
-        let (legacy, extensions) = parse_fixed_part(&mut body).ok_or(HelloError::Malformed)??;
-        // RFC 8446 §4.2.1: 1.3 is offered in a list of its own only.
-        hello.newest = version(legacy.min(TLS12));
-        if let Some(extensions) = extensions {
+        if let Some(extensions) = parse_fixed_part(&mut body).ok_or(HelloError::Malformed)?? {
             hello.parse_extensions(Reader(extensions))?;
         }
         Ok(Some(hello))
@@ -198,11 +170,9 @@ impl HelloReader {
 
 type Extensions<'a> = Option<&'a [u8]>;
 
-/// What stands before the extensions: its version is kept. `None` if a length is not met.
-fn parse_fixed_part<'a>(
-    body: &mut Reader<'a>,
-) -> Option<Result<([u8; 2], Extensions<'a>), HelloError>> {
-    let version = body.array()?;
+/// Passes over what stands before the extensions, and gives those. `None` if a length is not met.
+fn parse_fixed_part<'a>(body: &mut Reader<'a>) -> Option<Result<Extensions<'a>, HelloError>> {
+    let _version: [u8; 2] = body.array()?;
     let _random: [u8; 32] = body.array()?;
     let session = body.block8()?;
     let suites = body.block16()?;
@@ -215,7 +185,7 @@ fn parse_fixed_part<'a>(
     if session.len() > 32 || !compressions.contains(&NO_COMPRESSION) {
         return Some(Err(HelloError::Illegal));
     }
-    Some(Ok((version, extensions)))
+    Some(Ok(extensions))
 }
 
 impl ClientHello {
@@ -230,11 +200,6 @@ impl ClientHello {
             match kind {
                 SERVER_NAME => self.server_name = name::parse(body)?,
                 ALPN => self.protocols = parse_protocols(body)?,
-                SUPPORTED_VERSIONS => self.newest = parse_versions(body)?,
-                EARLY_DATA if !body.is_empty() => return Err(HelloError::Malformed),
-                EARLY_DATA => self.has_early_data = true,
-                PRE_SHARED_KEY if !extensions.is_empty() => return Err(HelloError::Illegal),
-                PRE_SHARED_KEY => self.has_pre_shared_key = true,
                 _ => {}
             }
         }
@@ -255,26 +220,6 @@ fn parse_protocols(body: &[u8]) -> Result<Protocols, HelloError> {
         return Err(HelloError::Illegal);
     }
     Ok(Protocols { list: list.into() })
-}
-
-/// RFC 8446 §4.2.1: where the list is there, nothing else says what the client speaks.
-fn parse_versions(body: &[u8]) -> Result<Option<Version>, HelloError> {
-    let list = whole(Reader(body), Reader::block8)?;
-    let (pairs, rest) = list.as_chunks();
-    if pairs.is_empty() || !rest.is_empty() {
-        return Err(HelloError::Malformed);
-    }
-    Ok(pairs.iter().filter_map(|pair| version(*pair)).max())
-}
-
-/// A version as it stands on the wire; `None` if we do not know it.
-const fn version(wire: [u8; 2]) -> Option<Version> {
-    match wire {
-        [3, 0..=2] => Some(Version::Old),
-        [3, 3] => Some(Version::Tls12),
-        [3, 4] => Some(Version::Tls13),
-        _ => None,
-    }
 }
 
 /// The one block that an extension is made of.
@@ -309,11 +254,7 @@ impl Seen {
 /// Kinds of extensions (RFC 8446 §4.2).
 const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
-const PRE_SHARED_KEY: u16 = 41;
-const EARLY_DATA: u16 = 42;
-const SUPPORTED_VERSIONS: u16 = 43;
 
-const TLS12: [u8; 2] = [3, 3];
 const NO_COMPRESSION: u8 = 0;
 
 #[cfg(test)]

@@ -13,6 +13,6 @@ mod proxy;
 mod reader;
 
 pub use client_hello::{
-    ClientHello, HELLO_BYTES_MAX, HelloError, HelloReader, Protocols, Version, parse_client_hello,
+    ClientHello, HELLO_BYTES_MAX, HelloError, HelloReader, Protocols, parse_client_hello,
 };
 pub use proxy::{PROXY_BYTES_MAX, ProxyError, ProxyHeader, parse_proxy_header};
