@@ -207,6 +207,11 @@ impl Exchange {
         self.scheme = Scheme::Https;
     }
 
+    /// Lets go of what is known of the encryption: for a connection that keeps it while it rests.
+    pub fn release_tls(&mut self) {
+        self.connection.tls = None;
+    }
+
     /// Whether the request must not come on this connection: its handshake proved too little, or
     /// the wrong thing, for the host that is asked (RFC 9110 §7.4).
     pub fn is_misdirected(&self) -> bool {

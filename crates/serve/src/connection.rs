@@ -276,13 +276,15 @@ impl Connection {
 
     fn park(&mut self, mut wire: Wire) {
         wire.release_buffers();
+        self.exchange.release_tls();
+        let Some((socket, held)) = wire.into_rest() else { return };
         let idle = self.state.server(self.server).scope.timeouts.idle;
         let limit = idle.map(|idle| idle.saturating_sub(QUIET_FOR));
-        let (state, token, socket, held) = wire.into_parts();
-        state.park.count_requests(token, self.requests);
+        self.state.park.count_requests(self.token, self.requests);
         if let Some(descriptor) = socket.into_descriptor() {
-            let wait = state.at_rest(self.server, Wait::Idle);
-            self.is_parked = state.park.rest(token, descriptor, wait, limit, held).is_ok();
+            let wait = self.state.at_rest(self.server, Wait::Idle);
+            let rested = self.state.park.rest(self.token, descriptor, wait, limit, held);
+            self.is_parked = rested.is_ok();
         }
     }
 

@@ -68,14 +68,17 @@ impl Secure {
         Self::new(session, Rc::new(facts), Vec::new(), Outgoing::default())
     }
 
-    /// What a connection keeps while it rests: the session, with the facts in it.
+    /// What a connection keeps while it rests: the session, with the facts in it. `None` where
+    /// something is in the buffers, which would be lost.
     ///
-    /// INVARIANT: nothing is in the buffers of a connection that goes to rest.
-    pub(crate) fn into_rest(self) -> Box<Session> {
-        debug_assert!(self.received.is_empty() && self.out.is_empty());
+    /// PERF: the facts are copied where somebody else still holds them.
+    pub(crate) fn into_rest(self) -> Option<Box<Session>> {
+        if self.has_partial() {
+            return None;
+        }
         let mut session = self.session;
         session.keep(Rc::unwrap_or_clone(self.facts));
-        session
+        Some(session)
     }
 
     pub(crate) fn facts(&self) -> &Rc<TlsFacts> {

@@ -58,10 +58,13 @@ impl Transport {
         self.secure.as_ref().is_some_and(|secure| secure.is_truncated())
     }
 
-    /// The socket, and what a connection that rests must keep.
-    pub(crate) fn into_parts(self) -> (Socket, Option<Held>) {
-        let held = self.secure.map(|secure| secure.into_rest() as Held);
-        (self.socket, held)
+    /// The socket, and what a connection that rests must keep; `None` where it must not rest.
+    pub(crate) fn into_rest(self) -> Option<(Socket, Option<Held>)> {
+        let held = match self.secure {
+            Some(secure) => Some(secure.into_rest()? as Held),
+            None => None,
+        };
+        Some((self.socket, held))
     }
 
     /// Gives back what the worker lent, where it is empty.

@@ -332,10 +332,9 @@ impl Wire {
         &self.state.owner(listener).scope(self.scope).timeouts
     }
 
-    /// What stays of a connection that goes to rest.
-    pub(crate) fn into_parts(self) -> (Rc<State>, Token, Socket, Option<Held>) {
-        let (socket, held) = self.transport.into_parts();
-        (self.state, self.token, socket, held)
+    /// What stays of a connection that goes to rest; `None` where it must not.
+    pub(crate) fn into_rest(self) -> Option<(Socket, Option<Held>)> {
+        self.transport.into_rest()
     }
 
     /// The input as it is, for whoever reads what comes before the first request.
