@@ -172,10 +172,12 @@ impl Work {
 
     /// One attempt, under the host's lock; gives how long to rest before the next look.
     async fn order(self: &Arc<Self>, host: &str) -> Duration {
-        let Ok(_turn) = self.attempts.acquire().await else { return LOOK_EVERY };
+        let Ok(turn) = self.attempts.acquire().await else { return LOOK_EVERY };
         let _lock = match self.aside(host, |work, host| work.store.lock(host)).await {
             Ok(Some(lock)) => lock,
             Ok(None) => {
+                // Others may order meanwhile.
+                drop(turn);
                 self.stand_by(host).await;
                 return Duration::ZERO;
             }
