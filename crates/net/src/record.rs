@@ -103,6 +103,7 @@ pub(crate) struct Record {
     flags: u8,
 }
 
+// All eight bits of `flags` are used. The record has one more byte to spare.
 const UNIX: u8 = 1;
 const IPV4: u8 = 2;
 /// The descriptor is in the park's epoll set, armed or not.

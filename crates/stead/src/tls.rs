@@ -37,7 +37,9 @@ impl Tls {
     ///
     /// ```no_run
     /// # use stead::Tls;
-    /// let tls = Tls::pem(include_bytes!("lib.rs"), include_bytes!("lib.rs"));
+    /// let (certificate, key) = (std::fs::read("main.pem")?, std::fs::read("main.key")?);
+    /// let tls = Tls::pem(certificate, key);
+    /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn pem(certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
         Self::of(Source::Pem(certificate.as_ref().into()), Source::Pem(key.as_ref().into()))
