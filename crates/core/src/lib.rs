@@ -1,8 +1,8 @@
 //! The contract: what a handler and a middleware implement, and what they receive.
 //!
 //! A request lives here as an [`Exchange`]: middleware see it in order, a handler answers it, the
-//! same middleware see the answer in reverse. No sockets and no TLS; outside this workspace only
-//! types of `http` and `bytes` appear in the public API.
+//! same middleware see the answer in reverse. No sockets, and of TLS only what a handshake agreed
+//! on; outside this workspace only types of `http` and `bytes` appear in the public API.
 //!
 //! INVARIANT: handlers and middleware are `Send + Sync` and shared by all workers; everything that
 //! belongs to one exchange, futures included, stays on its worker and is not `Send`.

@@ -1,5 +1,6 @@
-//! What comes before the first request of an admitted connection, one step after another: the PROXY
-//! header where its listener wants one, then the first byte.
+//! What comes before the first byte of an admitted connection: the PROXY header where its listener
+//! wants one. What comes between that byte and the first request, such as a handshake, is the
+//! task's ([`crate::connection`], [`crate::handshake`]).
 //!
 //! Until the header is there a connection is a task and counts for its server, but for no address:
 //! its client is not known. From [`begin`] on the client is the connection's peer, for limits, logs

@@ -103,7 +103,7 @@ const CRATES: &[Allowed] = &[
         &["stead-base", "stead-core", "stead-sys"],
         &["rustix", "socket2", "tokio"],
     ),
-    // The only crate that knows rustls.
+    // The only crate that opens sessions of rustls; `acme` is a client by it.
     shipped(
         "stead-tls",
         &["stead-base", "stead-core", "stead-disk", "stead-preamble", "stead-sys"],
