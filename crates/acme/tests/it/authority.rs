@@ -73,6 +73,11 @@ impl Case {
         self.record().1.and_then(|record| record["issued_at_unix_s"].as_u64())
     }
 
+    /// Whether the authority was asked when to renew, and the answer is kept.
+    fn is_asked(&self) -> bool {
+        self.record().1.is_some_and(|record| !record["ask_at_unix_s"].is_null())
+    }
+
     /// Sets back when the certificate was issued, and has it renewed now.
     fn age(&self, by: Duration) {
         let (path, record) = self.record();
@@ -115,8 +120,9 @@ impl Case {
     }
 
     async fn issue(&self) -> Report {
-        let is_kept = |report: &Report| report.issued == 1 && self.issued_at().is_some();
-        self.until(&self.open(), is_kept).await
+        // Asked when to renew it, which is remembered last: nothing is written after that.
+        let is_done = |report: &Report| report.issued == 1 && self.is_asked();
+        self.until(&self.open(), is_done).await
     }
 }
 
