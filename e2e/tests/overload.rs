@@ -184,6 +184,7 @@ fn security_36_files_of_stalled_answers_never_take_the_last_descriptor() {
     let files = |of: &str| stead.status()["budgets"]["files"][of].as_u64().expect("a number");
     let max = files("max") as usize;
     assert!((4..30).contains(&max), "{max}");
+    let free = places(&stead);
     for n in 0..=2 * max {
         // Far more than the buffers of a connection hold.
         let file = File::create(folder.join(&format!("files/{n}"))).expect("a file");
@@ -195,6 +196,8 @@ fn security_36_files_of_stalled_answers_never_take_the_last_descriptor() {
     assert!((1..=2).contains(&files("held")), "{}", files("held"));
     let others: Vec<_> = (1..=2 * max).map(|n| stalled(&stead, n)).collect();
     assert_eq!(files("held") as usize, max);
+    // All but four of them have a connection's place.
+    assert_eq!(places(&stead), free - (max - 4));
     let refused = others.iter().filter(|(_, status)| *status == 503).count();
     assert!(refused >= max, "{refused}");
     assert_eq!(stead.outcome("overloaded"), refused as u64);
@@ -210,6 +213,7 @@ fn security_36_files_of_stalled_answers_never_take_the_last_descriptor() {
     // Cut in the middle of their answers, they leave nothing behind.
     drop((same, others));
     until(SOON, || (files("held") == 0).then_some(())).expect("all given back");
+    assert_eq!(places(&stead), free);
     assert_eq!(stalled(&stead, 2 * max).1, 200);
 }
 

@@ -17,6 +17,7 @@ use stead_base::Tick;
 use stead_sys::file::{self, FileFacts};
 
 use crate::Process;
+use crate::process::FilePlace;
 
 /// An open regular file.
 pub struct OpenFile {
@@ -89,10 +90,11 @@ impl OpenFiles {
         if let Some(file) = held.get(&facts).and_then(Weak::upgrade) {
             return Some(file);
         }
-        if self.process.is_full_of_files(held.len()) || !self.process.files.take(1) {
+        if self.process.worker_is_full_of_files(held.len()) {
             return None;
         }
-        let place = Some(Place { files: Arc::clone(self), facts });
+        let place = self.process.take_file()?;
+        let place = Some(Place { files: Arc::clone(self), facts, place });
         let resident_until = AtomicU64::new(0);
         let file = Arc::new(OpenFile { descriptor, facts, resident_until, place });
         held.insert(facts, Arc::downgrade(&file));
@@ -108,6 +110,7 @@ impl OpenFiles {
 struct Place {
     files: Arc<OpenFiles>,
     facts: FileFacts,
+    place: FilePlace,
 }
 
 /// An empty table keeps room for this many.
@@ -124,7 +127,7 @@ impl Drop for Place {
             held.shrink_to(ROOM_KEPT);
         }
         drop(held);
-        self.files.process.files.release(1);
+        self.files.process.release_file(self.place);
     }
 }
 

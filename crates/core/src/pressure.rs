@@ -220,7 +220,7 @@ pub(crate) fn percent(used: u64, max: u64) -> u8 {
     if max == 0 {
         return 0;
     }
-    let percent = u128::from(used) * 100 / u128::from(max);
+    let percent = used.checked_mul(100).map_or_else(|| used / (max / 100).max(1), |all| all / max);
     u8::try_from(percent).unwrap_or(100).min(100)
 }
 

@@ -31,6 +31,8 @@ pub struct Process {
     pub open_files: Budget,
     /// Descriptors of all files that are served: those of caches, and those of answers under way.
     pub files: Budget,
+    /// Those that are set apart for files: each file beyond takes the place of a connection.
+    pub files_apart: Budget,
     /// Files that one worker may hold, plus one; 0 is no limit of its own.
     worker_files: AtomicUsize,
     /// What authorities are shown before they issue certificates.
@@ -48,6 +50,15 @@ pub struct Budget {
     held: AtomicUsize,
     /// The limit, plus one; 0 is none.
     limit: AtomicUsize,
+}
+
+/// Whose descriptor a file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FilePlace {
+    /// One that is set apart for files.
+    Apart,
+    /// One that a connection could have.
+    Lent,
 }
 
 impl Budget {
@@ -88,11 +99,36 @@ impl Budget {
         self.limit().map_or(0, |limit| percent(self.held() as u64, limit as u64))
     }
 
-    /// How many are held beyond what keeps it below `mark` percent.
+    /// Whether it is so many percent full. PERF: asked for every connection that begins, so it
+    /// multiplies, and divides by nothing but a constant.
+    pub fn reaches(&self, mark: u8) -> bool {
+        let limit = self.limit().map(|limit| limit.saturating_mul(mark.into()));
+        limit.is_some_and(|limit| limit > 0 && self.held().saturating_mul(100) >= limit)
+    }
+
+    /// How many are held beyond what keeps it below `mark` percent. PERF: as [`Self::reaches`].
     pub fn excess(&self, mark: u8) -> usize {
         let Some(limit) = self.limit() else { return 0 };
-        let allowed = (limit as u128 * u128::from(mark)).div_ceil(100).saturating_sub(1);
-        self.held().saturating_sub(allowed as usize)
+        let allowed = limit.saturating_mul(mark.into()).div_ceil(100).saturating_sub(1);
+        self.held().saturating_sub(allowed)
+    }
+
+    /// Lends a free place to something else, which lowers the limit until [`Self::take_back`]; one
+    /// place is never lent.
+    pub(crate) fn lend(&self) -> bool {
+        let relaxed = Ordering::Relaxed;
+        let lent = self.limit.fetch_update(relaxed, relaxed, |limit| match limit {
+            0 => Some(0),
+            limit => (limit > 2 && self.held() + 1 < limit).then_some(limit - 1),
+        });
+        lent.is_ok()
+    }
+
+    /// Takes back a place that was lent.
+    pub(crate) fn take_back(&self) {
+        if self.limit().is_some() {
+            self.limit.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Gives back `count` of what was taken.
@@ -124,7 +160,7 @@ impl Process {
 
     /// Whether a worker that holds `count` connections has no descriptor for one more, where each
     /// worker has a descriptor table of its own.
-    pub fn is_full(&self, count: usize) -> bool {
+    pub fn worker_is_full(&self, count: usize) -> bool {
         let limit = self.worker_connections.load(Ordering::Relaxed);
         limit != 0 && count + 1 >= limit
     }
@@ -136,9 +172,34 @@ impl Process {
 
     /// Whether a worker that holds `count` files has no descriptor for one more, where each worker
     /// has a descriptor table of its own.
-    pub(crate) fn is_full_of_files(&self, count: usize) -> bool {
+    pub(crate) fn worker_is_full_of_files(&self, count: usize) -> bool {
         let limit = self.worker_files.load(Ordering::Relaxed);
         limit != 0 && count + 1 >= limit
+    }
+
+    /// Takes a place for a file: one set apart for files, or a free one of the connections. Given
+    /// back by [`Self::release_file`].
+    pub(crate) fn take_file(&self) -> Option<FilePlace> {
+        if !self.files.take(1) {
+            return None;
+        }
+        if self.files_apart.take(1) {
+            return Some(FilePlace::Apart);
+        }
+        if self.connections.lend() {
+            return Some(FilePlace::Lent);
+        }
+        self.files.release(1);
+        None
+    }
+
+    /// Gives back the place of a file that is closed.
+    pub(crate) fn release_file(&self, place: FilePlace) {
+        match place {
+            FilePlace::Apart => self.files_apart.release(1),
+            FilePlace::Lent => self.connections.take_back(),
+        }
+        self.files.release(1);
     }
 
     /// Says how many files one worker may hold, before the first of them starts.
@@ -191,9 +252,9 @@ mod tests {
     #[test]
     fn a_worker_is_full_at_its_own_limit_and_never_without_one() {
         let process = Process::default();
-        assert!(!process.is_full(usize::MAX - 1));
+        assert!(!process.worker_is_full(usize::MAX - 1));
         process.set_worker_connections(2);
-        assert!(!process.is_full(1) && process.is_full(2));
+        assert!(!process.worker_is_full(1) && process.worker_is_full(2));
     }
 
     #[test]
@@ -206,7 +267,50 @@ mod tests {
             budget.release(excess);
             assert!(budget.percent() < 90, "{held} of {limit}");
             assert!(excess == 0 || budget.take(1) && budget.percent() >= 90, "{held} of {limit}");
+            assert_eq!(budget.reaches(90), budget.percent() >= 90, "{held} of {limit}");
         }
+    }
+
+    #[test]
+    fn a_budget_reaches_what_its_percent_say() {
+        let budget = Budget::default();
+        assert!(!budget.reaches(0) && budget.excess(90) == 0);
+        for limit in [1, 7, 99, 100, 101, 1 << 50] {
+            budget.set_limit(limit);
+            for held in [0, limit / 2, limit / 4 * 3, limit - limit / 10, limit] {
+                budget.held.store(held, Ordering::Relaxed);
+                let reaches = held as u128 * 100 / limit as u128 >= 75;
+                assert_eq!(budget.reaches(75), reaches, "{held} of {limit}");
+            }
+        }
+    }
+
+    /// Files that took places of their own for ever left a sixth of the descriptors unused.
+    #[test]
+    fn files_take_places_of_connections_where_those_are_free() {
+        let process = Process::default();
+        process.connections.set_limit(4);
+        process.files.set_limit(4);
+        process.files_apart.set_limit(1);
+        let first = process.take_file().expect("the one set apart");
+        assert_eq!((first, process.connections.limit()), (FilePlace::Apart, Some(4)));
+        assert!(process.connections.take(1));
+        let lent = [(); 2].map(|()| process.take_file().expect("a free one"));
+        assert_eq!((lent, process.connections.limit()), ([FilePlace::Lent; 2], Some(2)));
+        // Of two one is held: the pressure is that of connections and files together.
+        assert_eq!(process.fill().percent, 50);
+        assert!(process.connections.take(1) && !process.connections.take(1));
+        assert!(process.take_file().is_none());
+        assert_eq!((process.files.held(), process.fill().percent), (3, 100));
+        for place in lent {
+            process.release_file(place);
+        }
+        process.release_file(first);
+        assert_eq!((process.connections.limit(), process.files.held()), (Some(4), 0));
+        // The last place is nobody's but a connection's.
+        process.connections.release(2);
+        let all = [(); 4].map(|()| process.take_file());
+        assert_eq!((all[3], process.connections.limit()), (Some(FilePlace::Lent), Some(1)));
     }
 
     #[test]

@@ -92,12 +92,12 @@ impl State {
     pub(crate) fn take_place(&self) -> bool {
         let process = &self.worker.process;
         let connections = &process.connections;
-        let take = || !process.is_full(self.open_public.get()) && connections.take(1);
+        let take = || !process.worker_is_full(self.open_public.get()) && connections.take(1);
         let mut taken = take();
         while !taken && self.park.make_room_at_once(self) {
             taken = take();
         }
-        if connections.percent() >= TIGHT {
+        if connections.reaches(TIGHT) {
             self.weigh();
         }
         // Between two looks a storm could take all that is left.

@@ -83,12 +83,12 @@ impl Board {
     fn budgets(&self) -> Value {
         let (process, memory) = (&self.process, self.process.pressure.memory());
         let fill = process.fill();
-        let memory = self.places.memory_of.map(|of| {
+        let memory = self.places.memory.map(|limit| {
             json!({
                 "used": memory.used,
                 "max": memory.max,
                 "percent": memory.percent(),
-                "limited_by": of,
+                "limited_by": limit.of,
             })
         });
         json!({
