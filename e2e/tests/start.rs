@@ -111,7 +111,14 @@ fn the_banner_says_what_runs_where() {
     let version = env!("CARGO_PKG_VERSION");
     let first = format!("stead {version}   {}   2 workers   ", path.display());
     assert!(lines[0].starts_with(&first), "{stderr}");
-    assert!(lines[0].ends_with(" connections (descriptors)"), "{stderr}");
+    let limits: Vec<&str> = lines[0][first.len()..].split("   ").collect();
+    let [connections, memory] = limits[..] else { panic!("{stderr}") };
+    assert!(connections.ends_with(" connections (descriptors)"), "{stderr}");
+    // The machine's, or that of a control group around the tests.
+    let (bytes, _) = memory.split_once(" MiB of memory (").expect("the budget of memory");
+    let mebibytes = bytes.replace(',', "").parse::<u64>().expect("a number");
+    let known = stead.status()["budgets"]["memory"]["max"].as_u64().expect("a number") >> 20;
+    assert!(mebibytes > 0 && mebibytes <= 2 * known, "{known} MiB: {stderr}");
     let port = stead.port("web");
     assert_eq!(lines[1], format!("web        http://127.0.0.1:{port}   2 routes"));
     let socket = folder.join("own.sock");

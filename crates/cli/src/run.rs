@@ -90,7 +90,13 @@ fn banner(stead: &Started, title: &str, routes: &[usize]) {
     let workers = counted(stead.workers(), "worker");
     let version = env!("CARGO_PKG_VERSION");
     let why = stead.connections_limited_by();
-    tell(format_args!("stead {version}   {title}   {workers}   {connections} connections ({why})"));
+    let mut line =
+        format!("stead {version}   {title}   {workers}   {connections} connections ({why})");
+    if let Some(memory) = stead.memory_limit() {
+        let mebibytes = grouped(usize::try_from(memory.bytes >> 20).unwrap_or(usize::MAX));
+        line.extend(["   ", &mebibytes, " MiB of memory (", memory.of, ")"]);
+    }
+    tell(line);
     let width = stead.addresses().iter().map(|address| address.name.len()).max().unwrap_or(0);
     for (index, count) in routes.iter().enumerate() {
         let of_server = stead.addresses().iter().filter(|address| address.server == index);

@@ -89,6 +89,7 @@ pub mod command {
     pub use stead_serve::Cutter;
 
     pub use crate::admin::{Control, LogLevels};
+    pub use crate::budgets::MemoryLimit;
     pub use crate::check::{Checked, check, check_files};
     pub use crate::client::{admin_process, admin_request};
     pub use crate::explain::{Explanation, Question, explain};

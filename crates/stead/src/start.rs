@@ -19,7 +19,7 @@ use crate::address::{Address, addresses};
 use crate::admin::{self, AdminOptions, Control, LogLevels};
 use crate::background::{Background, Task};
 use crate::bind::{self, Bound, Claim, bind_all};
-use crate::budgets::{Places, allot, descriptors_max, keep_within, worker_count};
+use crate::budgets::{MemoryLimit, Places, allot, descriptors_max, keep_within, worker_count};
 use crate::certificates;
 use crate::check::Checked;
 use crate::compile::Compiled;
@@ -151,6 +151,11 @@ impl Started {
     /// What the most connections follow from: `descriptors` or `memory`.
     pub fn connections_limited_by(&self) -> &'static str {
         self.places.limited_by
+    }
+
+    /// The memory that it keeps within, where that is looked at.
+    pub fn memory_limit(&self) -> Option<MemoryLimit> {
+        self.places.memory
     }
 
     /// How long listeners accept on once readiness fails, as the configuration says.
