@@ -14,7 +14,13 @@ const RESERVED: [&str; 3] = [AUTO, "off", "self_signed"];
 /// configuration was decoded from.
 pub(crate) fn check(configuration: &Configuration, root: &Table, decoder: &mut Decoder<'_>) {
     let tables = root.value("tls").and_then(Value::as_table);
-    let known: Vec<&str> = tables.map(|tables| tables.names().collect()).unwrap_or_default();
+    // A key whose table has no name is reported as that.
+    let entries = tables.map(Table::entries).unwrap_or_default().iter();
+    let known: Vec<&str> = entries
+        .filter(|entry| entry.value.as_table().is_some())
+        .map(|entry| entry.key.name.as_str())
+        .filter(|name| !RESERVED.contains(name))
+        .collect();
     for (name, _) in &configuration.tls {
         if RESERVED.contains(&name.as_str()) {
             let message = format!("`{}` is a reserved name", name.value);
@@ -33,7 +39,8 @@ pub(crate) fn check(configuration: &Configuration, root: &Table, decoder: &mut D
             one(name, &names[..at], names.len(), &known, decoder);
         }
     }
-    for (name, _) in &configuration.tls {
+    let own = configuration.tls.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
+    for (name, _) in own {
         let is_used =
             listeners().any(|listen| listen.certificates().any(|used| used.value == name.value));
         if !is_used && !decoder.has_gaps() {

@@ -432,7 +432,8 @@ impl Decoder<'_> {
         // Where middleware may stand: at top, in servers, sites and routes.
         let is_place = fields.iter().any(|field| field.with_middleware);
         let elsewhere = || self.elsewhere(&entry.key.name).filter(|_| is_place);
-        let help = match near.map(|near| format!("write `{near}`")).or_else(elsewhere) {
+        let help = near.map(|near| format!("write `{near}`")).or_else(elsewhere);
+        let help = match help.or_else(|| about_tls(&entry.key.name, fields)) {
             None if known.is_empty() => None,
             None => Some(format!("known here: {}", known.join(", "))),
             help => help,
@@ -440,6 +441,17 @@ impl Decoder<'_> {
         let message = format!("unknown key `{}`", entry.key.name.escape_debug());
         self.report(Diagnostic::error(entry.key.span, message).help_if(help));
     }
+}
+
+/// What to write for a key that is about TLS, in the two tables where others set that.
+fn about_tls(key: &str, fields: &[Field]) -> Option<String> {
+    let has = |name| fields.iter().any(|field| field.name == name);
+    let advice = match (has("certificate"), has("tls")) {
+        (true, _) => foreign::certificate_advice(key),
+        (_, true) => foreign::tls_advice(key),
+        _ => None,
+    };
+    advice.map(str::to_owned)
 }
 
 impl Decoder<'_> {

@@ -80,9 +80,11 @@ impl Printer<'_> {
             let inner = value.and_then(Value::as_table).unwrap_or(&empty);
             match place(&field.schema) {
                 Place::Line => {}
-                // Keys without defaults, and none is written.
+                // Keys without defaults, and none is written; or a table that is not there.
                 Place::Header(schema)
-                    if value.is_none() && self.inline_entries(inner, schema).is_empty() => {}
+                    if value.is_none()
+                        && (self.inline_entries(inner, schema).is_empty()
+                            || schema.fields.iter().any(|field| field.required)) => {}
                 Place::Header(schema) => {
                     let short = value.and_then(|value| expanded(value, schema));
                     let inner = short.as_ref().unwrap_or(inner);

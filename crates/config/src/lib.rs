@@ -61,12 +61,12 @@ pub use load::{Loaded, load};
 pub use memory::MemoryBudget;
 pub use mode::Mode;
 pub use model::{
-    AccessLog, Acme, AcmeBinding, AcmeKey, Always, Configuration, DirectoryUrl, Drain, Email,
-    ErrorPages, ErrorStatus, Escape, HandlerConfig, Level, Levels, Listen, Log, LogFormat, Matcher,
-    MiddlewareConfig, MiddlewareRef, Module, Pattern, Placed, Process, Proxies, Redact,
-    RouteConfig, RouteOwn, Sample, ScopeLimits, ScopeTimeouts, ServerConfig, ServerRedirect,
-    SiteConfig, Switch, TcpKeepalive, TlsClients, TlsConfig, TlsVersion, UnknownHost, Workers,
-    effective_middleware,
+    AccessLog, Acme, AcmeBinding, AcmeKey, Always, CertificateNames, Configuration, DirectoryUrl,
+    Drain, Email, ErrorPages, ErrorStatus, Escape, HandlerConfig, Level, Levels, Listen, Log,
+    LogFormat, Matcher, MiddlewareConfig, MiddlewareRef, Module, Pattern, Placed, Process, Proxies,
+    Redact, RouteConfig, RouteOwn, Sample, ScopeLimits, ScopeTimeouts, ServerConfig,
+    ServerRedirect, SiteConfig, Switch, TcpKeepalive, TlsClients, TlsConfig, TlsVersion,
+    UnknownHost, Workers, effective_middleware,
 };
 pub use network::{Origin, ProxyHeader, TrustedProxies};
 pub use reference::{Page, reference};

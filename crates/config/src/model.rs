@@ -18,7 +18,7 @@ mod tls;
 
 pub use acme::{Acme, AcmeBinding, AcmeKey, DirectoryUrl, Email};
 pub use handler::HandlerConfig;
-pub use listen::{Listen, Proxies, TcpKeepalive};
+pub use listen::{CertificateNames, Listen, Proxies, TcpKeepalive};
 pub use log::{AccessLog, Always, Escape, Level, Levels, Log, LogFormat, Module, Redact, Sample};
 pub use middleware::{MiddlewareConfig, MiddlewareRef, effective_middleware};
 pub use scope::{

@@ -435,6 +435,12 @@ impl<T: Config> Config for Map<T> {
             return None;
         };
         let decode = |entry: &crate::Entry| {
+            if lacks_name::<T>(entry) {
+                let message = format!("`{}` stands where a name belongs", entry.key.name);
+                let help = format!("give the table a name, as in `{}.main`", decoder.key());
+                decoder.report(Diagnostic::error(entry.key.span, message).help(help));
+                return None;
+            }
             let name = Spanned::new(entry.key.name.clone(), entry.key.span);
             let inner = decoder.within(&name.value, |decoder| T::decode(&entry.value, decoder))?;
             Some((name, inner))
@@ -445,6 +451,16 @@ impl<T: Config> Config for Map<T> {
     fn schema() -> Schema {
         Schema::Map(Box::new(T::schema()))
     }
+}
+
+/// Whether a key of the inner table stands in the outer one, where its name was forgotten.
+fn lacks_name<T: Config>(entry: &crate::Entry) -> bool {
+    if entry.value.as_table().is_some() {
+        return false;
+    }
+    let Schema::Table(inner) = T::schema() else { return false };
+    let is_key = inner.fields.iter().any(|field| field.field.name == entry.key.name);
+    is_key && inner.shorthand.is_none()
 }
 
 impl<T: Config> Config for BTreeMap<String, T> {

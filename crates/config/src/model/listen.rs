@@ -3,6 +3,7 @@
 //! Options are set on the listening socket, whose connections inherit them, so that none costs a
 //! system call for each connection (tcp(7), socket(7)).
 
+use crate::value::Content;
 use crate::{
     Address, Config, Decoder, Diagnostic, Duration, Mode, Off, OneOrMany, Origin, Schema, Span,
     Spanned, Value,
@@ -43,7 +44,7 @@ pub struct Listen {
     /// `"self_signed"` makes one for development, `"off"` is for connections in the clear. Applies
     /// on restart.
     #[config(default = "off")]
-    pub tls: OneOrMany<Spanned<String>>,
+    pub tls: CertificateNames,
     /// Whether HTTP/2 is spoken here too: with TLS where the client chooses it, without it where
     /// the client begins with it. Applies on restart.
     #[config(default = true)]
@@ -83,6 +84,13 @@ pub struct Proxies(pub Vec<Origin>);
 
 impl Config for Proxies {
     fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        // `on`, as others say, would let anybody write whose connection it is.
+        if let Some(word @ ("on" | "true" | "yes")) = value.as_str() {
+            let message = format!("`proxy_protocol` names the proxies, and \"{word}\" is none");
+            let help = "name them, as in `[\"10.0.0.0/8\"]`";
+            decoder.report(Diagnostic::error(value.span, message).help(help));
+            return None;
+        }
         let origins = Vec::<Origin>::decode(value, decoder)?;
         if value.as_list().is_some_and(<[_]>::is_empty) {
             let message = "`proxy_protocol` names no proxy, so that nobody can connect";
@@ -95,6 +103,29 @@ impl Config for Proxies {
 
     fn schema() -> Schema {
         Vec::<Origin>::schema()
+    }
+}
+
+/// The certificates of a listener, by name; one stands alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateNames(pub Vec<Spanned<String>>);
+
+impl Config for CertificateNames {
+    fn decode(value: &Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        let help = match &value.content {
+            Content::Boolean(true) => {
+                "write the name of a `[tls.NAME]`, `\"auto\"` or `\"self_signed\"`"
+            }
+            Content::Boolean(false) => "write `\"off\"`",
+            Content::Table(_) => "write it as `[tls.main]`, and `\"main\"` here",
+            _ => return OneOrMany::decode(value, decoder).map(|OneOrMany(names)| Self(names)),
+        };
+        decoder.wrong_type(value, &Self::schema(), Some(help.to_owned()));
+        None
+    }
+
+    fn schema() -> Schema {
+        OneOrMany::<Spanned<String>>::schema()
     }
 }
 

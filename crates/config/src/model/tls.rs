@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use crate::schema::quoted;
 use crate::value::Content;
 use crate::{Config, Decoder, Diagnostic, Schema, Span, Spanned, TextForm, Value};
 
@@ -57,7 +58,17 @@ impl Config for TlsVersion {
                     decoder.report(Diagnostic::error(value.span, message).help(help));
                     return None;
                 }
-                _ => {}
+                written => {
+                    let message = format!("{} is no version of TLS", quoted(text.written()));
+                    let is = |digit: &str| written.trim_end_matches(digit).ends_with("1.");
+                    let help = match (is("2"), is("3")) {
+                        (true, _) => "write `\"1.2\"`",
+                        (_, true) => "write `\"1.3\"`",
+                        _ => "write `\"1.2\"` or `\"1.3\"`",
+                    };
+                    decoder.report(Diagnostic::error(value.span, message).help(help));
+                    return None;
+                }
             }
         }
         let help = Some("write `\"1.2\"` or `\"1.3\"`".to_owned());
