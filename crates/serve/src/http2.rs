@@ -7,7 +7,7 @@
 //! INVARIANT: the task ends after its last stream, so that every exchange leaves its record before
 //! the connection is forgotten; save where the peer does not take our last words in time: handlers
 //! are then woken to learn that their streams are gone, and leave their records a moment later.
-//! RFC 9113; SECURITY.md 20 to 30.
+//! `http2/LIFECYCLE.md` draws the states. RFC 9113; SECURITY.md 20 to 30.
 
 mod answer;
 mod carrier;
