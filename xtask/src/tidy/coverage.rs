@@ -145,7 +145,7 @@ const RULES: &[(u32, &str)] = &[
     ),
     (
         13,
-        "the target has origin, absolute, authority (CONNECT) or asterisk (OPTIONS) form; a raw `#`, blank, control or non-ASCII byte: 400",
+        "the target has origin, absolute, authority (CONNECT) or asterisk (OPTIONS) form; a raw `#`, blank, control or non-ASCII byte: 400; in HTTP/2 a `#` and what follows it never reach us: what is routed, logged and forwarded is the path before it",
     ),
     (
         14,

@@ -17,6 +17,26 @@ fn end_of(http2: &mut Http2, stream: u32, fields: &[(&str, &str)]) -> End {
     end
 }
 
+/// The crate below cuts a fragment off before anything of ours sees it: there is one path, not two.
+#[test]
+fn security_13_a_fragment_in_http2_is_nowhere() {
+    let (_harness, mut http2) = alone(recipe());
+    for (stream, path, query) in
+        [(1, "/tell#/../admin", "-"), (5, "/tell?a=b#&c=d", "a=b"), (9, "/tell#?a=b", "-")]
+    {
+        let text = format!("GET /tell {query} a -");
+        assert_eq!(
+            end_of(&mut http2, stream, &fields("GET", path, &[])),
+            answer(200, &text),
+            "{path}"
+        );
+    }
+    for (stream, path) in [(13, "/#/tell"), (17, "#/tell")] {
+        let end = end_of(&mut http2, stream, &fields("GET", path, &[]));
+        assert_eq!(end, answer(200, "hello"), "{path}");
+    }
+}
+
 #[test]
 fn security_20_pseudo_fields_stand_once_and_agree() {
     let (harness, mut http2) = alone(recipe());
