@@ -241,8 +241,8 @@ pub(crate) fn exceeds(scope: &Scope, framing: Framing) -> bool {
     }
 }
 
-/// The answer of whoever is to answer. `beside` moves the request's body on meanwhile, and is asked
-/// again each time that it is ready.
+/// Asks whoever is to answer; afterwards the exchange holds the answer. `beside` moves the request's
+/// body on meanwhile, and is asked again each time that it is ready.
 ///
 /// # Errors
 /// Why nobody is left to answer.
@@ -252,27 +252,25 @@ pub(crate) async fn ask(
     routed: &mut Routed<'_>,
     scope: &Scope,
     beside: impl FnMut(&mut Context<'_>) -> Poll<Result<(), Reason>>,
-) -> Result<Response, Reason> {
+) -> Result<(), Reason> {
     let inner = match (routed.route, routed.answer.take()) {
         (_, Some(answer)) if routed.is_bare || scope.middleware.is_empty() => {
-            return Ok(scope.errors.dress(answer));
+            exchange.set_response(scope.errors.dress(answer));
+            return Ok(());
         }
         (_, Some(answer)) => Inner::Answer(Box::new(answer)),
         (Some(route), None) => Inner::Route(route),
         (None, None) => return Err(Reason::HandlerError),
     };
     match run_beside(scope, inner, exchange, beside).await {
-        Ok(()) => {
-            let answer = exchange.take_response();
-            Ok(answer.unwrap_or_else(|| exchange.refuse(Reason::HandlerError)))
-        }
         Err(reason @ (Reason::HandlerPanic | Reason::RequestTimeout)) => {
             if reason == Reason::HandlerPanic {
                 state.worker.counters.panics.add(1);
             }
-            Ok(scope.errors.dress(exchange.refuse(reason)))
+            exchange.set_response(scope.errors.dress(exchange.refuse(reason)));
+            Ok(())
         }
-        Err(reason) => Err(reason),
+        ran => ran,
     }
 }
 
@@ -301,15 +299,18 @@ async fn run_beside(
 
 /// A tunnel must have been asked for, come with 101, and begin where the request ended; no other
 /// interim status is an answer. Anything else is the handler's error.
-pub(crate) fn checked(exchange: &Exchange, answer: Response, is_received: bool) -> Response {
-    let is_right = if matches!(answer.body, Body::Tunnel(_)) {
-        answer.status == StatusCode::SWITCHING_PROTOCOLS
-            && exchange.head().upgrade().is_some()
-            && is_received
-    } else {
-        !answer.status.is_informational()
-    };
-    if is_right { answer } else { exchange.refuse(Reason::HandlerError) }
+pub(crate) fn check(exchange: &mut Exchange, is_received: bool) {
+    let is_right = exchange.response().is_some_and(|answer| match answer.body {
+        Body::Tunnel(_) => {
+            answer.status == StatusCode::SWITCHING_PROTOCOLS
+                && exchange.head().upgrade().is_some()
+                && is_received
+        }
+        _ => !answer.status.is_informational(),
+    });
+    if !is_right {
+        exchange.set_response(exchange.refuse(Reason::HandlerError));
+    }
 }
 
 /// Runs middleware and what they stand around; afterwards the exchange holds the answer.
@@ -334,10 +335,13 @@ pub(crate) async fn run(scope: &Scope, inner: Inner<'_>, exchange: &mut Exchange
     if !is_answered {
         let answer = match inner {
             Inner::Answer(answer) => *answer,
-            Inner::Route(route) => match call(route, exchange).await {
-                Ok(answer) => answer,
-                Err(error) => refuse(exchange, &error),
-            },
+            Inner::Route(route) => {
+                let answered = match route.handler.call(exchange) {
+                    Reply::Ready(answer) => Ok(answer),
+                    Reply::Wait(answering) => answering.await,
+                };
+                answered.unwrap_or_else(|error| refuse(exchange, &error))
+            }
         };
         exchange.set_response(scope.errors.dress(answer));
     }
@@ -368,13 +372,6 @@ pub(crate) enum Inner<'a> {
     /// Our own answer where no route matches. PERF: boxed, because every connection's task has
     /// room for it, and few ever need it.
     Answer(Box<Response>),
-}
-
-async fn call(route: &Route, exchange: &mut Exchange) -> Result<Response> {
-    match route.handler.call(exchange) {
-        Reply::Ready(response) => Ok(response),
-        Reply::Wait(future) => future.await,
-    }
 }
 
 async fn settle(flow: Flow<'_>) -> Result<Option<Response>> {

@@ -338,13 +338,16 @@ impl Connection {
         let asked = chain::ask(&state, &mut self.exchange, &mut routed, scope, |context| {
             receiver.poll_beside(wire, context)
         });
-        let answer = match asked.await {
-            Ok(answer) => chain::checked(&self.exchange, answer, receiver.is_complete()),
-            Err(reason) => return self.abandon(wire, account, &routed, reason),
-        };
+        if let Err(reason) = asked.await {
+            return self.abandon(wire, account, &routed, reason);
+        }
+        chain::check(&mut self.exchange, receiver.is_complete());
         // A body that nobody took stays unread.
         drop(self.exchange.take_body());
         receiver.expect_reader(wire);
+        let Some(answer) = self.exchange.take_response() else {
+            return self.abandon(wire, account, &routed, Reason::HandlerError);
+        };
         let (status, reason) = (answer.status, answer.reason);
         let keep = keep_alive && self.keeps(server, &answer, &receiver);
         let sent = {

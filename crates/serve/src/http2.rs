@@ -47,6 +47,8 @@ const STREAM_BUFFER_BYTES: usize = 64 << 10;
 const GRACE: Duration = Duration::from_secs(1);
 /// How much later than its begin an idle time may be counted from.
 const IDLE_SLACK: Duration = Duration::from_secs(1);
+/// Requests that are taken before the first of them runs.
+const BATCH: usize = 16;
 /// How long the last words of a connection may take to leave.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -213,6 +215,8 @@ impl Connection {
 
     /// Lets the protocol read, and requests run.
     fn drive(&mut self, context: &mut Context<'_>) {
+        // PERF: many heads are decoded, then they run, then many answers are encoded.
+        let mut batch = Vec::new();
         loop {
             match &mut self.protocol {
                 Protocol::Beginning(handshake) => match Pin::new(handshake).poll(context) {
@@ -223,14 +227,28 @@ impl Connection {
                     }
                     Poll::Ready(Err(error)) => return self.ended(Some(&error)),
                 },
-                Protocol::Open(open) => match open.poll_accept(context) {
-                    Poll::Pending => return,
-                    Poll::Ready(Some(Ok((request, respond)))) => {
+                Protocol::Open(open) => {
+                    let end = loop {
+                        match open.poll_accept(context) {
+                            Poll::Pending => break None,
+                            Poll::Ready(Some(Ok(accepted))) => batch.push(accepted),
+                            Poll::Ready(Some(Err(error))) => break Some(Some(error)),
+                            Poll::Ready(None) => break Some(None),
+                        }
+                        if batch.len() >= BATCH {
+                            break None;
+                        }
+                    };
+                    let is_empty = batch.is_empty();
+                    for (request, respond) in batch.drain(..) {
                         self.accept(request, respond, context);
                     }
-                    Poll::Ready(Some(Err(error))) => return self.ended(Some(&error)),
-                    Poll::Ready(None) => return self.ended(None),
-                },
+                    match end {
+                        Some(error) => return self.ended(error.as_ref()),
+                        None if is_empty => return,
+                        None => {}
+                    }
+                }
                 Protocol::Over => return,
             }
         }
@@ -477,6 +495,7 @@ impl Connection {
                 }
                 if self.session.running() == 0 {
                     wire.release_output();
+                    self.session.rest();
                 }
                 return true;
             }

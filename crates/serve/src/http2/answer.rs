@@ -211,7 +211,7 @@ impl Stream {
                     self.write_bytes(out, bytes, is_last).await?;
                 }
                 Frame::Trailers(fields) => {
-                    trailers = Some(fields::of_trailers(&fields));
+                    trailers = Some(fields::of_trailers(&fields, &self.session.state.stamps));
                     break;
                 }
             }

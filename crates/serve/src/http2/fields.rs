@@ -1,7 +1,7 @@
 //! The head of an answer as the `http` crate's, which the protocol takes.
 //!
-//! PERF: names of the table are clones that allocate nothing; the values of one head share one
-//! buffer; date and server are made once a second and once.
+//! PERF: names of the table are clones that allocate nothing; a value that is the same as in the
+//! last answer is shared with it, the others of one head share one buffer.
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
@@ -12,23 +12,62 @@ use stead_core::{Fields, Name, Response, Worker};
 use stead_http1::Known;
 use stead_http1::encode::{self, ResponseLine};
 
-/// Values that many answers share.
+/// The values of a worker's last answers: of each known name one.
 #[derive(Default)]
-pub(crate) struct Stamps(RefCell<Option<([u8; 29], HeaderValue)>>);
+pub(crate) struct Stamps(RefCell<Vec<Option<HeaderValue>>>);
 
-impl Stamps {
-    fn date(&self, worker: &Worker) -> HeaderValue {
-        let date = worker.date();
-        let mut known = self.0.borrow_mut();
-        match &*known {
-            Some((text, value)) if *text == date => value.clone(),
-            _ => {
-                let value = HeaderValue::from_bytes(&date);
-                let value = value.unwrap_or_else(|_| HeaderValue::from_static(""));
-                *known = Some((date, value.clone()));
-                value
-            }
+/// Longer values are not kept.
+const STAMP_BYTES_MAX: usize = 64;
+
+/// The fields of one head on their way to the `http` crate's.
+struct Writer<'a> {
+    map: HeaderMap,
+    stamps: &'a Stamps,
+    /// What is in no stamp.
+    values: BytesMut,
+    /// Bytes of all values, at most.
+    bytes: usize,
+}
+
+impl<'a> Writer<'a> {
+    fn new(fields: &Fields, stamps: &'a Stamps) -> Self {
+        let bytes = fields.iter().map(|(_, value)| value.len()).sum();
+        let map = HeaderMap::with_capacity(fields.len() + OWN_FIELDS);
+        Self { map, stamps, values: BytesMut::new(), bytes }
+    }
+
+    fn append(&mut self, name: Name<'_>, value: &[u8]) {
+        let (name, value) = match name {
+            Name::Known(known) => (NAMES.get(known as usize).cloned(), self.stamped(known, value)),
+            Name::Other(name) => (HeaderName::from_bytes(name).ok(), self.value(value)),
+        };
+        // What the `http` crate takes for no field is no field of ours either.
+        if let (Some(name), Some(value)) = (name, value) {
+            self.map.append(name, value);
         }
+    }
+
+    fn stamped(&mut self, known: Known, value: &[u8]) -> Option<HeaderValue> {
+        if value.len() > STAMP_BYTES_MAX || known == Known::SetCookie {
+            return self.value(value);
+        }
+        let mut stamps = self.stamps.0.borrow_mut();
+        if stamps.is_empty() {
+            stamps.resize(Known::ALL.len(), None);
+        }
+        let stamp = stamps.get_mut(known as usize)?;
+        if stamp.as_ref().is_none_or(|stamp| stamp.as_bytes() != value) {
+            *stamp = HeaderValue::from_bytes(value).ok();
+        }
+        stamp.clone()
+    }
+
+    fn value(&mut self, value: &[u8]) -> Option<HeaderValue> {
+        if self.values.capacity() < value.len() {
+            self.values = BytesMut::with_capacity(self.bytes.max(value.len()));
+        }
+        self.values.put_slice(value);
+        HeaderValue::from_maybe_shared(self.values.split().freeze()).ok()
     }
 }
 
@@ -39,62 +78,42 @@ pub(super) fn of_answer(
     stamps: &Stamps,
     worker: &Worker,
 ) -> (HeaderMap, u64) {
-    let mut map = HeaderMap::with_capacity(answer.fields.len() + 3);
+    let mut writer = Writer::new(&answer.fields, stamps);
     let (mut has_date, mut has_server) = (false, false);
-    let mut values = BytesMut::with_capacity(value_bytes(&answer.fields) + LENGTH_DIGITS);
     let mut bytes = 0;
     for (name, value) in encode::end_to_end(&answer.fields) {
         has_date |= name == stead_core::name::DATE;
         has_server |= name == stead_core::name::SERVER;
         bytes += name.as_bytes().len() + value.len();
-        append(&mut map, name, value, &mut values);
+        writer.append(name, value);
     }
     if let Some(length) = line.stated_length() {
         let mut digits = itoa::Buffer::new();
-        let name = Name::Known(Known::ContentLength);
-        append(&mut map, name, digits.format(length).as_bytes(), &mut values);
+        writer.append(Name::Known(Known::ContentLength), digits.format(length).as_bytes());
     }
     if !has_server {
-        map.append(http::header::SERVER, HeaderValue::from_static("stead"));
+        writer.map.append(http::header::SERVER, HeaderValue::from_static("stead"));
     }
     if !has_date {
-        map.append(http::header::DATE, stamps.date(worker));
+        writer.append(stead_core::name::DATE, &worker.date());
     }
-    (map, bytes as u64 + OWN_BYTES)
+    (writer.map, bytes as u64 + OWN_BYTES)
 }
 
 /// Trailers; what frames, routes or authenticates is dropped.
-pub(super) fn of_trailers(fields: &Fields) -> HeaderMap {
-    let mut map = HeaderMap::with_capacity(fields.len());
-    let mut values = BytesMut::with_capacity(value_bytes(fields));
+pub(super) fn of_trailers(fields: &Fields, stamps: &Stamps) -> HeaderMap {
+    let mut writer = Writer::new(fields, stamps);
     for (name, value) in fields.iter() {
         match name {
             Name::Known(known) if !known.is_allowed_in_trailers() => {}
-            _ => append(&mut map, name, value, &mut values),
+            _ => writer.append(name, value),
         }
     }
-    map
+    writer.map
 }
 
-fn append(map: &mut HeaderMap, name: Name<'_>, value: &[u8], values: &mut BytesMut) {
-    values.put_slice(value);
-    let value = HeaderValue::from_maybe_shared(values.split().freeze());
-    let name = match name {
-        Name::Known(known) => NAMES.get(known as usize).cloned(),
-        Name::Other(name) => HeaderName::from_bytes(name).ok(),
-    };
-    // What the `http` crate takes for no field is no field of ours either.
-    if let (Some(name), Ok(value)) = (name, value) {
-        map.append(name, value);
-    }
-}
-
-fn value_bytes(fields: &Fields) -> usize {
-    fields.iter().map(|(_, value)| value.len()).sum()
-}
-
-/// Digits of the longest length.
-const LENGTH_DIGITS: usize = 20;
+/// Length, server and date.
+const OWN_FIELDS: usize = 3;
 /// About what status, date, server and length are long.
 const OWN_BYTES: u64 = 70;
 

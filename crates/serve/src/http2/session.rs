@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use stead_base::{Reason, Tick};
-use stead_core::{Connection as Facts, Level};
+use stead_core::{Connection as Facts, Exchange, Level};
 use stead_http2::{Guard, Untold, Violation};
 
 use crate::snapshot::Server;
@@ -48,6 +48,8 @@ pub(super) struct Session {
     is_told: Cell<bool>,
     waits: RefCell<Waits>,
     owner: RefCell<Option<Waker>>,
+    /// PERF: what the last stream left for the next.
+    spare: Cell<Option<Box<Exchange>>>,
 }
 
 #[derive(Default)]
@@ -85,6 +87,8 @@ const fn buffered_max(level: Level) -> usize {
 /// Bytes that the heads of one connection's requests may hold together. SECURITY: a few bytes of a
 /// header table unfold to a head of many, held for as long as the peer leaves its window shut.
 const HEADS_BYTES_MAX: usize = 512 << 10;
+/// An exchange whose head was larger is not kept for the next stream.
+const SPARE_BYTES_MAX: usize = 4 << 10;
 /// Bytes read in one turn. SECURITY: a header block may unfold to many times its size; this bounds
 /// how many can do so before their requests are looked at.
 pub(super) const TURN_READ_BYTES: usize = 16 << 10;
@@ -111,7 +115,29 @@ impl Session {
             is_told: Cell::new(false),
             waits: RefCell::default(),
             owner: RefCell::new(None),
+            spare: Cell::new(None),
         }
+    }
+
+    /// An exchange for the next stream.
+    pub(super) fn exchange(&self) -> Box<Exchange> {
+        self.spare.take().unwrap_or_else(|| {
+            let worker = Rc::clone(&self.state.worker);
+            Box::new(Exchange::new(worker, self.facts.clone()))
+        })
+    }
+
+    /// Takes the exchange of a stream back whose head held so many bytes.
+    pub(super) fn reclaim(&self, mut exchange: Box<Exchange>, head: usize) {
+        if head <= SPARE_BYTES_MAX {
+            exchange.begin();
+            self.spare.set(Some(exchange));
+        }
+    }
+
+    /// Nothing is under way: what was kept for the next stream goes.
+    pub(super) fn rest(&self) {
+        self.spare.set(None);
     }
 
     pub(super) fn server(&self) -> &Server {

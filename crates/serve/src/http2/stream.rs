@@ -17,7 +17,7 @@ use h2::server::SendResponse;
 use h2::{Reason as Code, RecvStream};
 use http::request::Parts;
 use stead_base::{Reason, Tick};
-use stead_core::{Exchange, Fields, Method, Response, Scheme, StatusCode, Version};
+use stead_core::{Exchange, Fields, Method, Scheme, StatusCode, Version};
 use stead_http1::encode::ResponseLine;
 use stead_http1::{Framing, Http2Request};
 
@@ -96,19 +96,19 @@ pub(super) async fn serve(
     head: usize,
 ) {
     let _permit = session.permit(head);
-    let worker = Rc::clone(&session.state.worker);
-    let mut exchange = Exchange::new(worker, session.facts.clone());
+    let mut exchange = session.exchange();
     let mut stream = Stream::new(session, respond);
     let (parts, body) = request.into_parts();
-    let filled = fill(&mut exchange, &parts, &body, &stream.session);
+    let has_body = !body.is_end_stream();
+    let filled = fill(&mut exchange, &parts, has_body, &stream.session);
     let bytes_in = head_bytes(&parts);
     drop(parts);
     let expects = filled.is_ok() && exchange.head().expects_continue();
-    let has_body = !body.is_end_stream();
     let mut receiver = Receiver::new(body, has_body, expects);
     stream.run(&mut exchange, &mut receiver, filled, bytes_in).await;
     let Stream { session, mut place, .. } = stream;
     place.leave(&session);
+    session.reclaim(exchange, head);
 }
 
 impl Stream {
@@ -220,25 +220,26 @@ impl Stream {
         let is_new = || !self.session.has_served.get();
         let is_shed = chain::sheds(&state, server, routed, is_new);
         self.session.has_served.set(self.session.has_served.get() || !is_shed);
-        let answer = match routed.answer.take() {
-            _ if is_shed => scope.errors.dress(exchange.refuse(Reason::Overloaded)),
-            Some(answer) if !is_chained => answer,
-            answer => {
-                routed.answer = answer;
-                let asked = chain::ask(&state, exchange, routed, scope, |context| {
-                    self.poll_beside(receiver, context)
-                });
-                let answer = asked.await.map_err(|reason| (None, reason))?;
-                chain::checked(exchange, answer, receiver.is_complete())
-            }
-        };
+        if is_shed {
+            let answer = exchange.refuse(Reason::Overloaded);
+            exchange.set_response(scope.errors.dress(answer));
+        } else if let Some(answer) = routed.answer.take_if(|_| !is_chained) {
+            exchange.set_response(answer);
+        } else {
+            let asked = chain::ask(&state, exchange, routed, scope, |context| {
+                self.poll_beside(receiver, context)
+            });
+            asked.await.map_err(|reason| (None, reason))?;
+            chain::check(exchange, receiver.is_complete());
+        }
         // A body that nobody took stays unread.
         drop(exchange.take_body());
         if receiver.expects_reader() {
             self.tell_to_continue();
         }
+        let Some(answer) = exchange.response() else { return Err((None, Reason::HandlerError)) };
         let (status, reason) = (answer.status, answer.reason);
-        let mut sending = pin!(self.send(exchange, receiver, answer));
+        let mut sending = pin!(self.send(exchange, receiver));
         let sent = poll_fn(|context| match poll_guarded(sending.as_mut(), context) {
             Ok(polled) => polled,
             Err(Panicked) => Poll::Ready(Err(Reason::HandlerPanic)),
@@ -256,10 +257,10 @@ impl Stream {
 
     async fn send(
         &mut self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         receiver: &mut Receiver,
-        mut answer: Response,
     ) -> Result<(), Reason> {
+        let Some(mut answer) = exchange.take_response() else { return Err(Reason::HandlerError) };
         let body = std::mem::take(&mut answer.body);
         let framing = answer::framing_of(answer.status, &body);
         let line = ResponseLine {
@@ -428,7 +429,7 @@ fn code(reason: Reason) -> Code {
 fn fill(
     exchange: &mut Exchange,
     parts: &Parts,
-    body: &RecvStream,
+    has_body: bool,
     session: &Session,
 ) -> Result<(), Reason> {
     let server = session.server();
@@ -439,7 +440,7 @@ fn fill(
         scheme: parts.uri.scheme_str().map(str::as_bytes),
         path: path.filter(|_| parts.method != Method::CONNECT),
         fields: &parts.headers,
-        has_body: !body.is_end_stream(),
+        has_body,
     };
     exchange.head_mut().fill_http2(&request, &server.scope.limits.head())?;
     let is_ours =
