@@ -3,7 +3,9 @@
 //! `RequestDecoder` and `ResponseDecoder` take apart what arrives, `encode` writes heads and
 //! chunks. The caller owns buffers and connections. Messages are read strictly (RFC 9112 with every
 //! choice that two programs could make differently refused) and framing is always written anew from
-//! what was parsed. Reused heads keep their memory: nothing is allocated per message once warm.
+//! what was parsed. Heads of HTTP/2 are filled here too ([`RequestHead::fill_http2`]): a head is
+//! fixed once it is parsed, and nobody else can write to one. Reused heads keep their memory:
+//! nothing is allocated per message once warm.
 
 #![forbid(unsafe_code)]
 

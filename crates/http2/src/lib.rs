@@ -4,7 +4,8 @@
 //! Pure: bytes and the time in, a verdict out (RFC 9113 §4.1, §10.5). That crate hides what a flood
 //! is made of; the [`Guard`] reads the nine bytes before each frame and nothing of what follows, so
 //! that it costs a connection some hundred bytes and a frame some nanoseconds. Whoever carries the
-//! connection says what became of requests, because only work excuses chatter.
+//! connection says what became of requests, because only work excuses chatter. The rules of heads
+//! (RFC 9113 §8) are with the head that they fill, in `stead-http1`.
 
 #![forbid(unsafe_code)]
 
