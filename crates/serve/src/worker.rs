@@ -68,30 +68,7 @@ pub(crate) fn run(plan: &Plan) -> io::Result<()> {
 
 /// The same on an event loop that is there already.
 pub(crate) async fn serve(plan: &Plan) -> io::Result<()> {
-    let worker = Rc::new(Worker::new(
-        plan.index,
-        Arc::clone(&plan.process),
-        Arc::clone(&plan.counters),
-        Box::new(BlockingPool::default()),
-    ));
-    let park = Park::new(Rc::clone(&worker), plan.collect)?;
-    let state = Rc::new_cyclic(|this| State {
-        log: plan.log.as_ref().map(|log| WorkerLog::new(Rc::clone(&worker), log)),
-        routers: plan.snapshot.servers.iter().map(|server| server.router.clone()).collect(),
-        names: plan.snapshot.servers.iter().map(|server| Rc::from(&*server.name)).collect(),
-        worker,
-        park,
-        snapshot: Arc::clone(&plan.snapshot),
-        listeners: Arc::clone(&plan.sources),
-        draining: Cell::new(false),
-        cut: Cell::new(false),
-        open_public: Cell::new(0),
-        tunnels: Cell::new(0),
-        tunnels_cut: Cell::new(false),
-        relief: Relief::default(),
-        stamps: Stamps::default(),
-        this: this.clone(),
-    });
+    let state = state(plan)?;
     let mut accepting = Vec::new();
     for (listener, socket) in (0_u16..).zip(&*plan.listeners.borrow()) {
         let acceptor = Rc::new(Acceptor::new(socket.try_clone()?)?);
@@ -137,6 +114,34 @@ pub(crate) async fn serve(plan: &Plan) -> io::Result<()> {
         log.flush();
     }
     Ok(())
+}
+
+/// What the connections of this worker share.
+fn state(plan: &Plan) -> io::Result<Rc<State>> {
+    let worker = Rc::new(Worker::new(
+        plan.index,
+        Arc::clone(&plan.process),
+        Arc::clone(&plan.counters),
+        Box::new(BlockingPool::default()),
+    ));
+    let park = Park::new(Rc::clone(&worker), plan.collect)?;
+    Ok(Rc::new_cyclic(|this| State {
+        log: plan.log.as_ref().map(|log| WorkerLog::new(Rc::clone(&worker), log)),
+        routers: plan.snapshot.servers.iter().map(|server| server.router.clone()).collect(),
+        names: plan.snapshot.servers.iter().map(|server| Rc::from(&*server.name)).collect(),
+        worker,
+        park,
+        snapshot: Arc::clone(&plan.snapshot),
+        listeners: Arc::clone(&plan.sources),
+        draining: Cell::new(false),
+        cut: Cell::new(false),
+        open_public: Cell::new(0),
+        tunnels: Cell::new(0),
+        tunnels_cut: Cell::new(false),
+        relief: Relief::default(),
+        stamps: Stamps::default(),
+        this: this.clone(),
+    }))
 }
 
 async fn listen(state: Rc<State>, acceptor: Rc<Acceptor>, listener: u16) {
