@@ -131,19 +131,19 @@ const NO_DESCRIPTOR: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Lengt
     Retry-After: 1\r\nConnection: close\r\n\r\n";
 
 fn admit(state: &State, descriptor: OwnedFd, peer: Peer, listener: u16) {
-    let source = state.source(listener);
-    let owner = state.server(source.server);
+    let facts = state.listener(listener);
+    let owner = state.server(facts.server);
     if owner.private && !is_own_user(&descriptor) {
         return;
     }
-    let proxies = &source.opening.proxy_protocol;
+    let proxies = &facts.opening.proxy_protocol;
     let has_header = !proxies.is_empty();
     if has_header && !proxies.contains(peer.into()) {
-        return shed(state, source.server, peer, Reason::ProxySourceRefused);
+        return shed(state, facts.server, peer, Reason::ProxySourceRefused);
     }
     let client = (!has_header).then_some(peer);
     if let Some(Err(reason)) = client.map(|client| owner.connections.admit_rate(client)) {
-        return shed(state, source.server, peer, reason);
+        return shed(state, facts.server, peer, reason);
     }
     if !owner.private && !state.take_place() {
         state.worker.counters.accepts_without_descriptor.add(1);
@@ -160,9 +160,9 @@ fn admit(state: &State, descriptor: OwnedFd, peer: Peer, listener: u16) {
         if !owner.private {
             state.worker.process.connections.release(1);
         }
-        return shed(state, source.server, peer, reason);
+        return shed(state, facts.server, peer, reason);
     }
-    state.remember(source.server);
+    state.remember(facts.server);
     let token = state.park.admit(peer, listener, owner.scope.timeouts.connection_age_max);
     if has_header {
         return opening::await_header(state, token, descriptor, peer, listener);

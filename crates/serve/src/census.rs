@@ -80,7 +80,7 @@ impl Guest {
         let (mut census, mut from) = (Census::default(), Some(0));
         while let Some(next) = from {
             from = self.state().park.survey(next, TURN_RECORDS, |listener, peer| {
-                census.count(self.state().source(listener).server, peer);
+                census.count(self.state().listener(listener).server, peer);
             });
             tokio::task::yield_now().await;
         }

@@ -104,8 +104,8 @@ impl Connection {
         input: Vec<u8>,
     ) -> impl Future<Output = ()> {
         let (peer, listener, requests) = state.park.facts(token).unwrap_or((Peer::Unix, 0, 0));
-        let source = state.source(listener);
-        let (server, opening) = (source.server, &source.opening);
+        let facts = state.listener(listener);
+        let (server, opening) = (facts.server, &facts.opening);
         // With TLS it is the handshake that tells.
         let may_be_http2 = opening.http2 && opening.tls.is_none() && requests == 0;
         let is_proxied = !opening.proxy_protocol.is_empty();
@@ -118,7 +118,7 @@ impl Connection {
         };
         let limits = &state.server(server).scope.limits;
         let decoder = RequestDecoder::new(limits.head(), limits.body.map(|size| size.0));
-        let mut wire = Wire::new(Rc::clone(&state), token, transport, input, decoder);
+        let mut wire = Wire::new(Rc::clone(&state), token, server, transport, input, decoder);
         let mut exchange = Exchange::new(Rc::clone(&state.worker), facts);
         if let Some(secure) = wire.transport.secure() {
             exchange.secure(Rc::clone(secure.facts()));
@@ -171,7 +171,7 @@ impl Connection {
     /// The connection ends before its first request.
     async fn open(&mut self, wire: &mut Wire, listener: u16) -> Result<(), End> {
         let state = Rc::clone(&self.state);
-        let Some(chooser) = &state.source(listener).opening.tls else { return Ok(()) };
+        let Some(chooser) = &state.listener(listener).opening.tls else { return Ok(()) };
         if wire.transport.is_secure() {
             return Ok(());
         }

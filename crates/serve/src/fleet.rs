@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
 use crate::errand::{Errands, Messenger};
-use crate::listener::{Listener, Source};
+use crate::listener::{Listener, ListenerFacts};
 use crate::parting::{self, Parting};
 use crate::snapshot::Snapshot;
 use crate::tunnel::TUNNELS_WITHIN;
@@ -58,14 +58,14 @@ impl Fleet {
         let counters: Vec<Arc<Counters>> = (0..options.workers).map(|_| Arc::default()).collect();
         let errands: Arc<[Arc<Errands>]> = (0..options.workers).map(|_| Arc::default()).collect();
         let mut listeners: Vec<Vec<OwnedFd>> = (0..options.workers).map(|_| Vec::new()).collect();
-        let mut sources = Vec::with_capacity(options.listeners.len());
+        let mut facts = Vec::with_capacity(options.listeners.len());
         for Listener { server, descriptors, inherited, opening } in options.listeners {
-            sources.push(Source { server, inherited, opening });
+            facts.push(ListenerFacts { server, inherited, opening });
             for (worker, descriptor) in listeners.iter_mut().zip(descriptors) {
                 worker.push(descriptor);
             }
         }
-        let sources: Arc<[Source]> = sources.into();
+        let facts: Arc<[ListenerFacts]> = facts.into();
         let parting = options.private_descriptors.then(|| Arc::new(Parting::new(options.workers)));
         let numbers = if parting.is_some() { parting::numbers(&listeners) } else { Vec::new() };
         let mut threads = Vec::with_capacity(options.workers);
@@ -79,7 +79,7 @@ impl Fleet {
                 signals: Arc::clone(&signals),
                 errands: Arc::clone(&errands[index]),
                 collect: options.collect,
-                sources: Arc::clone(&sources),
+                facts: Arc::clone(&facts),
                 listeners: listeners.into(),
                 was_ready: false.into(),
             };

@@ -38,7 +38,7 @@ impl Default for Opening {
 
 /// What workers know of a listener.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct ListenerFacts {
     pub(crate) server: u16,
     pub(crate) inherited: bool,
     pub(crate) opening: Opening,

@@ -28,7 +28,7 @@ const HEADER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Begins a connection whose peer is its client: reads once, then it rests or becomes a task.
 pub(crate) fn begin(state: &State, token: Token, mut socket: Socket, peer: Peer, listener: u16) {
-    let server = state.source(listener).server;
+    let server = state.listener(listener).server;
     let owner = state.server(server);
     if !owner.private {
         events::opened(&owner.name, peer);
@@ -72,7 +72,8 @@ pub(crate) fn await_header(
     listener: u16,
 ) {
     let Some(state) = state.this.upgrade() else { return };
-    let unknown = Unknown { server: state.source(listener).server, state, token, is_known: false };
+    let unknown =
+        Unknown { server: state.listener(listener).server, state, token, is_known: false };
     tokio::task::spawn_local(async move {
         let mut socket = Socket::new(descriptor);
         match unknown.read_header(&mut socket).await {

@@ -110,8 +110,8 @@ impl State {
 
     /// Whether a listener's peers would not understand an answer in the clear.
     pub(crate) fn is_mute(&self, listener: u16) -> bool {
-        let source = self.source(listener);
-        self.server(source.server).streams.is_some() || source.opening.tls.is_some()
+        let facts = self.listener(listener);
+        self.server(facts.server).streams.is_some() || facts.opening.tls.is_some()
     }
 
     /// What a connection of this server waits for while it rests: those of private servers make no

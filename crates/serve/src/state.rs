@@ -14,7 +14,7 @@ use crate::access_log::WorkerLog;
 use crate::connection::Connection;
 use crate::events;
 use crate::http2::Stamps;
-use crate::listener::Source;
+use crate::listener::ListenerFacts;
 use crate::relief::Relief;
 use crate::snapshot::{Server, Snapshot};
 use crate::transport::Transport;
@@ -25,7 +25,7 @@ pub(crate) struct State {
     pub(crate) park: Park,
     pub(crate) snapshot: Arc<Snapshot>,
     /// The listeners, as records and tasks name them.
-    pub(crate) listeners: Arc<[Source]>,
+    pub(crate) listeners: Arc<[ListenerFacts]>,
     /// The servers' routers: tables shared, search memory this worker's own.
     pub(crate) routers: Vec<Router>,
     /// The servers' names, for exchanges to hold without touching a shared counter.
@@ -57,13 +57,13 @@ impl State {
     }
 
     /// What is known of a listener.
-    pub(crate) fn source(&self, listener: u16) -> &Source {
+    pub(crate) fn listener(&self, listener: u16) -> &ListenerFacts {
         &self.listeners[usize::from(listener)]
     }
 
     /// Whose listener it is.
     pub(crate) fn owner(&self, listener: u16) -> &Server {
-        self.server(self.source(listener).server)
+        self.server(self.listener(listener).server)
     }
 
     /// Whether connections of a server must end. Private ones stay: who watches a drain asks them.
@@ -153,7 +153,7 @@ impl Wake for State {
             // Who was told that nothing more comes knows that nothing is missing.
             Transport::resume(Socket::new(descriptor), Some(held)).end(&self.worker);
         }
-        let server = self.source(listener).server;
+        let server = self.listener(listener).server;
         self.forget(server, peer);
         let reason = match why {
             Closed::Peer => None,

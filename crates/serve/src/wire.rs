@@ -29,6 +29,8 @@ pub(crate) const TURN_BYTES: u64 = 256 << 10;
 pub(crate) struct Wire {
     pub(crate) state: Rc<State>,
     pub(crate) token: Token,
+    /// Whose listener it came by.
+    server: u16,
     pub(crate) transport: Transport,
     pub(crate) decoder: RequestDecoder,
     /// What was read; `start..` is not consumed yet.
@@ -62,6 +64,7 @@ impl Wire {
     pub(crate) fn new(
         state: Rc<State>,
         token: Token,
+        server: u16,
         transport: Transport,
         input: Vec<u8>,
         decoder: RequestDecoder,
@@ -70,6 +73,7 @@ impl Wire {
         Self {
             state,
             token,
+            server,
             transport,
             decoder,
             input,
@@ -328,8 +332,7 @@ impl Wire {
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
-        let listener = self.state.park.facts(self.token).map_or(0, |(_, listener, _)| listener);
-        &self.state.owner(listener).scope(self.scope).timeouts
+        &self.state.server(self.server).scope(self.scope).timeouts
     }
 
     /// What stays of a connection that goes to rest; `None` where it must not.
@@ -352,8 +355,7 @@ impl Wire {
 
     /// Whether the worker drains, and this connection with it.
     pub(crate) fn drains(&self) -> bool {
-        let listener = self.state.park.facts(self.token).map_or(0, |(_, listener, _)| listener);
-        self.state.cut.get() || self.state.drains(self.state.source(listener).server)
+        self.state.cut.get() || self.state.drains(self.server)
     }
 
     /// Gives both buffers back to the worker.

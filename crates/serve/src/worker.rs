@@ -23,7 +23,7 @@ use crate::events;
 use crate::fleet::Signals;
 use crate::guard::{Panicked, poll_guarded};
 use crate::http2::Stamps;
-use crate::listener::Source;
+use crate::listener::ListenerFacts;
 use crate::relief::{Relief, keep_relieving};
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -47,7 +47,7 @@ pub(crate) struct Plan {
     pub(crate) errands: Arc<Errands>,
     pub(crate) collect: Collect,
     /// What is known of each listener, by position.
-    pub(crate) sources: Arc<[Source]>,
+    pub(crate) facts: Arc<[ListenerFacts]>,
     /// This worker's socket of each; gone once the worker drains.
     pub(crate) listeners: RefCell<Vec<OwnedFd>>,
     /// Whether it has accepted before.
@@ -92,7 +92,7 @@ pub(crate) async fn serve(plan: &Plan) -> io::Result<()> {
     let (private, public): (Vec<_>, Vec<_>) = accepting.into_iter().partition(is_private);
     for (task, acceptor, listener) in public {
         task.abort();
-        if !state.source(listener).inherited {
+        if !state.listener(listener).inherited {
             accept_waiting(&state, &acceptor, listener);
         }
     }
@@ -132,7 +132,7 @@ fn state(plan: &Plan) -> io::Result<Rc<State>> {
         worker,
         park,
         snapshot: Arc::clone(&plan.snapshot),
-        listeners: Arc::clone(&plan.sources),
+        listeners: Arc::clone(&plan.facts),
         draining: Cell::new(false),
         cut: Cell::new(false),
         open_public: Cell::new(0),

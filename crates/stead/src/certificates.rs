@@ -17,7 +17,7 @@ use stead_core::Process;
 use stead_disk::make_directory;
 use stead_sys::clock;
 use stead_tls::{
-    Chooser, Clients, Entry, EntryOptions, Part, SELF_SIGNED, SelfSigned, Source, Version, Watch,
+    Chooser, Clients, Entry, EntryOptions, Part, PemSource, SELF_SIGNED, SelfSigned, Version, Watch,
 };
 
 use crate::acme::Orders;
@@ -198,7 +198,7 @@ pub(crate) fn ending(reports: &[&Value]) -> usize {
 }
 
 fn options(name: &Spanned<String>, config: &TlsConfig) -> EntryOptions {
-    let file = |path: &Spanned<PathBuf>| Source::File(path.value.clone());
+    let file = |path: &Spanned<PathBuf>| PemSource::File(path.value.clone());
     let version = |version: &Spanned<TlsVersion>| match version.value {
         TlsVersion::Tls12 => Version::Tls12,
         TlsVersion::Tls13 => Version::Tls13,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use stead_core::Shared;
-use stead_tls::{Chooser, Clients, Entry, EntryOptions, Source, Version};
+use stead_tls::{Chooser, Clients, Entry, EntryOptions, PemSource, Version};
 
 /// A certificate with its key, for [`Server::tls`](crate::Server::tls).
 ///
@@ -15,8 +15,8 @@ use stead_tls::{Chooser, Clients, Entry, EntryOptions, Source, Version};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Tls {
-    certificate: Source,
-    key: Source,
+    certificate: PemSource,
+    key: PemSource,
     clients: Option<Clients>,
     versions: Vec<Version>,
 }
@@ -30,7 +30,7 @@ impl Tls {
     /// let tls = Tls::files("/etc/ssl/shop/fullchain.pem", "/etc/ssl/shop/privkey.pem");
     /// ```
     pub fn files(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        Self::of(Source::File(certificate.into()), Source::File(key.into()))
+        Self::of(PemSource::File(certificate.into()), PemSource::File(key.into()))
     }
 
     /// The same as bytes.
@@ -42,10 +42,13 @@ impl Tls {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn pem(certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
-        Self::of(Source::Pem(certificate.as_ref().into()), Source::Pem(key.as_ref().into()))
+        Self::of(
+            PemSource::Bytes(certificate.as_ref().into()),
+            PemSource::Bytes(key.as_ref().into()),
+        )
     }
 
-    fn of(certificate: Source, key: Source) -> Self {
+    fn of(certificate: PemSource, key: PemSource) -> Self {
         let versions = vec![Version::Tls12, Version::Tls13];
         Self { certificate, key, clients: None, versions }
     }
@@ -57,7 +60,7 @@ impl Tls {
     /// let tls = Tls::files("main.pem", "main.key").clients("clients-ca.pem");
     /// ```
     pub fn clients(mut self, ca: impl Into<PathBuf>) -> Self {
-        self.clients = Some(Clients { ca: Source::File(ca.into()), required: true });
+        self.clients = Some(Clients { ca: PemSource::File(ca.into()), required: true });
         self
     }
 

@@ -32,9 +32,9 @@ pub struct EntryOptions {
     /// Its name.
     pub name: String,
     /// The chain, the server's own certificate first.
-    pub certificate: Source,
+    pub certificate: PemSource,
     /// The key of the first certificate.
-    pub key: Source,
+    pub key: PemSource,
     /// Who must show a certificate.
     pub clients: Option<Clients>,
     /// The versions that are spoken, at least one.
@@ -46,8 +46,8 @@ impl EntryOptions {
         let ca = self.clients.as_ref().map(|clients| &clients.ca);
         [Some(&self.certificate), Some(&self.key), ca].into_iter().flatten().filter_map(|source| {
             match source {
-                Source::File(path) => Some(path.as_path()),
-                Source::Pem(_) => None,
+                PemSource::File(path) => Some(path.as_path()),
+                PemSource::Bytes(_) => None,
             }
         })
     }
@@ -55,21 +55,21 @@ impl EntryOptions {
 
 /// Where PEM comes from.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum PemSource {
     /// A file, read again when it changes.
     File(PathBuf),
     /// Bytes.
-    Pem(Pem),
+    Bytes(Pem),
 }
 
 /// PEM as bytes; never printed.
 pub type Pem = Arc<[u8]>;
 
-impl fmt::Debug for Source {
+impl fmt::Debug for PemSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
-            Self::Pem(_) => f.write_str("PEM"),
+            Self::Bytes(_) => f.write_str("PEM"),
         }
     }
 }
@@ -78,7 +78,7 @@ impl fmt::Debug for Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clients {
     /// The certificates that sign theirs.
-    pub ca: Source,
+    pub ca: PemSource,
     /// Whether nobody else is served.
     pub required: bool,
 }
@@ -159,8 +159,8 @@ impl Entry {
     pub(crate) fn challenge(certificate: &[u8], key: &[u8]) -> Result<Self, rustls::Error> {
         let options = EntryOptions {
             name: "challenge".to_owned(),
-            certificate: Source::Pem(Pem::default()),
-            key: Source::Pem(Pem::default()),
+            certificate: PemSource::Bytes(Pem::default()),
+            key: PemSource::Bytes(Pem::default()),
             clients: None,
             versions: vec![Version::Tls12, Version::Tls13],
         };
@@ -211,8 +211,8 @@ impl Entry {
     /// Everything that is wrong with them; then nothing changes.
     pub fn replace(&self, certificate: &[u8], key: &[u8]) -> Result<(), Vec<Problem>> {
         let options = EntryOptions {
-            certificate: Source::Pem(certificate.into()),
-            key: Source::Pem(key.into()),
+            certificate: PemSource::Bytes(certificate.into()),
+            key: PemSource::Bytes(key.into()),
             ..self.options.clone()
         };
         self.live.store(Arc::new(Live::load(&options, &self.provider, &self.keys)?));
@@ -392,10 +392,10 @@ impl Verifier {
     }
 }
 
-fn read(source: &Source, part: Part, problems: &mut Vec<Problem>) -> Option<Pem> {
+fn read(source: &PemSource, part: Part, problems: &mut Vec<Problem>) -> Option<Pem> {
     match source {
-        Source::Pem(pem) => Some(Arc::clone(pem)),
-        Source::File(path) => match read_regular(path, FILE_BYTES_MAX) {
+        PemSource::Bytes(pem) => Some(Arc::clone(pem)),
+        PemSource::File(path) => match read_regular(path, FILE_BYTES_MAX) {
             Ok(bytes) => Some(bytes.into()),
             Err(error) => {
                 let help = match error.kind() {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use stead_core::Shared;
 
-use crate::entry::{Entry, EntryOptions, Source, Version};
+use crate::entry::{Entry, EntryOptions, PemSource, Version};
 use crate::problem::Problem;
 
 /// The certificates of some hosts, and the challenges that are shown just now.
@@ -60,8 +60,8 @@ impl Issued {
         }
         let options = EntryOptions {
             name: Self::NAME.to_owned(),
-            certificate: Source::Pem(certificate.into()),
-            key: Source::Pem(key.into()),
+            certificate: PemSource::Bytes(certificate.into()),
+            key: PemSource::Bytes(key.into()),
             clients: None,
             versions: vec![Version::Tls12, Version::Tls13],
         };

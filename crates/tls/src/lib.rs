@@ -21,7 +21,7 @@ mod tickets;
 mod watch;
 
 pub use chooser::{Chooser, Unserved};
-pub use entry::{Clients, Counts, Entry, EntryOptions, Pem, Source, Version};
+pub use entry::{Clients, Counts, Entry, EntryOptions, Pem, PemSource, Version};
 pub use issued::Issued;
 pub use outgoing::Outgoing;
 pub use problem::{Part, Problem};

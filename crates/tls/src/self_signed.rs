@@ -14,7 +14,7 @@ use stead_disk::{read_regular, replace};
 use stead_sys::clock;
 
 use crate::certificate::Certificate;
-use crate::entry::{Entry, EntryOptions, FILE_BYTES_MAX, Source, Version};
+use crate::entry::{Entry, EntryOptions, FILE_BYTES_MAX, PemSource, Version};
 
 /// The reserved name of the entry.
 pub const SELF_SIGNED: &str = "self_signed";
@@ -58,8 +58,8 @@ impl SelfSigned {
     pub fn entry(&self, shared: &Shared) -> Result<Entry, String> {
         let options = EntryOptions {
             name: SELF_SIGNED.to_owned(),
-            certificate: Source::Pem(self.certificate.as_bytes().into()),
-            key: Source::Pem(self.key.as_bytes().into()),
+            certificate: PemSource::Bytes(self.certificate.as_bytes().into()),
+            key: PemSource::Bytes(self.key.as_bytes().into()),
             clients: None,
             versions: vec![Version::Tls12, Version::Tls13],
         };

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use stead_core::Shared;
-use stead_tls::{Chooser, Clients, Entry, EntryOptions, Outgoing, Session, Source, Version};
+use stead_tls::{Chooser, Clients, Entry, EntryOptions, Outgoing, PemSource, Session, Version};
 
 /// What signs for a test.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -54,15 +54,15 @@ impl Authority {
 pub(crate) fn options(name: &str, pair: &Pair) -> EntryOptions {
     EntryOptions {
         name: name.into(),
-        certificate: Source::Pem(pair.chain.as_bytes().into()),
-        key: Source::Pem(pair.key.as_bytes().into()),
+        certificate: PemSource::Bytes(pair.chain.as_bytes().into()),
+        key: PemSource::Bytes(pair.key.as_bytes().into()),
         clients: None,
         versions: vec![Version::Tls12, Version::Tls13],
     }
 }
 
 pub(crate) fn clients(authority: &Authority, required: bool) -> Clients {
-    Clients { ca: Source::Pem(authority.pem().as_bytes().into()), required }
+    Clients { ca: PemSource::Bytes(authority.pem().as_bytes().into()), required }
 }
 
 pub(crate) fn chooser(entries: impl IntoIterator<Item = EntryOptions>) -> Chooser {

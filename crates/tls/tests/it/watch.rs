@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use stead_core::Shared;
-use stead_tls::{Entry, Source, Watch};
+use stead_tls::{Entry, PemSource, Watch};
 use tempfile::TempDir;
 
 use crate::peer::{Authority, Pair, options};
@@ -18,8 +18,8 @@ fn write(folder: &TempDir, pair: &Pair) {
 
 fn load(folder: &TempDir, pair: &Pair) -> Arc<Entry> {
     let mut options = options("main", pair);
-    options.certificate = Source::File(folder.path().join("chain.pem"));
-    options.key = Source::File(folder.path().join("key.pem"));
+    options.certificate = PemSource::File(folder.path().join("chain.pem"));
+    options.key = PemSource::File(folder.path().join("key.pem"));
     Arc::new(Entry::load(options, &Shared::default()).expect("fits"))
 }
 
