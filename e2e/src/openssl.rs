@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Duration;
 
 use crate::process::Outcome;
 
@@ -31,12 +30,6 @@ impl SClient {
         // It may have ended already: its outcome says why.
         let _ = input.write_all(bytes.as_bytes());
         let _ = input.flush();
-    }
-
-    /// Waits a moment, then sends bytes.
-    pub fn send_after(&mut self, pause: Duration, bytes: &str) {
-        std::thread::sleep(pause);
-        self.send(bytes);
     }
 
     /// Waits until it ends by itself: its input stays open.

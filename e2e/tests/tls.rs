@@ -11,8 +11,6 @@ use stead_e2e::stead::once;
 use stead_e2e::wait::{SOON, until};
 use stead_e2e::{Authority, Connection, Folder, SClient, Stead};
 
-const SHORT: Duration = Duration::from_millis(700);
-
 /// A Stead with one certificate for `localhost` and 127.0.0.1, `more` in its server's table.
 fn start(folder: &Folder, more: &str) -> Stead {
     let authority = Authority::new();
@@ -203,7 +201,7 @@ fn security_47_a_host_that_the_handshake_did_not_prove_is_refused() {
         let arguments = ["-servername", name, option, session];
         let mut client = SClient::connect(port, &folder.join("ca.pem"), &arguments);
         let request = format!("GET /fixed HTTP/1.0\r\nHost: {name}\r\n\r\n");
-        client.send_after(SHORT, &request);
+        client.send(&request);
         let outcome = client.finish();
         assert!(
             outcome.stdout.contains(shown) && !outcome.stdout.contains("Reused"),
@@ -215,7 +213,7 @@ fn security_47_a_host_that_the_handshake_did_not_prove_is_refused() {
     // Without a host a request reaches what any host would, and one of them wants certificates.
     let arguments = ["-servername", "b.shop.test"];
     let mut client = SClient::connect(port, &folder.join("ca.pem"), &arguments);
-    client.send_after(SHORT, "GET /fixed HTTP/1.0\r\n\r\n");
+    client.send("GET /fixed HTTP/1.0\r\n\r\n");
     assert!(client.finish().stdout.contains("HTTP/1.1 421 "));
 }
 
@@ -270,9 +268,9 @@ fn sessions_are_resumed_by_every_worker() {
             let ca = folder.join("ca.pem");
             let arguments = ["-servername", "localhost", version, option, session];
             let mut client = SClient::connect(stead.port("web"), &ca, &arguments);
-            // A ticket comes with the answer.
-            client.send_after(SHORT / 2, "GET /fixed HTTP/1.1\r\nHost: localhost\r\n\r\n");
-            client.send_after(SHORT / 2, "GET /fixed HTTP/1.0\r\nHost: localhost\r\n\r\n");
+            // Tickets come before the answers.
+            client.send("GET /fixed HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            client.send("GET /fixed HTTP/1.0\r\nHost: localhost\r\n\r\n");
             let outcome = client.finish();
             assert_eq!(outcome.stdout.matches("fixed\n").count(), 2, "{outcome:?}");
             outcome.stdout.contains("Reused")
