@@ -4,10 +4,12 @@
 
 use std::net::{SocketAddr, TcpStream};
 
+use bytes::Bytes;
 use stead_base::Reason;
+use stead_core::{Body, Exchange, Response, StatusCode};
 
 use crate::client::Client;
-use crate::handlers::{Count, Echo, Fixed, Play, Step, Tell};
+use crate::handlers::{Calls, Count, Counted, Echo, Fixed, Make, Play, Step, Tell};
 use crate::harness::{Harness, Recipe};
 
 pub(crate) const DATA: u8 = 0x0;
@@ -294,7 +296,16 @@ pub(crate) fn recipe() -> Recipe {
         .route("/count", Count)
         .route("/tell", Tell)
         .route("/hang", Play(vec![Step::text("begun"), Step::Hang], None))
-        .route("/large", Play(vec![Step::Bytes(vec![b'x'; 1 << 20]); 4], None))
+        .route("/large", Make(large()))
+}
+
+/// Four megabytes, of which no copy is made: many answers of these cost little.
+fn large() -> impl Fn(&mut Exchange) -> Response + Send + Sync {
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    move |exchange| {
+        let body = Counted { piece: piece.clone(), pieces: 4, asked: Calls::default() };
+        exchange.respond(StatusCode::OK).with_body(Body::Stream(Box::new(body)))
+    }
 }
 
 /// A connection that asks honestly beside an attack.
