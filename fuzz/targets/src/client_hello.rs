@@ -8,6 +8,7 @@ pub fn client_hello(input: &[u8]) {
     let whole = parse_client_hello(input);
     let decided = first_verdict(input);
     assert_eq!(whole.as_ref().err(), decided.as_ref().err());
+    assert_eq!(in_pieces(input), whole, "read in pieces");
     match whole {
         Ok(Some(hello)) => {
             check(&hello, input);
@@ -31,6 +32,20 @@ fn first_verdict(input: &[u8]) -> Result<Option<ClientHello>, HelloError> {
         }
     }
     parse_client_hello(input)
+}
+
+/// The same, where what arrives at once is as long as its first byte says: pieces end before, in
+/// and behind the headers of records, and hold several.
+fn in_pieces(input: &[u8]) -> Result<Option<ClientHello>, HelloError> {
+    let (mut reader, mut end) = (HelloReader::default(), 0);
+    while let Some(byte) = input.get(end) {
+        end = (end + 1 + usize::from(*byte)).min(input.len());
+        let verdict = reader.parse(&input[..end]);
+        if verdict != Ok(None) {
+            return verdict;
+        }
+    }
+    Ok(None)
 }
 
 fn check(hello: &ClientHello, input: &[u8]) {
