@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use stead_e2e::process::run;
 use stead_e2e::stead::{once, runtime_in};
-use stead_e2e::{Folder, Outcome, Stead, binary};
+use stead_e2e::{Authority, Folder, Outcome, Stead, binary};
 
 #[test]
 fn an_unknown_key_is_shown_where_it_stands_with_what_to_write() {
@@ -430,4 +430,46 @@ fn the_first_file_may_come_through_a_pipe() {
     let outcome = run(shell.args(["-c", &piped]).current_dir(folder.path()));
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     assert!(outcome.stdout.contains("1 server, 1 route, no errors"), "{outcome:?}");
+}
+
+/// Each request for such a host was answered 421, and nothing had said so.
+#[test]
+fn hosts_that_no_certificate_names_are_warned_of_and_explained() {
+    let folder = Folder::new();
+    Authority::new().sign(&folder, "main", &["example.com", "*.example.com"]);
+    let config = r#"
+[server.web]
+listen = ["127.0.0.1:0", { address = "127.0.0.1:0", tls = "main" }]
+redirect = "https"
+
+[server.web.site.shop]
+hosts = ["example.com", "a.example.com", "*.example.com", "shop.example.org"]
+
+[[server.web.site.shop.route]]
+path = "/"
+respond = "ok"
+
+[tls.main]
+certificate = "main.pem"
+key = "main.key"
+"#;
+    folder.write("stead.toml", config);
+    let outcome = once(&folder, &["check"]);
+    let said = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert_eq!(outcome.code, Some(0), "{said}");
+    assert!(said.contains("no certificate names `shop.example.org`: it is answered 421"), "{said}");
+    assert!(said.contains("no errors, 1 warning"), "{said}");
+    for (url, line) in [
+        ("https://a.example.com/", "\n  certificate tls.main\n"),
+        ("https://shop.example.org/", "\n  421 misdirected_request: tls.main"),
+    ] {
+        let text = once(&folder, &["explain", url]).stdout;
+        assert!(text.contains(line), "{url}: {text}");
+    }
+    let text = once(&folder, &["explain", "http://a.example.com/"]).stdout;
+    assert!(!text.contains("tls.main"), "{text}");
+    // Who speaks in the clear may have hosts that no certificate names.
+    folder.write("stead.toml", config.replace("redirect = \"https\"\n", ""));
+    let outcome = once(&folder, &["check"]);
+    assert!(outcome.stdout.contains("no errors\n"), "{outcome:?}");
 }

@@ -154,8 +154,12 @@ fn certificate(certificate: &Value) -> String {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let names: Vec<String> =
         certificate["names"].as_array().into_iter().flatten().map(text).collect();
+    let failed = match number(&certificate["reloads_failed"]) {
+        0 => String::new(),
+        count => format!("   new files not taken {count} ×"),
+    };
     format!(
-        "tls.{}   {}   {} left   {}",
+        "tls.{}   {}   {} left   {}{failed}",
         text(&certificate["name"]),
         names.join(" "),
         counted(number(&certificate["days_left"]) as usize, "day"),

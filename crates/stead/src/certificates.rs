@@ -10,14 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use stead_config::{
-    Configuration, Diagnostic, Diagnostics, Listen, ServerConfig, Span, Spanned, TlsConfig,
-    TlsVersion,
+    Address, Configuration, Diagnostic, Diagnostics, Listen, ServerConfig, Span, Spanned,
+    TlsConfig, TlsVersion,
 };
 use stead_core::Process;
 use stead_disk::make_directory;
 use stead_sys::clock;
 use stead_tls::{
-    Chooser, Clients, Entry, EntryOptions, Part, PemSource, SELF_SIGNED, SelfSigned, Version, Watch,
+    Chooser, Clients, Entry, EntryOptions, Part, PemSource, SELF_SIGNED, SelfSigned, Unserved,
+    Version, Watch,
 };
 
 use crate::acme::Orders;
@@ -45,7 +46,16 @@ impl Certificates {
         let mut entries = Vec::new();
         for (name, config) in &configuration.tls {
             match Entry::load(options(name, config), &process.shared) {
-                Ok(entry) => entries.push(Arc::new(entry)),
+                Ok(entry) => {
+                    if entry.is_alone() {
+                        let message = "the file holds one certificate, and not its signer's";
+                        let help = "name the file with both, often `fullchain.pem`: few clients \
+                                    find the other one by themselves";
+                        let span = config.certificate.span;
+                        diagnostics.push(Diagnostic::warning(span, message).help(help));
+                    }
+                    entries.push(Arc::new(entry));
+                }
                 Err(problems) => {
                     for problem in problems {
                         let span = place(config, problem.part).unwrap_or(name.span);
@@ -59,7 +69,66 @@ impl Certificates {
             entries.push(Arc::new(entry));
             made
         });
-        Self { entries, self_signed, orders: Orders::compile(configuration, diagnostics) }
+        let orders = Orders::compile(configuration, diagnostics);
+        let certificates = Self { entries, self_signed, orders };
+        for (_, server) in &configuration.servers {
+            certificates.warn_of_hosts(server, diagnostics);
+        }
+        certificates
+    }
+
+    /// Warns of hosts of sites that no certificate names, where all requests come over TLS: each
+    /// would be answered 421.
+    fn warn_of_hosts(&self, server: &ServerConfig, diagnostics: &mut Diagnostics) {
+        let is_redirected = server.redirect.is_some() && server.trusted_proxies.networks.is_empty();
+        let is_encrypted = |listen: &Listen| listen.is_encrypted();
+        if !(server.listen.iter().all(is_encrypted)
+            || is_redirected && server.listen.iter().any(is_encrypted))
+        {
+            return;
+        }
+        let names: Vec<_> = server.listen.iter().flat_map(Listen::certificates).collect();
+        // What is ordered has a check of its own; what could not be read was reported.
+        let entries: Option<Vec<_>> = names.iter().map(|name| self.named(name)).collect();
+        let Some(entries) = entries else { return };
+        for host in server.sites.iter().flat_map(|(_, site)| &site.hosts) {
+            if !entries.iter().any(|entry| entry.covers(&host.value)) {
+                let names: Vec<String> = entries.iter().flat_map(|entry| entry.names()).collect();
+                let message = format!("no certificate names `{}`: it is answered 421", host.value);
+                let help = format!(
+                    "name one that does in the listener's `tls`; there is {}",
+                    names.join(", ")
+                );
+                diagnostics.push(Diagnostic::warning(host.span, message).help(help));
+            }
+        }
+    }
+
+    /// Which certificate who asks `server` for `host` over TLS is shown, in words; `None` where it
+    /// speaks none. Listeners on `port` count, if there are any.
+    pub(crate) fn explain(
+        &self,
+        server: &ServerConfig,
+        host: &str,
+        port: Option<u16>,
+    ) -> Option<String> {
+        let on_port = |listen: &&Listen| match &listen.address.value {
+            Address::Tcp { port: own, .. } => Some(*own) == port,
+            Address::Unix(_) => false,
+        };
+        let encrypted = || server.listen.iter().filter(|listen| listen.is_encrypted());
+        let listen = encrypted().find(on_port).or_else(|| encrypted().next())?;
+        Some(match self.chooser(server, listen)?.shown(host) {
+            Ok((entry, true)) => format!("certificate tls.{}", entry.name()),
+            Ok((entry, false)) => {
+                format!(
+                    "421 misdirected_request: tls.{}, which is shown, is not for it",
+                    entry.name()
+                )
+            }
+            Err(Unserved::Pending) => "certificate of `auto`, once it is issued".to_owned(),
+            Err(_) => "no certificate is for it: the handshake ends with an alert".to_owned(),
+        })
     }
 
     /// Shows the certificate that signs itself which an earlier process made, or keeps this one.

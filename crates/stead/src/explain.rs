@@ -58,7 +58,13 @@ pub fn explain(checked: &Checked, question: &Question) -> Result<Vec<Explanation
             None => !by_port || listens(config),
         };
         if is_asked_for {
-            explanations.push(of_server(configuration, config, server, &checked.sources, &asked));
+            let mut one = of_server(configuration, config, server, &checked.sources, &asked);
+            if asked.scheme == Scheme::Https {
+                let host = host(&asked.sample);
+                let shown = compiled.certificates.explain(config, host, port);
+                one.lines.splice(1..1, shown.map(|shown| format!("  {shown}")));
+            }
+            explanations.push(one);
         }
     }
     if explanations.is_empty() {

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::oid_registry::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS;
 use x509_parser::parse_x509_certificate;
 use x509_parser::public_key::PublicKey;
+use x509_parser::time::ASN1Time;
 
 use crate::names::Names;
 use crate::problem::{Part, Problem};
@@ -26,6 +28,9 @@ pub(crate) struct Certificate {
     pub(crate) names: Names,
     /// Seconds since 1970.
     pub(crate) not_after: u64,
+    /// Whether the one that signed it is missing: its authority says where that could be fetched,
+    /// which few clients do.
+    pub(crate) is_alone: bool,
 }
 
 /// Keys of RSA that are shorter can be broken, or are refused by clients.
@@ -57,10 +62,13 @@ impl Certificate {
         };
         let facts = Facts::of(&leaf, wall, &mut problems);
         check_order(&chain, &mut problems);
+        let is_alone = chain.len() == 1 && has_issuer_elsewhere(&leaf);
+        let key = key.filter(|_| facts.fits_provider);
         let key = key.and_then(|key| pair(chain, key, provider, &mut problems));
+        let Facts { names, not_after, .. } = facts;
         match key {
             Some(key) if problems.is_empty() => {
-                Ok(Self { key: Arc::new(key), names: facts.names, not_after: facts.not_after })
+                Ok(Self { key: Arc::new(key), names, not_after, is_alone })
             }
             _ => Err(problems),
         }
@@ -71,6 +79,8 @@ impl Certificate {
 struct Facts {
     names: Names,
     not_after: u64,
+    /// Whether its key has a size that can be used; another one was reported.
+    fits_provider: bool,
 }
 
 impl Facts {
@@ -82,15 +92,17 @@ impl Facts {
             problems.push(Problem::new(Part::Certificate, message, help));
         };
         if wall > not_after {
-            let ended = leaf.validity().not_after;
-            say(format!("the certificate expired on {ended}"), "renew it");
+            let ended = moment(leaf.validity().not_after);
+            say(format!("the certificate expired at {ended}"), "renew it");
         } else if wall < not_before {
-            let begins = leaf.validity().not_before;
+            let begins = moment(leaf.validity().not_before);
             let help = "wait until then, or set this machine's clock";
             say(format!("the certificate is not valid before {begins}"), help);
         }
+        let mut fits_provider = true;
         if let Ok(PublicKey::RSA(key)) = leaf.public_key().parsed() {
             let bits = bits_of(key.modulus);
+            fits_provider = (RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits);
             if bits < RSA_BITS_MIN {
                 let help = "make one of 2048 bits, or an ECDSA key";
                 say(format!("the RSA key has only {bits} bits"), help);
@@ -102,8 +114,28 @@ impl Facts {
         if names.is_empty() {
             say("the certificate names no host".into(), "ask for one with `subjectAltName`");
         }
-        Self { names, not_after }
+        Self { names, not_after, fits_provider }
     }
+}
+
+/// A time as everywhere else: `2026-11-20T00:05:01Z`.
+fn moment(time: ASN1Time) -> String {
+    let time = time.to_datetime();
+    let (date, (hour, minute, second)) = (time.date(), time.to_hms());
+    let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Whether a certificate says where the one that signed it can be fetched, as those of public
+/// authorities do (RFC 5280 §4.2.2.1).
+fn has_issuer_elsewhere(leaf: &X509Certificate<'_>) -> bool {
+    leaf.extensions().iter().any(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityInfoAccess(access) => access
+            .accessdescs
+            .iter()
+            .any(|one| one.access_method == OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS),
+        _ => false,
+    })
 }
 
 fn bits_of(modulus: &[u8]) -> usize {
@@ -193,7 +225,8 @@ fn certificates(
             let (message, help) = if has_pem(pem) {
                 ("the file holds no certificate", "it begins with `-----BEGIN CERTIFICATE-----`")
             } else {
-                ("the file is not PEM", "convert it with `openssl x509 -inform der`")
+                let der = "convert it with `openssl x509 -inform der -in FILE -out FILE.pem`";
+                not_pem(pem, der)
             };
             problems.push(Problem::new(part, message, help));
             chain
@@ -201,7 +234,13 @@ fn certificates(
         Ok(chain) => chain,
         Err(error) => {
             let help = "export it again from where it was made";
-            problems.push(Problem::new(part, format!("the file is broken: {error}"), help));
+            let message = match error {
+                pem::Error::MissingSectionEnd { .. } => {
+                    "the file is broken: it ends within a certificate".to_owned()
+                }
+                error => format!("the file is broken: {error}"),
+            };
+            problems.push(Problem::new(part, message, help));
             Vec::new()
         }
     }
@@ -222,7 +261,33 @@ fn private_key(pem: &[u8], problems: &mut Vec<Problem>) -> Option<PrivateKeyDer<
         Err(_) if has_pem(pem) => {
             say("the file holds no private key", "it begins with `-----BEGIN PRIVATE KEY-----`")
         }
-        Err(_) => say("the file is not PEM", "convert it with `openssl pkey -inform der`"),
+        Err(_) => {
+            let der = "convert it with `openssl pkey -inform der -in FILE -out FILE.pem`";
+            let (message, help) = not_pem(pem, der);
+            say(message, help)
+        }
+    }
+}
+
+/// What a file is that holds no PEM; `der` is the advice for DER.
+fn not_pem(file: &[u8], der: &'static str) -> (&'static str, &'static str) {
+    // A sequence in DER, whose length has a byte of its own or two behind it; PKCS#12 begins with
+    // its version, 3 (RFC 7292 §4).
+    let inner = match file {
+        [0x30, 0x82, _, _, inner @ ..] | [0x30, 0x81, _, inner @ ..] => Some(inner),
+        [0x30, length, inner @ ..] if *length < 0x80 => Some(inner),
+        _ => None,
+    };
+    match inner {
+        Some([0x02, 0x01, 0x03, ..]) => (
+            "the file is PKCS#12, not PEM",
+            "convert it with `openssl pkcs12 -nodes -in FILE -out FILE.pem`, which holds both",
+        ),
+        Some(_) => ("the file is DER, not PEM", der),
+        None if file.iter().all(u8::is_ascii_whitespace) => {
+            ("the file is empty", "export it again from where it was made")
+        }
+        None => ("the file is not PEM", "name one with a line `-----BEGIN …-----`"),
     }
 }
 
@@ -247,4 +312,50 @@ fn has_pem(text: &[u8]) -> bool {
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, CustomExtension, KeyPair};
+    use rustls::crypto::aws_lc_rs;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_of_a_public_authority_should_not_be_alone() {
+        let url = b"http://ca.example/";
+        let location = [b"\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x02\x86\x12", &url[..]].concat();
+        let (inner, outer) = ([0x30, 30 + 2], [0x30, 30]);
+        let access = [&inner[..], &outer, &location].concat();
+        let issued = CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], access);
+        for (extensions, is_alone) in [(vec![issued], true), (Vec::new(), false)] {
+            let mut params = CertificateParams::new(vec!["example.com".into()]).expect("a name");
+            params.custom_extensions = extensions;
+            let key = KeyPair::generate().expect("a key");
+            let chain = params.self_signed(&key).expect("a certificate").pem();
+            let provider = aws_lc_rs::default_provider();
+            let (key, wall) = (key.serialize_pem(), 1_800_000_000);
+            let read = Certificate::parse(chain.as_bytes(), key.as_bytes(), &provider, wall);
+            assert_eq!(read.map(|read| read.is_alone).ok(), Some(is_alone));
+        }
+    }
+
+    #[test]
+    fn what_is_no_pem_is_named() {
+        let check = |file: &[u8], expect: &str| {
+            let mut problems = Vec::new();
+            assert!(certificates(file, Part::Certificate, &mut problems).is_empty());
+            assert!(private_key(file, &mut problems).is_none());
+            let messages: Vec<_> = problems.iter().map(|one| one.message.as_str()).collect();
+            assert_eq!(messages, [expect, expect]);
+        };
+        check(b" \n", "the file is empty");
+        check(b"hello\n", "the file is not PEM");
+        check(b"\x30\x82\x01\x00\x30\x82\x00\xf0", "the file is DER, not PEM");
+        check(b"\x30\x82\x01\x00\x02\x01\x03\x30", "the file is PKCS#12, not PEM");
+        let mut problems = Vec::new();
+        let half = b"-----BEGIN CERTIFICATE-----\nAAAA\n";
+        assert!(certificates(half, Part::Certificate, &mut problems).is_empty());
+        assert_eq!(problems[0].message, "the file is broken: it ends within a certificate");
+    }
 }

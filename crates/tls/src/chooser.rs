@@ -8,6 +8,7 @@
 //! see `Chosen::permits`.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use stead_core::Shown;
@@ -77,6 +78,18 @@ impl Chooser {
     /// The entries in their order, without what is issued.
     pub fn entries(&self) -> &[Arc<Entry>] {
         &self.certificates.entries
+    }
+
+    /// Which entry a client of `host` is shown, and whether it may then ask for that host.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn shown(&self, host: &str) -> Result<(Arc<Entry>, bool), Unserved> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        // Who connects to an address names no host in the handshake (RFC 6066 §3).
+        let name = bare.parse::<IpAddr>().is_err().then(|| host.to_ascii_lowercase());
+        let chosen = self.choose(name.as_deref().map(|name| name.trim_end_matches('.')))?;
+        Ok((Arc::clone(chosen.entry()), chosen.permits(host)))
     }
 
     /// The session of a client that asked for `server_name`: lower case, without a trailing dot.

@@ -126,6 +126,7 @@ pub(crate) struct Live {
     /// The files that it was read from, as they were before.
     pub(crate) files: Identity,
     not_after: u64,
+    is_alone: bool,
 }
 
 /// Whom an entry serves, as far as certificates tell: a digest, or none for everybody.
@@ -184,6 +185,7 @@ impl Entry {
             policy: None,
             files: Identity::default(),
             not_after: 0,
+            is_alone: false,
         };
         Ok(Self {
             name: options.name.as_str().into(),
@@ -232,6 +234,23 @@ impl Entry {
     /// When its certificate ends, in seconds since 1970.
     pub fn not_after(&self) -> u64 {
         self.live().not_after
+    }
+
+    /// Whether the certificate that signed its own is missing, so that most clients cannot verify
+    /// it.
+    pub fn is_alone(&self) -> bool {
+        self.live().is_alone
+    }
+
+    /// Whether its certificate is good for a host: a name, an address, or `*.example.com` for the
+    /// names below.
+    pub fn covers(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let any = host.strip_prefix('*').filter(|below| below.starts_with('.'));
+        match any {
+            Some(below) => self.live().names.has_wildcard_of(&format!("any{below}")),
+            None => self.live().names.cover(host),
+        }
     }
 
     /// Whether its certificate ends within [`crate::Watch::ANNOUNCED_BEFORE`], or has ended.
@@ -316,6 +335,7 @@ impl Live {
             policy,
             files,
             not_after: certificate.not_after,
+            is_alone: certificate.is_alone,
         })
     }
 }
