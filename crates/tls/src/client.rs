@@ -1,7 +1,14 @@
 //! What is told of a client's certificate once rustls has verified it.
+//!
+//! SECURITY: its authority vouches for values, not for how they read. So different names are
+//! different texts (RFC 4514 §2.4), and a name that could pass for two stands in no list.
+
+use std::borrow::Cow;
+use std::fmt::Write;
 
 use aws_lc_rs::digest;
 use stead_core::ClientCertificate;
+use x509_parser::asn1_rs::{Any, Tag, ToDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::parse_x509_certificate;
@@ -17,10 +24,12 @@ pub(crate) fn facts(certificate: &[u8]) -> Option<ClientCertificate> {
     let alternative = parsed.subject_alternative_name().ok().flatten();
     for name in alternative.iter().flat_map(|extension| &extension.value.general_names) {
         match name {
-            GeneralName::DNSName(name) if dns_names.len() < NAMES_MAX => {
-                dns_names.push(plain(name));
+            GeneralName::DNSName(name) if dns_names.len() < NAMES_MAX && is_dns_name(name) => {
+                dns_names.push((*name).into());
             }
-            GeneralName::RFC822Name(name) if emails.len() < NAMES_MAX => emails.push(plain(name)),
+            GeneralName::RFC822Name(name) if emails.len() < NAMES_MAX && is_email(name) => {
+                emails.push((*name).into());
+            }
             _ => {}
         }
     }
@@ -35,45 +44,94 @@ pub(crate) fn facts(certificate: &[u8]) -> Option<ClientCertificate> {
     })
 }
 
-/// A name as `CN=Alice, O=Office\, Inc`, in the order of the certificate.
+fn is_dns_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*".contains(&byte);
+    !name.is_empty() && name.bytes().all(fits)
+}
+
+/// The plain form of RFC 5322 §3.4.1: atoms with dots, no quotes.
+fn is_email(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.@".contains(&byte);
+    !name.is_empty() && name.bytes().all(fits)
+}
+
+/// A name as RFC 4514 §2 writes it, but in the order of the certificate, and with blanks between
+/// its parts.
 fn name(name: &X509Name<'_>) -> Box<str> {
     let mut text = String::new();
-    for relative in name.iter_rdn() {
-        for (at, attribute) in relative.iter().enumerate() {
-            if !text.is_empty() {
-                text.push_str(if at == 0 { ", " } else { " + " });
-            }
+    for (place, part) in name.iter_rdn().enumerate() {
+        for (at, attribute) in part.iter().enumerate() {
+            text.push_str(match (place, at) {
+                (0, 0) => "",
+                (_, 0) => ", ",
+                _ => " + ",
+            });
             push_attribute(&mut text, attribute);
         }
     }
-    plain(&text)
+    text.into()
 }
 
-/// SECURITY: escaped, so that no value reads as if further attributes followed (RFC 4514 §2.4).
 fn push_attribute(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
     match oid2abbrev(attribute.attr_type(), oid_registry()) {
-        Ok(short) => text.push_str(short),
+        Ok(word) => text.push_str(word),
         Err(_) => text.push_str(&attribute.attr_type().to_id_string()),
     }
     text.push('=');
-    let Ok(value) = attribute.as_str() else {
-        text.push('#');
-        return text.push_str(&hex(attribute.as_slice()));
-    };
-    let last = value.chars().count().saturating_sub(1);
-    for (at, c) in value.chars().enumerate() {
-        let is_outermost = at == 0 && matches!(c, ' ' | '#') || at == last && c == ' ';
-        if is_outermost || matches!(c, ',' | '+' | '"' | '\\' | '<' | '>' | ';') {
-            text.push('\\');
+    if let Some(value) = string(attribute.attr_value()) {
+        return push_escaped(text, &value);
+    }
+    text.push('#');
+    text.push_str(&hex(&attribute.attr_value().to_der_vec().unwrap_or_default()));
+}
+
+/// The value of a string; `None` where it is something else, or not of the letters it says.
+fn string<'a>(value: &Any<'a>) -> Option<Cow<'a, str>> {
+    match value.tag() {
+        Tag::Utf8String
+        | Tag::PrintableString
+        | Tag::Ia5String
+        | Tag::NumericString
+        | Tag::VisibleString
+        | Tag::T61String => std::str::from_utf8(value.data).ok().map(Cow::Borrowed),
+        Tag::BmpString => {
+            let (pairs, rest) = value.data.as_chunks::<2>();
+            let units = pairs.iter().map(|pair| u16::from_be_bytes(*pair));
+            let read: Result<String, _> = char::decode_utf16(units).collect();
+            read.ok().filter(|_| rest.is_empty()).map(Cow::Owned)
         }
-        text.push(c);
+        _ => None,
     }
 }
 
-/// SECURITY: whoever signed the certificate may have let line ends into it; they would make lines
-/// of a log and fields of a header.
-fn plain(text: &str) -> Box<str> {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+/// RFC 4514 §2.4. What would make lines of a log or fields of a header, or turn round how a line is
+/// read, is written in hexadecimal, byte for byte.
+fn push_escaped(text: &mut String, value: &str) {
+    let last = value.len().saturating_sub(1);
+    for (at, character) in value.char_indices() {
+        match character {
+            ',' | '+' | '"' | '\\' | '<' | '>' | ';' => text.extend(['\\', character]),
+            '#' if at == 0 => text.push_str("\\#"),
+            ' ' if at == 0 || at == last => text.push_str("\\ "),
+            character if is_unseen(character) => {
+                for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                    // Writing to a string does not fail.
+                    let _ = write!(text, "\\{byte:02x}");
+                }
+            }
+            character => text.push(character),
+        }
+    }
+}
+
+/// Control characters, and those of Unicode that change how others are shown.
+fn is_unseen(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fffd}'
+        )
 }
 
 fn hex(bytes: &[u8]) -> Box<str> {
@@ -84,24 +142,58 @@ fn hex(bytes: &[u8]) -> Box<str> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-
     use super::*;
+    use rcgen::string::BmpString;
+    use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, SanType};
+
+    fn facts_of(subject: &[(DnType, DnValue)], names: Vec<SanType>) -> ClientCertificate {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, value) in subject {
+            params.distinguished_name.push(kind.clone(), value.clone());
+        }
+        params.subject_alt_names = names;
+        let key = KeyPair::generate().expect("a key");
+        facts(params.self_signed(&key).expect("signs").der()).expect("facts")
+    }
+
+    fn check(value: &str, expected: &str) {
+        let subject = [(DnType::CommonName, value.into())];
+        assert_eq!(&*facts_of(&subject, Vec::new()).subject, format!("CN={expected}"));
+    }
 
     #[test]
-    fn no_value_of_a_name_reads_as_another_attribute() {
-        let mut params = CertificateParams::default();
-        let mut subject = DistinguishedName::new();
-        subject.push(DnType::CommonName, "#1 <a> \"b\"; c+d\\e ");
-        subject.push(DnType::OrganizationName, "Office, CN=admin");
-        subject.push(DnType::CustomDnType(vec![1, 2, 3, 4]), "x\ny");
-        params.distinguished_name = subject;
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.self_signed(&key).expect("a certificate");
-        let facts = facts(certificate.der()).expect("facts");
-        assert_eq!(
-            &*facts.subject,
-            "CN=\\#1 \\<a\\> \\\"b\\\"\\; c\\+d\\\\e\\ , O=Office\\, CN=admin, 1.2.3.4=x\u{fffd}y"
-        );
+    fn security_one_value_never_reads_like_two() {
+        let honest =
+            [(DnType::CommonName, "bob".into()), (DnType::OrganizationName, "Admins".into())];
+        assert_eq!(&*facts_of(&honest, Vec::new()).subject, "CN=bob, O=Admins");
+        check("bob, O=Admins", r"bob\, O=Admins");
+        check("bob + O=Admins", r"bob \+ O=Admins");
+        check(r"bob\", r"bob\\");
+        check("#62 \"<x>\"; ", r#"\#62 \"\<x\>\"\;\ "#);
+        check(" ", r"\ ");
+        check("", "");
+    }
+
+    #[test]
+    fn security_what_is_not_seen_is_written_out() {
+        check("a\r\nb\0", r"a\0d\0ab\00");
+        check("a\u{202e}b\u{fffd}", r"a\e2\80\aeb\ef\bf\bd");
+        check("Jürgen 山", "Jürgen 山");
+        let wide = DnValue::BmpString(BmpString::try_from("a,ü").expect("letters"));
+        let named = facts_of(&[(DnType::CustomDnType(vec![1, 2, 3, 4]), wide)], Vec::new());
+        assert_eq!(&*named.subject, r"1.2.3.4=a\,ü");
+    }
+
+    #[test]
+    fn security_a_name_that_could_be_two_is_in_no_list() {
+        let names = ["a.test,admin.test", "*.b.test", "a\r\nb", "", "a b"];
+        let mails = ["a@b.test,c@d.test", "first.last+x@b.test", "\"a,b\"@c.test"];
+        let text = |name: &str| name.to_owned().try_into().expect("ASCII");
+        let names = names.iter().map(|name| SanType::DnsName(text(name)));
+        let mails = mails.iter().map(|name| SanType::Rfc822Name(text(name)));
+        let facts = facts_of(&[], names.chain(mails).collect());
+        assert_eq!(&*facts.dns_names, ["*.b.test".into()]);
+        assert_eq!(&*facts.emails, ["first.last+x@b.test".into()]);
     }
 }

@@ -1,6 +1,7 @@
 //! One session beside a client: handshakes, plaintext both ways, ends, resumption.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
 
 use stead_core::Protocol;
 
@@ -173,7 +174,7 @@ fn clients_show_certificates() {
                 let client = pipe.session.take_facts().client;
                 assert_eq!(client.is_some(), own.is_some());
                 let Some(client) = client else { continue };
-                assert!(client.subject.contains("O=Example\u{fffd}\u{fffd}X: y"), "{client:?}");
+                assert!(client.subject.contains(r"O=Example\0d\0aX: y"), "{client:?}");
                 assert!(client.issuer.contains("CN=Test CA"));
                 assert_eq!(client.fingerprint.len(), 64);
                 assert_eq!(&*client.dns_names, ["device-7.example.com".into()]);
@@ -217,6 +218,66 @@ fn half_a_handshake_message_is_in_nobodys_way() {
     assert_eq!(used, 0, "it is wanted again");
     assert!(pipe.session.seal(b"answer", &mut record, &mut pipe.out).is_err());
     pipe.session.close(&mut record, &mut pipe.out);
+}
+
+/// It once ended the worker's connection with a panic: the library was given an empty buffer to
+/// find the rest in.
+#[test]
+fn an_expired_client_with_half_a_message_behind_its_end_is_told_so() {
+    let authority = Authority::new();
+    let mut options = options("main", &authority.sign(&[NAME]));
+    options.clients = Some(clients(&authority, true));
+    let chooser = chooser([options]);
+    // As long as the first connection takes on this machine.
+    let (mut peer, ends) = [1, 2, 4, 8, 16, 32]
+        .into_iter()
+        .find_map(|life_s| {
+            let ends = SystemTime::now() + Duration::from_secs(life_s);
+            let own = authority.sign_with(&["client"], |params| params.not_after = ends.into());
+            let peer = Peer::with(&authority, Some(&own), &[&rustls::version::TLS13]);
+            let session = chooser.open(Some(NAME.into())).expect("a session");
+            let mut pipe = Pipe::new(peer.connect(NAME), session);
+            pipe.run(100_000).ok()?;
+            exchange(&mut pipe, 100_000);
+            Some((peer, ends))
+        })
+        .expect("a handshake within its life");
+    let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
+    std::thread::sleep(left + Duration::from_secs(2));
+
+    peer.config.enable_secret_extraction = true;
+    let mut session = chooser.open(Some(NAME.into())).expect("a session");
+    let (mut plain, mut out) = (Vec::new(), stead_tls::Outgoing::default());
+    let mut client = peer.connect(NAME);
+    let mut received = Vec::new();
+    client.write_tls(&mut received).expect("a vector");
+    let used = session.receive(&mut received, &mut plain, &mut out).expect("a hello");
+    received.drain(..used);
+    let mut flight = out.unsent();
+    client.read_tls(&mut flight).expect("a slice");
+    client.process_new_packets().expect("a flight");
+    assert_eq!(client.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
+    out.sent(out.unsent().len());
+    client.write_tls(&mut received).expect("its end");
+    received.extend(half_a_message(client));
+    let broken = session.receive(&mut received, &mut plain, &mut out).expect_err("expired");
+    assert!(broken.to_string().contains("expired"), "{broken}");
+    assert!(!out.unsent().is_empty(), "the client is told");
+}
+
+/// The first half of a `KeyUpdate`, as the first record of a client.
+fn half_a_message(client: rustls::ClientConnection) -> Vec<u8> {
+    use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+    let secrets = client.dangerous_extract_secrets().expect("secrets");
+    let (0, rustls::ConnectionTrafficSecrets::Aes256Gcm { key, iv }) = secrets.tx else {
+        panic!("another suite");
+    };
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).expect("a key"));
+    let nonce = Nonce::try_assume_unique_for_key(iv.as_ref()).expect("a nonce");
+    let header = [23, 3, 3, 0, 3 + 16];
+    let mut sealed = vec![24, 0, 22];
+    key.seal_in_place_append_tag(nonce, Aad::from(header), &mut sealed).expect("seals");
+    [&header[..], &sealed].concat()
 }
 
 proptest::proptest! {
