@@ -30,6 +30,7 @@ use stead_http2::{FRAME_BYTES_MAX, Guard, PREFACE, Untold, Violation};
 use stead_net::{FOR_EVER, Token, Wait, step_towards};
 
 use crate::guard::{Panicked, poll_guarded};
+use crate::stalled::STALLED_LEAST;
 use crate::state::State;
 use crate::wire::{self, Direction, Watch, Wire};
 use carrier::{Carrier, Piece};
@@ -501,12 +502,16 @@ impl Connection {
             }
             Poll::Ready(Err(_)) => Reason::ClientClosed,
             Poll::Pending => {
-                let is_due = self.writing_due.is_none_or(|due| now >= due);
+                let lacks_memory = self.session.state.lacks_memory();
+                let is_due = lacks_memory || self.writing_due.is_none_or(|due| now >= due);
                 if self.writing.waiting && !is_due {
                     return false;
                 }
                 let timeouts = &self.session.server().scope.timeouts;
                 match self.writing.judge(moved(wire), timeouts, now) {
+                    Ok(_) if lacks_memory && self.writing.stood_still() >= STALLED_LEAST => {
+                        Reason::Http2Stalled
+                    }
                     Ok(again) => {
                         self.writing_due = again.map(|again| now + again);
                         return false;

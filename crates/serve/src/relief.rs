@@ -15,11 +15,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use stead_base::Tick;
 use stead_core::{Level, Memory, Process, SCARCE, Scarcity, TIGHT};
 use stead_net::Wait;
 
 use crate::events;
-use crate::stalled::Stalled;
+use crate::stalled::{STALLED_LEAST, Stalled};
 use crate::state::State;
 
 /// How often a worker looks while it is not calm.
@@ -31,6 +32,9 @@ const ROOM_LOOK: Duration = Duration::from_millis(5);
 const CLOSED_PER_TURN: usize = 256;
 /// What closing an idle connection frees at least, nearly all of it the kernel's.
 const CONNECTION_BYTES: u64 = 4 << 10;
+/// How long idle connections are spared where streams stand still: who began with that as memory
+/// became scarce has stood for long enough then.
+const SPARED_FOR: Duration = Duration::from_secs(STALLED_LEAST.as_secs() + 1);
 /// An idle connection that is new is left alone at any pressure below nine tenths.
 const IDLE_LEAST: Duration = Duration::from_secs(1);
 
@@ -45,8 +49,8 @@ pub(crate) struct Relief {
     for_memory: Cell<usize>,
     /// Streams that go before those.
     pub(crate) stalled: Stalled,
-    /// They had their turn at the last sample: what that freed shows in the next.
-    had_turn: Cell<bool>,
+    /// Since when memory is scarce.
+    scarce_since: Cell<Option<Tick>>,
 }
 
 /// Gives way whenever the budgets ask for it, as long as the worker runs.
@@ -177,9 +181,11 @@ impl State {
     /// Ends streams that stand still where memory is scarce; whether idle connections may stay
     /// until the next sample.
     fn stalled_go_first(&self) -> bool {
-        let is_turn = self.lacks_memory() && !self.relief.had_turn.get();
-        let goes_first = is_turn && self.relief.stalled.wake();
-        self.relief.had_turn.set(goes_first);
+        let now = self.worker.now();
+        let since = self.lacks_memory().then(|| self.relief.scarce_since.get().unwrap_or(now));
+        self.relief.scarce_since.set(since);
+        let is_turn = since.is_some_and(|since| now - since < SPARED_FOR);
+        let goes_first = since.is_some() && self.relief.stalled.wake() && is_turn;
         if goes_first {
             self.relief.for_memory.set(0);
         }

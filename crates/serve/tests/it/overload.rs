@@ -15,6 +15,7 @@ use crate::handlers::{Fixed, Make, text, wait};
 use crate::harness::{Harness, Kitchen, Recipe, eventually};
 use crate::http2::{
     End, HEADERS, Http2, INITIAL_WINDOW_SIZE, NO_ERROR, RST_STREAM, answer, get, setting,
+    window_update,
 };
 
 const PLACES: usize = 50;
@@ -348,6 +349,32 @@ fn security_36_streams_that_stand_still_go_before_who_rests() {
     // Where that did not help, the others follow.
     process.pressure.note_memory(95, 100);
     harness.expect_outcomes(Reason::IdlePressure, 1);
+    process.pressure.note_memory(10, 100);
+    expect_level(&process, Level::Calm);
+    assert_eq!(idle.pop().expect("a client").get("/").text(), "hello");
+}
+
+/// Where all that a peer left lies in the socket's way, the connection goes with its streams.
+#[test]
+fn security_36_a_connection_that_takes_nothing_goes_before_who_rests() {
+    let process = Arc::new(Process::default());
+    let large = Make(|exchange: &mut Exchange| text(exchange, &vec![b'x'; 1 << 20]));
+    let harness = start(&process, vec![Gate::default().recipe().route("/large", large)]);
+    let mut idle = rest(&harness, 3);
+    let settings = setting(INITIAL_WINDOW_SIZE, 0x7fff_ffff);
+    let mut attacker = Http2::with(Client::connect_narrow(harness.address), &settings);
+    attacker.send(window_update(0, 0x7fff_0000));
+    for n in 0..20 {
+        attacker.send(get(2 * n + 1, "/large"));
+    }
+    assert!(eventually(|| harness.count(|counters| &counters.requests_active) == 20));
+    std::thread::sleep(Duration::from_millis(3_500));
+    harness.expect_open(4);
+    process.pressure.note_memory(95, 100);
+    stead_serve::weigh(&process);
+    harness.expect_open(3);
+    assert!(harness.outcomes(Reason::Http2Stalled) > 0);
+    assert_eq!(harness.outcomes(Reason::IdlePressure), 0);
     process.pressure.note_memory(10, 100);
     expect_level(&process, Level::Calm);
     assert_eq!(idle.pop().expect("a client").get("/").text(), "hello");
