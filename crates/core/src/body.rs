@@ -87,6 +87,12 @@ pub trait BodyStream {
     /// The body is broken off: the peer sees a cut connection, never a complete answer.
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame>>>;
 
+    /// Whether the next piece is made when it is asked for, at a cost, and there is one for sure:
+    /// then it is asked for once the peer takes something, where that can be known before.
+    fn is_made_to_order(&self) -> bool {
+        false
+    }
+
     /// Bytes still to come, where known; then the answer has a `Content-Length`.
     fn len(&self) -> Option<u64> {
         None

@@ -35,10 +35,13 @@
 //! strong form back. `Accept-Ranges` and digests of the content are taken out.
 //!
 //! # Limits
-//! A stream holds a context while it is sent: about 0.3 MiB for gzip, 1 to 4 MiB for zstd and
-//! brotli. At most 128 of them for each worker, in all of the process, beyond which streams leave
-//! as they are. A turn compresses at most 256 KiB. Contexts are kept for reuse until the worker is
-//! quiet.
+//! A stream holds a context while it is sent: about 0.4 MiB for gzip, 1 to 4 MiB for zstd and 3 to
+//! 5 MiB for brotli at the default levels, and many times that at zstd's and brotli's highest. In
+//! all of the process there are at most 128 for each worker, and together they hold at most a
+//! sixteenth of its memory and 64 MiB for each worker. A stream that finds no room leaves in the
+//! next coding that the client takes, or as it is. While memory or places for connections are
+//! tight streams get gzip only, while they are scarce none. Some contexts are kept for reuse until
+//! the worker is quiet. A turn compresses at most 256 KiB.
 //!
 //! # RFC
 //! RFC 9110 §8.4, §8.8.3, §12.5.3; RFC 1952 (gzip), RFC 7932 (brotli), RFC 8878 (zstd).
@@ -200,13 +203,13 @@ impl Middleware for Compress {
         if response.status == stead_core::StatusCode::NOT_MODIFIED {
             fields::mark_not_modified(exchange);
         } else if self.is_worth_it(response) {
-            let coding = self.choose(exchange);
+            let wish = self.choose(exchange);
             let worker = Rc::clone(exchange.worker());
             let is_head = *exchange.method() == Method::HEAD;
             if let Some(response) = exchange.response_mut() {
                 fields::vary(&mut response.fields);
-                if let Some(coding) = coding {
-                    self.compress(&worker, response, coding, is_head);
+                if let Some(wish) = wish {
+                    self.compress(&worker, response, wish, is_head);
                 }
             }
         } else if self.is_part_of_it(response)
@@ -219,27 +222,29 @@ impl Middleware for Compress {
 }
 
 impl Compress {
-    /// The coding that the client gets.
-    fn choose(&self, exchange: &Exchange) -> Option<Coding> {
-        let coding = Wish::among(exchange.fields(), &self.codings).codings().next()?;
-        (self.secrets || !rules::may_tell_secrets(exchange)).then_some(coding)
+    /// The codings that the client may get.
+    fn choose(&self, exchange: &Exchange) -> Option<Wish> {
+        let wish = Wish::among(exchange.fields(), &self.codings);
+        wish.codings().next()?;
+        (self.secrets || !rules::may_tell_secrets(exchange)).then_some(wish)
     }
 
     fn compress(
         &self,
         worker: &Rc<Worker>,
         response: &mut stead_core::Response,
-        coding: Coding,
+        wish: Wish,
         is_head: bool,
     ) {
+        let Some(coding) = wish.codings().next() else { return };
         if is_head {
             // As GET would be answered; how long that would be is not known without the work.
             response.body = Body::Stream(Box::new(Unsent));
             return fields::mark(&mut response.fields, coding);
         }
-        let workers = worker.process.workers();
+        let process = &worker.process;
         let pool =
-            worker.local.value(&self.pool, || Pool::new(self.levels, &self.streams, workers));
+            worker.local.value(&self.pool, || Pool::new(self.levels, &self.streams, process));
         let body = std::mem::take(&mut response.body);
         let count = &worker.counters;
         let at_once = match &body {
@@ -263,8 +268,10 @@ impl Compress {
             }
             return fields::mark(&mut response.fields, coding);
         }
-        match pool.lend(coding, body.len()) {
-            Some(lent) => {
+        let length = body.len();
+        let lent = |coding| Some((coding, pool.lend(coding, length)?));
+        match wish.codings().find_map(lent) {
+            Some((coding, lent)) => {
                 let each = types::is_event_stream(&response.fields);
                 let source = Source::new(body, worker);
                 let stream = Compressed::new(source, lent, each, Rc::clone(worker));

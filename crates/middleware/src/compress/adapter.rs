@@ -69,6 +69,7 @@ impl Compressed {
         let before = self.out.len();
         let is_done = encoder.encode(&mut left, step, &mut self.out)?;
         let taken = piece - left.len();
+        self.lent.settle();
         self.input.advance(taken);
         self.turn += taken;
         let counters = &self.worker.counters;
@@ -150,6 +151,10 @@ impl BodyStream for Compressed {
             }
         }
         Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::Trailers(trailers))))
+    }
+
+    fn is_made_to_order(&self) -> bool {
+        self.lent.is_held() && !self.source.waits_for_others()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The three codings behind one face: bytes in, bytes out, flush, finish.
 //!
 //! A context is large and is made once, then begun again for each body. Whatever a body was cut off
-//! in the middle of is forgotten by [`Encoder::begin`].
+//! in the middle of is forgotten by [`Encoder::rest`] and [`Encoder::begin`].
 //!
 //! INVARIANT: windows stay at or below 8 MiB, the most that browsers take (RFC 8878 §3.1.1.1.2,
 //! RFC 9659), and at 128 KiB where the length of the content is not known, so that a stream that
@@ -15,7 +15,7 @@ use stead_core::{Error, Result};
 use stead_http1::coding::Coding;
 use zstd::zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective, zstd_sys};
 
-use super::memory::Memory;
+use super::memory::{Memory, Shelf};
 use super::pool::Levels;
 
 /// What follows the input.
@@ -43,6 +43,8 @@ pub(super) struct Brotli {
     level: u8,
 }
 
+/// What a context of gzip holds, at any level: its window twice, hash tables, symbols.
+const GZIP_BYTES: usize = 384 << 10;
 /// Base-2 logarithm of the window where the length is not known.
 const WINDOW_LOG: u32 = 17;
 
@@ -52,12 +54,12 @@ const BROTLI_WINDOW_LOG_MAX: u32 = 19;
 const BROTLI_HINT_MAX: u64 = (1 << 20) - 1;
 
 impl Encoder {
-    pub(super) fn new(coding: Coding, levels: Levels) -> Result<Self> {
+    pub(super) fn new(coding: Coding, levels: Levels, shelf: &Shelf) -> Result<Self> {
         Ok(match coding {
             Coding::Gzip => {
                 Self::Gzip(Compress::new_gzip(Compression::new(levels.gzip.into()), 15))
             }
-            Coding::Brotli => Self::Brotli(Box::new(Brotli::new(levels.br))),
+            Coding::Brotli => Self::Brotli(Box::new(Brotli::new(levels.br, shelf))),
             Coding::Zstd => {
                 let mut context =
                     CCtx::try_create().ok_or_else(|| Error::internal("no memory for zstd"))?;
@@ -93,12 +95,38 @@ impl Encoder {
         Ok(())
     }
 
-    /// Bytes that zstd holds; the others do not tell.
-    #[cfg(test)]
-    pub(super) fn held_bytes(&self) -> Option<usize> {
+    /// Gives back what it needs for a body only; the next call is [`Self::begin`].
+    pub(super) fn rest(&mut self) {
+        if let Self::Brotli(brotli) = self {
+            brotli.rest();
+        }
+    }
+
+    /// Bytes that it holds now.
+    pub(super) fn held_bytes(&self) -> usize {
         match self {
-            Self::Gzip(_) | Self::Brotli(_) => None,
-            Self::Zstd(context) => Some(context.sizeof()),
+            Self::Gzip(_) => GZIP_BYTES,
+            Self::Brotli(brotli) => size_of::<Brotli>() + brotli.memory.lent_bytes(),
+            Self::Zstd(context) => context.sizeof(),
+        }
+    }
+
+    /// Bytes that one will hold, about, once it has begun to compress so much.
+    pub(super) fn expected_bytes(coding: Coding, levels: Levels, length: Option<u64>) -> usize {
+        match coding {
+            Coding::Gzip => GZIP_BYTES,
+            // The hash table, of 2 MiB at level 6, is four times as large at 7 and then doubles.
+            Coding::Brotli => match levels.br {
+                ..=5 => 5 << 20,
+                6 => 6 << 20,
+                level => (4 << 20) + (8 << 20 << (level.min(9) - 7)),
+            },
+            Coding::Zstd if length.is_none() => 2 << 20,
+            Coding::Zstd => match levels.zstd {
+                ..=4 => 4 << 20,
+                5..=8 => 16 << 20,
+                _ => 64 << 20,
+            },
         }
     }
 
@@ -148,20 +176,23 @@ fn gzip(context: &mut Compress, input: &mut &[u8], step: Step, out: &mut Vec<u8>
 }
 
 impl Brotli {
-    fn new(level: u8) -> Self {
-        let memory = Memory::default();
+    fn new(level: u8, shelf: &Shelf) -> Self {
+        let memory = Memory::of(shelf);
         Self { state: BrotliEncoderStateStruct::new(memory.clone()), memory, level }
     }
 
-    fn begin(&mut self, length: Option<u64>) {
+    fn rest(&mut self) {
         BrotliEncoderDestroyInstance(&mut self.state);
         self.state = BrotliEncoderStateStruct::new(self.memory.clone());
+    }
+
+    fn begin(&mut self, length: Option<u64>) {
         let params = &mut self.state.params;
         params.quality = self.level.into();
         params.lgwin = WINDOW_LOG as i32;
         if let Some(length) = length {
             // The smallest window that holds all; 16 selects a slower search. SECURITY: with 4 MiB
-            // a context held 15 MiB, with 512 KiB it holds 3, for 4 % more bytes of a large text.
+            // a context held 15 MiB, with 512 KiB it holds 4.6, for 4 % more bytes of a large text.
             let log = length.max(1).next_power_of_two().trailing_zeros();
             params.lgwin = log.clamp(17, BROTLI_WINDOW_LOG_MAX) as i32;
             params.size_hint = length.min(BROTLI_HINT_MAX) as usize;

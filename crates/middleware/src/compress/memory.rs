@@ -1,20 +1,30 @@
-//! The memory of a brotli context, kept from one body to the next.
+//! The memory of brotli contexts, kept from one body to the next.
 //!
 //! The encoder has no reset: a context is made anew for each body, and its tables, a megabyte and
-//! more, would be allocated and zeroed each time. They come back here instead, and are lent again
-//! to whoever wants one of the same type and length.
+//! more, would be allocated and zeroed each time. They come back to a shelf instead, one for all
+//! contexts of a pool, and are lent again to whoever wants one of the same type and length.
+//!
+//! INVARIANT: each context knows the bytes that it has been lent, and a shelf has its own limit, so
+//! that many contexts hold what they are counted for and no more.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use brotli::enc::BrotliAlloc;
 use brotli::enc::command::Command;
 use brotli::{Allocator, SliceWrapper, SliceWrapperMut};
 
+/// What one context allocates from.
+#[derive(Clone, Default)]
+pub(super) struct Memory {
+    shelf: Shelf,
+    lent_bytes: Rc<Cell<usize>>,
+}
+
 /// Tables at rest, oldest first.
 #[derive(Clone, Default)]
-pub(super) struct Memory(Rc<RefCell<Vec<Kept>>>);
+pub(super) struct Shelf(Rc<RefCell<Vec<Kept>>>);
 
 struct Kept {
     bytes: usize,
@@ -48,6 +58,18 @@ impl<T> SliceWrapperMut<T> for Table<T> {
 }
 
 impl Memory {
+    /// That of a context which takes its tables from `shelf`.
+    pub(super) fn of(shelf: &Shelf) -> Self {
+        Self { shelf: shelf.clone(), lent_bytes: Rc::default() }
+    }
+
+    /// Bytes that its context has and did not give back.
+    pub(super) fn lent_bytes(&self) -> usize {
+        self.lent_bytes.get()
+    }
+}
+
+impl Shelf {
     fn take<T: 'static>(&self, len: usize) -> Option<Vec<T>> {
         let mut kept = self.0.borrow_mut();
         let fits = |kept: &Kept| {
@@ -75,7 +97,9 @@ impl<T: Clone + Default + 'static> Allocator<T> for Memory {
     type AllocatedMemory = Table<T>;
 
     fn alloc_cell(&mut self, len: usize) -> Table<T> {
-        let kept = if len * size_of::<T>() < KEPT_BYTES_MIN { None } else { self.take(len) };
+        let bytes = len * size_of::<T>();
+        self.lent_bytes.set(self.lent_bytes.get() + bytes);
+        let kept = if bytes < KEPT_BYTES_MIN { None } else { self.shelf.take(len) };
         let Some(mut table) = kept else { return Table(vec![T::default(); len]) };
         // PERF: not zeroed are the buckets of its hash tables, the only large tables of `u32`, and
         // its commands, a megabyte and more each. The encoder zeroes the former itself or counts
@@ -89,8 +113,10 @@ impl<T: Clone + Default + 'static> Allocator<T> for Memory {
     }
 
     fn free_cell(&mut self, table: Table<T>) {
-        if table.0.len() * size_of::<T>() >= KEPT_BYTES_MIN {
-            self.keep(table.0);
+        let bytes = table.0.len() * size_of::<T>();
+        self.lent_bytes.set(self.lent_bytes.get().saturating_sub(bytes));
+        if bytes >= KEPT_BYTES_MIN {
+            self.shelf.keep(table.0);
         }
     }
 }

@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use stead_core::Result;
+use stead_core::{Level, Process, Result};
 use stead_http1::coding::Coding;
 
 use super::encoder::{Encoder, Step};
+use super::memory::Shelf;
 
 /// How hard each coding tries.
 #[derive(Clone, Copy)]
@@ -25,8 +26,9 @@ pub(super) struct Levels {
 pub(super) struct Pool {
     levels: Levels,
     idle: RefCell<Vec<Encoder>>,
+    shelf: Shelf,
     streams: Arc<Streams>,
-    streams_max: usize,
+    process: Arc<Process>,
     /// What is compressed at once: the content read from a file, and what comes of it.
     plain: RefCell<Vec<u8>>,
     coded: RefCell<Vec<u8>>,
@@ -34,45 +36,100 @@ pub(super) struct Pool {
 
 /// Contexts kept at rest: a worker compresses one body at a time, and streams seldom end together.
 const IDLE_MAX: usize = 6;
-/// Streams at once, for each worker; see the module's documentation for what each holds.
+/// Bytes that those hold together; the first may hold more.
+const IDLE_BYTES_MAX: usize = 8 << 20;
+/// Streams at once, for each worker.
 const STREAMS_PER_WORKER: usize = 128;
+/// What contexts of streams may hold of the process's memory: one of so many parts.
+const MEMORY_PARTS: u64 = 16;
+/// The same for each worker, in bytes, at most and where nobody knows how much memory there is.
+const WORKER_BYTES_MAX: u64 = 64 << 20;
 
-/// Streams under way in the process. SECURITY: not counted by the pool, of which each `compress`
-/// has one on each worker, and which a quiet worker forgets while streams that it lent to go on.
+/// Streams under way in the process, and the bytes that their contexts hold or will. SECURITY: not
+/// counted by the pool, of which each `compress` has one on each worker, and which a quiet worker
+/// forgets while streams that it lent to go on.
 #[derive(Debug, Default)]
-pub(super) struct Streams(AtomicUsize);
+pub(super) struct Streams {
+    count: AtomicUsize,
+    bytes: AtomicUsize,
+}
 
 /// One of them, until it is dropped.
-struct Place(Arc<Streams>);
+struct Place {
+    streams: Arc<Streams>,
+    bytes: usize,
+}
 
 impl Place {
-    fn among(streams: &Arc<Streams>, max: usize) -> Option<Self> {
-        let place = Self(Arc::clone(streams));
-        (streams.0.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
+    /// One for a context that will hold so many bytes; the first always finds room.
+    fn among(streams: &Arc<Streams>, bytes: usize, process: &Process) -> Option<Self> {
+        let order = Ordering::Relaxed;
+        let place = Self { streams: Arc::clone(streams), bytes };
+        let is_in_number = streams.count.fetch_add(1, order) < streams_max(process);
+        let others = streams.bytes.fetch_add(bytes, order);
+        let fits = others == 0 || others + bytes <= bytes_max(process);
+        (is_in_number && fits).then_some(place)
+    }
+
+    /// Counts what the context does hold.
+    fn settle(&mut self, bytes: usize) {
+        if bytes != self.bytes {
+            self.streams.bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.streams.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+            self.bytes = bytes;
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.streams.count.fetch_sub(1, Ordering::Relaxed);
+        self.streams.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+fn streams_max(process: &Process) -> usize {
+    process.workers() * STREAMS_PER_WORKER
+}
+
+fn bytes_max(process: &Process) -> usize {
+    let most = process.workers() as u64 * WORKER_BYTES_MAX;
+    let bytes = match process.pressure.memory().max {
+        0 => most,
+        max => most.min(max / MEMORY_PARTS),
+    };
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Whether a stream may have a context of this coding, as near as the process is to its budgets.
+fn is_affordable(coding: Coding, level: Level) -> bool {
+    match level {
+        Level::Calm => true,
+        Level::Tight => coding == Coding::Gzip,
+        Level::Scarce | Level::Overloaded => false,
     }
 }
 
 impl Pool {
-    pub(super) fn new(levels: Levels, streams: &Arc<Streams>, workers: usize) -> Self {
+    pub(super) fn new(levels: Levels, streams: &Arc<Streams>, process: &Arc<Process>) -> Self {
         Self {
             levels,
             idle: RefCell::default(),
+            shelf: Shelf::default(),
             streams: Arc::clone(streams),
-            streams_max: workers * STREAMS_PER_WORKER,
+            process: Arc::clone(process),
             plain: RefCell::default(),
             coded: RefCell::default(),
         }
     }
 
-    /// A context for a stream; none where too many are under way.
+    /// A context for a stream; none where too many are under way, or hold too much.
     pub(super) fn lend(self: &Rc<Self>, coding: Coding, length: Option<u64>) -> Option<Lent> {
-        let place = Place::among(&self.streams, self.streams_max)?;
+        if !is_affordable(coding, self.process.level()) {
+            return None;
+        }
+        let bytes = Encoder::expected_bytes(coding, self.levels, length);
+        let place = Place::among(&self.streams, bytes, &self.process)?;
         let encoder = self.begin(coding, length).ok()?;
         Some(Lent { held: Some((encoder, place)), pool: Rc::clone(self) })
     }
@@ -110,15 +167,17 @@ impl Pool {
         let rested = idle.iter().rposition(|encoder| encoder.coding() == coding);
         let mut encoder = match rested {
             Some(index) => idle.swap_remove(index),
-            None => Encoder::new(coding, self.levels)?,
+            None => Encoder::new(coding, self.levels, &self.shelf)?,
         };
         encoder.begin(length)?;
         Ok(encoder)
     }
 
-    fn reclaim(&self, encoder: Encoder) {
+    fn reclaim(&self, mut encoder: Encoder) {
+        encoder.rest();
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < IDLE_MAX {
+        let bytes = idle.iter().map(Encoder::held_bytes).sum::<usize>() + encoder.held_bytes();
+        if idle.is_empty() || (idle.len() < IDLE_MAX && bytes <= IDLE_BYTES_MAX) {
             idle.push(encoder);
         }
     }
@@ -143,6 +202,18 @@ impl Lent {
     /// The context; none once it was given back.
     pub(super) fn encoder(&mut self) -> Option<&mut Encoder> {
         self.held.as_mut().map(|(encoder, _)| encoder)
+    }
+
+    /// Whether it was not given back.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Counts what it holds, now that it has compressed.
+    pub(super) fn settle(&mut self) {
+        if let Some((encoder, place)) = &mut self.held {
+            place.settle(encoder.held_bytes());
+        }
     }
 
     /// Gives it back early.

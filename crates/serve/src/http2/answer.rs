@@ -232,12 +232,17 @@ impl Stream {
     }
 
     /// The stream's next frame. Meanwhile the request's body moves on, which it may be waiting for.
+    /// SECURITY: what is made to order is not made for a peer that keeps its window shut: it would
+    /// be held, and what makes it would be too.
     async fn next_frame(
         &mut self,
         out: &mut Out,
         receiver: &mut Receiver,
         stream: &mut dyn BodyStream,
     ) -> Result<Option<Frame>, Reason> {
+        if stream.is_made_to_order() {
+            self.room(out, 1).await?;
+        }
         poll_fn(|context| {
             loop {
                 match stream.poll_frame(context) {

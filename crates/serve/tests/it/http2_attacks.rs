@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use stead_base::Reason;
-use stead_core::{Body, Exchange, Level, Process, StatusCode};
+use stead_core::{Body, BodyStream, Exchange, Frame as StreamFrame, Level, Process, StatusCode};
 
 use crate::client::Client;
 use crate::handlers::{Calls, Counted, Make, Told, sleep, text, wait};
@@ -332,6 +333,62 @@ fn a_window_that_opens_slowly_is_no_closed_one() {
         }
         Ok(())
     });
+}
+
+/// Once each stream of a peer that takes nothing had a first piece made, and held what makes it.
+#[test]
+fn security_28_nothing_is_made_for_a_window_that_is_shut() {
+    let asked = Calls::default();
+    let counting = asked.clone();
+    let costly = Make(move |exchange: &mut Exchange| {
+        let body = ToOrder(Counted {
+            piece: b"piece".as_slice().into(),
+            pieces: 3,
+            asked: counting.clone(),
+        });
+        exchange.respond(StatusCode::OK).with_body(Body::Stream(Box::new(body)))
+    });
+    let harness = recipe().route("/costly", costly).start();
+    let settings = setting(INITIAL_WINDOW_SIZE, 0);
+    let mut attacker = Http2::with(Client::connect(harness.address), &settings);
+    for n in 0..50 {
+        attacker.send(get(2 * n + 1, "/costly"));
+    }
+    for _ in 0..50 {
+        assert_eq!(status(&attacker.frame_of(&[HEADERS]).expect("a head").content), 200);
+    }
+    Neighbour::of(&harness).asks();
+    assert_eq!(asked.value(), 0);
+    // A first byte of room is enough for one of them to begin.
+    attacker.send(window_update(1, 1));
+    assert_eq!(attacker.frame_of(&[DATA]).expect("a byte").content, b"p");
+    assert_eq!(asked.value(), 1);
+    attacker.send(window_update(1, 14));
+    let mut body = b"p".to_vec();
+    while let Some(frame) = attacker.frame_of(&[DATA]) {
+        body.extend_from_slice(&frame.content);
+        if frame.flags & END_STREAM != 0 {
+            break;
+        }
+    }
+    assert_eq!(body, b"piecepiecepiece");
+    assert_eq!(asked.value(), 3);
+}
+
+/// A body whose pieces are made to order.
+struct ToOrder(Counted);
+
+impl BodyStream for ToOrder {
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<stead_core::Result<StreamFrame>>> {
+        self.0.poll_frame(context)
+    }
+
+    fn is_made_to_order(&self) -> bool {
+        self.0.pieces > 0
+    }
 }
 
 /// A peer opens every window and reads nothing: no more is held for it than may be.
