@@ -10,14 +10,18 @@ use crate::client::Client;
 use crate::handlers::Fixed;
 use crate::harness::{Recipe, eventually};
 
-const CHILD: &str = "STEAD_TEST_FEW_DESCRIPTORS";
+const CHILD: &str = "STEAD_TEST_ALONE";
 
 #[test]
 fn security_37_without_descriptors_the_rest_is_served_on() {
+    alone("descriptors::security_37_without_descriptors_the_rest_is_served_on", run_out);
+}
+
+/// Runs the test of this name in a process of its own, whose descriptors nobody else opens.
+pub(crate) fn alone(name: &str, run: impl FnOnce()) {
     if std::env::var_os(CHILD).is_some() {
-        return run_out();
+        return run();
     }
-    let name = "descriptors::security_37_without_descriptors_the_rest_is_served_on";
     let output = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", name, "--nocapture"])
         .env(CHILD, "1")

@@ -14,6 +14,7 @@ use stead_core::{Exchange, Response, Result};
 use stead_serve::{Errand, Messenger};
 
 use crate::client::Client;
+use crate::descriptors::alone;
 use crate::handlers::{Fixed, text, wait};
 use crate::harness::{Harness, Kitchen, Recipe};
 
@@ -108,6 +109,10 @@ fn a_million_wake_ups_leave_no_stray_byte() {
 
 #[test]
 fn each_worker_holds_as_many_as_the_process_might() {
+    alone("private_descriptors::each_worker_holds_as_many_as_the_process_might", hold_many);
+}
+
+fn hold_many() {
     // Each connection counts in the worker's table alone: this one has the clients' ends only.
     let harness = start();
     let before = open_here();
