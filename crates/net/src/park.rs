@@ -275,11 +275,14 @@ impl Park {
         self.inner.borrow_mut().slab.find(token).is_some_and(|record| record.is_expired())
     }
 
-    /// Forgets a connection; its task closes the descriptor.
+    /// Forgets a connection, unless that was done before; its task closes the descriptor.
     pub fn remove(&self, token: Token) {
         let mut inner = self.inner.borrow_mut();
+        let Some(makes_room) = inner.slab.find(token).map(|record| record.makes_room()) else {
+            return;
+        };
         inner.unlink(token.index);
-        if inner.slab.find(token).is_some_and(|record| record.makes_room()) {
+        if makes_room {
             inner.leaving -= 1;
         }
         inner.slab.remove(token);

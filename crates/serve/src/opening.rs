@@ -52,6 +52,7 @@ pub(crate) fn begin(state: &State, token: Token, mut socket: Socket, peer: Peer,
                 .into_descriptor()
                 .is_some_and(|fd| state.park.rest(token, fd, wait, limit, None).is_ok());
             if !parked {
+                state.park.remove(token);
                 state.forget(server, peer);
             }
         }

@@ -183,6 +183,19 @@ fn security_36_shorter_waits_end_those_who_rest_longer_and_no_others() {
     });
 }
 
+#[test]
+fn who_is_forgotten_twice_takes_nobody_along() {
+    with_park(|park| {
+        let first = park.admit(Peer::Unix, 1, None);
+        park.remove(first);
+        let second = park.admit(Peer::Unix, 2, None);
+        park.arm(second, Wait::IdleTask, seconds(75), Waker::noop());
+        park.remove(first);
+        assert!(park.make_room(&Told::default()) && park.makes_room(second));
+        assert_eq!((park.len(), park.leaving()), (1, 1));
+    });
+}
+
 /// What a worker does with a connection whose time is over may ask the park, which was borrowed.
 #[test]
 fn whoever_is_told_of_the_end_of_a_wait_may_ask_the_park() {
