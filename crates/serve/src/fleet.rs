@@ -68,41 +68,45 @@ impl Fleet {
         let facts: Arc<[ListenerFacts]> = facts.into();
         let parting = options.private_descriptors.then(|| Arc::new(Parting::new(options.workers)));
         let numbers = if parting.is_some() { parting::numbers(&listeners) } else { Vec::new() };
-        let mut threads = Vec::with_capacity(options.workers);
+        let mut fleet = Self { signals, counters, errands, threads: Vec::new() };
         for (index, listeners) in listeners.into_iter().enumerate() {
             let plan = Plan {
                 index,
                 snapshot: Arc::clone(&options.snapshot),
                 process: Arc::clone(&options.process),
-                counters: Arc::clone(&counters[index]),
+                counters: Arc::clone(&fleet.counters[index]),
                 log: options.log.clone(),
-                signals: Arc::clone(&signals),
-                errands: Arc::clone(&errands[index]),
+                signals: Arc::clone(&fleet.signals),
+                errands: Arc::clone(&fleet.errands[index]),
                 collect: options.collect,
                 facts: Arc::clone(&facts),
                 listeners: listeners.into(),
                 was_ready: false.into(),
             };
-            let parting = parting.clone();
+            let of_worker = parting.clone();
             let name = std::thread::Builder::new().name(format!("worker-{index}"));
-            threads.push(name.spawn(move || run(&plan, parting.as_deref())));
-        }
-        let threads: io::Result<Vec<_>> = threads.into_iter().collect();
-        if let (Err(error), Some(parting)) = (&threads, &parting) {
-            parting.fail(error.kind().into());
-        }
-        let fleet = Self { signals, counters, errands, threads: threads? };
-        if let Some(parting) = &parting {
-            parting.lead(&numbers)?;
-        }
-        match fleet.signals.wait_until_ready(options.workers) {
-            Ok(()) => Ok(fleet),
-            Err(error) => {
-                // All or nothing: those that could start end again.
-                fleet.drain(Duration::ZERO);
-                Err(error)
+            match name.spawn(move || run(&plan, of_worker.as_deref())) {
+                Ok(thread) => fleet.threads.push(thread),
+                Err(error) => {
+                    if let Some(parting) = &parting {
+                        parting.fail(error.kind().into());
+                    }
+                    return fleet.fail(error);
+                }
             }
         }
+        let parted = parting.map_or(Ok(()), |parting| parting.lead(&numbers));
+        let ready = parted.and_then(|()| fleet.signals.wait_until_ready(options.workers));
+        if let Err(error) = ready {
+            return fleet.fail(error);
+        }
+        Ok(fleet)
+    }
+
+    /// All or nothing: those that could start end again.
+    fn fail(self, error: io::Error) -> io::Result<Self> {
+        self.drain(Duration::ZERO);
+        Err(error)
     }
 
     /// What each worker counts.
@@ -184,6 +188,9 @@ fn run_again(plan: &Plan, run_once: impl Fn() -> io::Result<()>) {
             Ok(Err(error)) if !plan.was_ready.get() => return plan.signals.worker_failed(&error),
             Ok(Err(error)) => {
                 tracing::error!("worker {} failed and starts again: {error}", plan.index);
+            }
+            Err(_) if !plan.was_ready.get() => {
+                return plan.signals.worker_failed(&io::Error::other("a worker panicked"));
             }
             Err(_) => {
                 tracing::error!("worker {} panicked and starts again", plan.index);

@@ -48,6 +48,7 @@ impl Parting {
     /// A worker's part: gives the event loop on which it runs from here on, or nothing where the
     /// parting failed anywhere.
     pub(crate) fn follow(&self, listeners: &RefCell<Vec<OwnedFd>>) -> Option<EventLoop> {
+        let _part = Part(self);
         let event_loop = EventLoop::new().map_err(|error| self.fail(error)).ok();
         if !self.arrive(MADE) {
             return None;
@@ -95,6 +96,17 @@ impl Parting {
     }
 }
 
+/// A worker's part in the parting: whoever panics in it keeps nobody waiting.
+struct Part<'a>(&'a Parting);
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(io::Error::other("a worker panicked"));
+        }
+    }
+}
+
 /// The numbers of sockets that are about to go to workers.
 pub(crate) fn numbers(listeners: &[Vec<OwnedFd>]) -> Vec<RawFd> {
     listeners.iter().flatten().map(AsRawFd::as_raw_fd).collect()
@@ -119,5 +131,27 @@ impl EventLoop {
     /// Ends the event loop without waiting for what still blocks.
     pub(crate) fn end(self) {
         self.0.shutdown_background();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn a_worker_that_panics_keeps_nobody_waiting() {
+        let parting = Parting::new(1);
+        std::thread::scope(|threads| {
+            let worker = threads.spawn(|| {
+                let listeners = RefCell::default();
+                let _lent = listeners.borrow_mut();
+                let part = AssertUnwindSafe(|| parting.follow(&listeners).is_some());
+                catch_unwind(part).is_err()
+            });
+            let error = parting.lead(&[]).expect_err("no parting");
+            assert_eq!(error.to_string(), "a worker panicked");
+            assert!(worker.join().expect("caught"));
+        });
     }
 }
