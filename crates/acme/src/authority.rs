@@ -192,7 +192,7 @@ impl Work {
             return Duration::ZERO;
         }
         let kinds = self.front.kinds();
-        let place = (record.failures as usize).checked_rem(kinds.len()).unwrap_or(0);
+        let place = (record.refusals as usize).checked_rem(kinds.len()).unwrap_or(0);
         let Some(kind) = kinds.get(place).copied() else {
             let message = "no listener can prove a host: one needs port 80, or 443 with TLS";
             return self.failed(host, Failure::new(Cause::Refused, message), 1).await;

@@ -23,6 +23,8 @@ pub(crate) struct Record {
     pub(crate) ask_at: Option<SystemTime>,
     /// Attempts that failed in a row.
     pub(crate) failures: u32,
+    /// Of these, those that came as far as a proof, or were refused.
+    pub(crate) refusals: u32,
     /// When the last of them ended.
     pub(crate) failed_at: Option<SystemTime>,
     /// Before when no other may come.
@@ -43,7 +45,15 @@ impl Record {
     pub(crate) fn fail(&mut self, failure: &Failure, kinds: usize, now: SystemTime) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let kinds = u32::try_from(kinds).unwrap_or(1);
-        let wait = wait(failure, self.failures, kinds, chance());
+        // A network that was away says nothing of a proof that was never tried.
+        let count = match failure.cause {
+            Cause::Challenge | Cause::Refused => {
+                self.refusals = self.refusals.saturating_add(1);
+                self.refusals
+            }
+            Cause::Passing | Cause::AccountGone | Cause::RateLimited => self.failures,
+        };
+        let wait = wait(failure, count, kinds, chance());
         self.failed_at = Some(now);
         self.try_at = now.checked_add(wait);
         self.is_asked = failure.retry_after.is_some() || failure.cause == Cause::RateLimited;
@@ -72,13 +82,15 @@ impl Record {
             return None;
         }
         let at = |key: &str| value.get(key).and_then(Value::as_u64).and_then(from_unix_s);
+        let count = |key: &str| value.get(key).and_then(Value::as_u64).unwrap_or(0) as u32;
         let window = at("window_start_unix_s").zip(at("window_end_unix_s"));
         Some(Self {
             renew_at: at("renew_at_unix_s"),
             issued_at: at("issued_at_unix_s"),
             window: window.map(|(start, end)| Window { start, end }),
             ask_at: at("ask_at_unix_s"),
-            failures: value.get("failures").and_then(Value::as_u64).unwrap_or(0) as u32,
+            failures: count("failures"),
+            refusals: count("refusals"),
             failed_at: at("failed_at_unix_s"),
             try_at: at("try_at_unix_s"),
             is_asked: value.get("is_asked").and_then(Value::as_bool).unwrap_or(false),
@@ -97,6 +109,7 @@ impl Record {
             "window_end_unix_s": at(self.window.map(|window| window.end)),
             "ask_at_unix_s": at(self.ask_at),
             "failures": self.failures,
+            "refusals": self.refusals,
             "failed_at_unix_s": at(self.failed_at),
             "try_at_unix_s": at(self.try_at),
             "is_asked": self.is_asked,
@@ -139,6 +152,21 @@ mod tests {
         }
         let strange = "{\"version\":1,\"renew_at_unix_s\":18446744073709551615,\"failures\":-3}";
         assert_eq!(Record::parse(strange), Some(Record::default()));
+    }
+
+    /// They counted as proofs: a directory that was mistyped made the first proof wait for half an
+    /// hour, and the other kind was not tried.
+    #[test]
+    fn what_failed_before_a_proof_is_no_failed_proof() {
+        let mut record = Record::default();
+        for _ in 0..5 {
+            record.fail(&Failure::new(Cause::Passing, "no network"), 2, second(1_000));
+        }
+        let wait = record.fail(&Failure::new(Cause::Challenge, "closed port"), 2, second(1_000));
+        assert!(wait < Duration::from_secs(4), "{wait:?}");
+        assert_eq!((record.failures, record.refusals), (6, 1));
+        let wait = record.fail(&Failure::new(Cause::Challenge, "closed port"), 2, second(1_000));
+        assert!(wait > Duration::from_mins(7) && wait < Duration::from_mins(13), "{wait:?}");
     }
 
     #[test]
