@@ -22,7 +22,7 @@ pub struct TlsFacts {
     /// Whether the client went on with an earlier session.
     pub is_resumed: bool,
     /// The client's certificate, verified.
-    pub client: Option<Box<ClientCertificate>>,
+    pub client: Option<Arc<ClientCertificate>>,
 }
 
 /// A certificate that was shown to a client.
@@ -120,11 +120,12 @@ impl Protocol {
     }
 }
 
-/// A certificate by which a client proved who it is.
+/// A certificate by which a client proved who it is. A service finds it beside its request, as the
+/// extension `Arc<ClientCertificate>`, where the client showed one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// Whom it names, `CN=…, O=…`, the way it stands in the certificate; control characters are
-    /// replaced.
+    /// Whom it names, `CN=…, O=…`, the way it stands in the certificate, escaped as in RFC 4514;
+    /// control characters are replaced.
     pub subject: Box<str>,
     /// Who signed it, likewise.
     pub issuer: Box<str>,

@@ -62,7 +62,7 @@ pub use stead_base::{ByteSize, Error, Frequency, Limits, Rate, Reason, Timeouts}
 #[doc(inline)]
 pub use stead_config::ProxyHeader;
 #[doc(inline)]
-pub use stead_core::{Client, Peer, Scheme};
+pub use stead_core::{Client, ClientCertificate, Peer, Scheme};
 #[doc(inline)]
 pub use stead_net::AcquireError;
 #[doc(inline)]

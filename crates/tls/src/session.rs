@@ -301,7 +301,7 @@ impl Session {
             },
             shown: Arc::clone(&self.chosen) as Arc<dyn Shown>,
             is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
-            client: certificate.and_then(|one| client::facts(one)).map(Box::new),
+            client: certificate.and_then(|one| client::facts(one)).map(Arc::new),
         }
     }
 }

@@ -43,6 +43,10 @@ pub(crate) fn request(
 /// Puts what is known of the connection beside a request.
 pub(crate) fn introduce(extensions: &mut http::Extensions, exchange: &Exchange) {
     extensions.insert(ConnectInfo::of(exchange));
+    let tls = exchange.connection().tls.as_ref();
+    if let Some(certificate) = tls.and_then(|tls| tls.client.clone()) {
+        extensions.insert(certificate);
+    }
 }
 
 /// Fields as a map.

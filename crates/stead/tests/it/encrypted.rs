@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::routing::get;
-use rustls::pki_types::{CertificateDer, ServerName};
+use axum::{Extension, Router};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use stead::{Server, StartError, Stead, Tls};
 
@@ -18,16 +19,38 @@ fn certificate() -> (Vec<u8>, String, String) {
     (certificate.der().to_vec(), certificate.pem(), key.serialize_pem())
 }
 
+/// A client that signs itself: its certificate, twice, and its key.
+fn client() -> (Vec<u8>, String, String) {
+    use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "Alice");
+    params.distinguished_name.push(DnType::OrganizationName, "Office, Inc");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = params.self_signed(&key).expect("signs");
+    (certificate.der().to_vec(), certificate.pem(), key.serialize_pem())
+}
+
+/// A certificate with its key, as a client shows it.
+type Shown = Option<(Vec<u8>, String)>;
+
 /// One GET over TLS: all that comes back.
-fn fetch(port: u16, root: Vec<u8>) -> String {
+fn fetch(port: u16, root: Vec<u8>, shown: Shown) -> String {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(root)).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match shown {
+        Some((certificate, key)) => {
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+            config.with_client_auth_cert(vec![certificate.into()], key).expect("a pair")
+        }
+        None => config.with_no_client_auth(),
+    };
     let name = ServerName::try_from("localhost").expect("a name");
     let client = ClientConnection::new(Arc::new(config), name).expect("a client");
     let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connects");
@@ -59,10 +82,35 @@ async fn a_router_is_served_over_tls() {
         .expect("it starts");
     let SocketAddr::V4(address) = running.addresses("web")[0] else { panic!("IPv4") };
     assert!(running.listening()[0].url.starts_with("https://"));
-    let answer = tokio::task::spawn_blocking(move || fetch(address.port(), root)).await;
+    let answer = tokio::task::spawn_blocking(move || fetch(address.port(), root, None)).await;
     let answer = answer.expect("no panic");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.ends_with("https"), "{answer}");
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_handler_learns_whose_certificate_was_shown() {
+    let (root, certificate, key) = certificate();
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = folder.path().join("clients.pem");
+    let (own, own_pem, own_key) = client();
+    std::fs::write(&ca, own_pem).expect("written");
+    let whose = |client: Option<Extension<Arc<stead::ClientCertificate>>>| async move {
+        client.map_or_else(|| "nobody".to_owned(), |client| client.subject.to_string())
+    };
+    let tls = Tls::pem(certificate, key).clients(ca);
+    let app = Router::new().route("/scheme", get(whose));
+    let running = Stead::new()
+        .server(Server::new("web").listen("127.0.0.1:0").tls(tls).service(app))
+        .start()
+        .await
+        .expect("it starts");
+    let SocketAddr::V4(address) = running.addresses("web")[0] else { panic!("IPv4") };
+    let shown = Some((own, own_key));
+    let answer = tokio::task::spawn_blocking(move || fetch(address.port(), root, shown)).await;
+    let answer = answer.expect("no panic");
+    assert!(answer.ends_with("\r\n\r\nCN=Alice, O=Office\\, Inc"), "{answer}");
     running.shutdown().await;
 }
 
