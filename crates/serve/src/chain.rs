@@ -241,8 +241,8 @@ pub(crate) fn exceeds(scope: &Scope, framing: Framing) -> bool {
     }
 }
 
-/// Asks whoever is to answer; afterwards the exchange holds the answer. `beside` moves the request's
-/// body on meanwhile, and is asked again each time that it is ready.
+/// Asks whoever is to answer; afterwards the exchange holds the answer. `beside` moves the body of
+/// the request on meanwhile, and is asked again each time that it is ready.
 ///
 /// # Errors
 /// Why nobody is left to answer.
