@@ -90,6 +90,8 @@ impl Authority {
 const ATTEMPTS_AT_ONCE: usize = 4;
 /// How long one attempt may take, waits for the authority included.
 const ATTEMPT_MAX: Duration = Duration::from_mins(10);
+/// By how much the clock of an authority may be ahead of ours.
+const EARLY_MAX: Duration = Duration::from_mins(5);
 /// Between two questions for the window, as the authority says but within this.
 const ASK_MIN: Duration = Duration::from_mins(1);
 const ASK_MAX: Duration = Duration::from_hours(24);
@@ -122,7 +124,7 @@ impl Work {
         }
         let certificate = self.store.certificate(host);
         if let Some(certificate) = &certificate {
-            self.install(host, certificate);
+            self.install_stored(host, certificate);
         }
         self.show(host, certificate.as_ref(), &record);
     }
@@ -160,7 +162,7 @@ impl Work {
         let certificate = self.store.certificate(host);
         let mut record = self.store.record(host);
         if let Some(certificate) = &certificate {
-            self.install(host, certificate);
+            self.install_stored(host, certificate);
             // What somebody put there, or was killed before it wrote when to renew.
             record.renew_at.get_or_insert_with(|| {
                 renewal(certificate.not_before(), certificate.not_after(), 0.0)
@@ -211,7 +213,13 @@ impl Work {
             Err(Failure::new(Cause::Passing, "the authority took too long, all in all"))
         });
         let result = match result {
-            Ok(issued) => self.aside(host, move |work, host| work.issued(host, &issued)).await,
+            Ok(issued) => {
+                // An authority's clock may be a little ahead.
+                let early = issued.not_before().duration_since(SystemTime::now());
+                let early = early.ok().filter(|early| *early <= EARLY_MAX);
+                tokio::time::sleep(early.unwrap_or_default()).await;
+                self.aside(host, move |work, host| work.issued(host, &issued)).await
+            }
             Err(failure) => Err(failure),
         };
         match result {
@@ -242,16 +250,31 @@ impl Work {
         }
     }
 
-    /// Serves and keeps what was issued; gives how long to rest where it could not be remembered.
+    /// Serves and keeps what was issued, in place of the one before only if it can be served; gives
+    /// how long to rest where it could not be remembered.
     fn issued(&self, host: &str, certificate: &Certificate) -> Result<Duration, Failure> {
-        if let Some(count) = self.hosts.get(host) {
+        let (from, until) = (certificate.not_before(), certificate.not_after());
+        let rest = between_orders(from, until);
+        let useless = |why: String| Failure {
+            // It counts at the authority: what comes next may be no better.
+            retry_after: Some(rest),
+            ..Failure::new(Cause::Refused, format!("the issued certificate cannot be used: {why}"))
+        };
+        let now = SystemTime::now();
+        certificate.check_time(now).map_err(|why| useless(why.to_string()))?;
+        let counted = self.hosts.get(host);
+        if let Some(count) = counted {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        let (from, until) = (certificate.not_before(), certificate.not_after());
-        let record = Record::issued(renewal(from, until, chance()), SystemTime::now());
+        let record = Record::issued(renewal(from, until, chance()), now);
         // Told first: whoever sees the new certificate finds it in the status.
         self.show(host, Some(certificate), &record);
-        self.install(host, certificate);
+        self.install(host, certificate).map_err(|why| {
+            if let Some(count) = counted {
+                count.fetch_sub(1, Ordering::Relaxed);
+            }
+            useless(why)
+        })?;
         // Served all the same; but a disk that keeps nothing must not make us order all the time.
         self.store.keep_certificate(host, certificate).map_err(|error| {
             Failure::new(Cause::Refused, format!("keep the certificate: {error}"))
@@ -259,7 +282,7 @@ impl Work {
         tracing::info!("the certificate of {host} was issued");
         // Without it two thirds of the life are reckoned anew.
         let is_kept = self.remember(host, &record);
-        Ok(if is_kept { Duration::ZERO } else { between_orders(from, until) })
+        Ok(if is_kept { Duration::ZERO } else { rest })
     }
 
     /// Remembers a failure; gives how long to rest where it could not be remembered.
@@ -323,17 +346,20 @@ impl Work {
         Some((Window { start, end: moment(suggested.end.unix_timestamp()) }, wait))
     }
 
-    fn install(&self, host: &str, certificate: &Certificate) {
+    /// Serves what is stored, as far as that is possible.
+    fn install_stored(&self, host: &str, certificate: &Certificate) {
+        if let Err(error) = self.install(host, certificate) {
+            tracing::error!("the certificate of {host} cannot be served: {error}");
+        }
+    }
+
+    fn install(&self, host: &str, certificate: &Certificate) -> Result<(), String> {
         let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-        if served.get(host).is_some_and(|served| **served == *certificate.pem()) {
-            return;
+        if served.get(host).is_none_or(|served| **served != *certificate.pem()) {
+            self.front.install(host, certificate)?;
+            served.insert(host.to_owned(), certificate.pem().into());
         }
-        match self.front.install(host, certificate) {
-            Ok(()) => {
-                served.insert(host.to_owned(), certificate.pem().into());
-            }
-            Err(error) => tracing::error!("the certificate of {host} cannot be served: {error}"),
-        }
+        Ok(())
     }
 
     /// Whether it could be written.

@@ -32,12 +32,18 @@ impl Certificate {
     ///
     /// # Errors
     /// What is missing or does not fit: the key belongs to another certificate, or the certificate
-    /// to another host.
+    /// to another host; or it is larger than clients take.
     pub fn parse(pem: &str, host: &str) -> Result<Self, CertificateError> {
+        if pem.len() > PEM_BYTES_MAX {
+            return Err(CertificateError(format!("larger than {} KiB", PEM_BYTES_MAX >> 10)));
+        }
         let read = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
         let chain = read.map_err(|error| CertificateError(format!("no PEM: {error}")))?;
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes());
         let key = key.map_err(|error| CertificateError(format!("no private key: {error}")))?;
+        if chain.len() > CHAIN_MAX {
+            return Err(CertificateError(format!("a chain of more than {CHAIN_MAX}")));
+        }
         let Some(leaf) = chain.first() else {
             return Err(CertificateError("no certificate in it".to_owned()));
         };
@@ -45,6 +51,28 @@ impl Certificate {
         CertifiedKey::from_der(chain.clone(), key.clone_key(), &default_provider())
             .map_err(|error| CertificateError(format!("the key does not fit: {error}")))?;
         Ok(Self { pem: pem.into(), chain, key: Arc::new(key), not_before, not_after })
+    }
+
+    /// Whether clients take it at `now`.
+    ///
+    /// # Errors
+    /// It has ended, or has not begun.
+    pub(crate) fn check_time(&self, now: SystemTime) -> Result<(), CertificateError> {
+        let shown = |of: Duration| {
+            let unit = if of < DAY { 1 } else { DAY.as_secs() };
+            stead_base::format_duration(Duration::from_secs(of.as_secs() / unit * unit))
+        };
+        if let Ok(since) = now.duration_since(self.not_after)
+            && !since.is_zero()
+        {
+            return Err(CertificateError(format!("it ended {} ago", shown(since))));
+        }
+        match self.not_before.duration_since(now) {
+            Ok(left) if !left.is_zero() => {
+                Err(CertificateError(format!("it begins in {}", shown(left))))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Key and chain as they are stored. SECURITY: holds the private key.
@@ -87,6 +115,12 @@ impl fmt::Display for CertificateError {
 }
 
 impl std::error::Error for CertificateError {}
+
+const DAY: Duration = Duration::from_hours(24);
+/// SECURITY: whoever shows it sends it with every handshake. Clients take some 64 KiB of ten
+/// certificates; authorities send two or three.
+const CHAIN_MAX: usize = 10;
+const PEM_BYTES_MAX: usize = 64 << 10;
 
 /// From when until when a leaf is valid, if it names `host`.
 fn validity(leaf: &[u8], host: &str) -> Result<(SystemTime, SystemTime), CertificateError> {
@@ -142,6 +176,29 @@ mod tests {
         for end in 0..pem.len() - 30 {
             assert!(Certificate::parse(&pem[..end], "a.example").is_err(), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn security_a_chain_is_no_longer_than_clients_take() {
+        let pem = issued("a.example", 0, 9);
+        let leaf = pem.split_once("-----BEGIN CERT").expect("a chain").1;
+        let chain = |more: usize| format!("{pem}{}", format!("-----BEGIN CERT{leaf}").repeat(more));
+        assert!(Certificate::parse(&chain(CHAIN_MAX - 1), "a.example").is_ok());
+        let refused = |pem: &str| Certificate::parse(pem, "a.example").expect_err("long").0;
+        assert_eq!(refused(&chain(CHAIN_MAX)), "a chain of more than 10");
+        assert_eq!(refused(&chain(1_000)), "larger than 64 KiB");
+    }
+
+    #[test]
+    fn it_is_taken_from_its_begin_to_its_end() {
+        let of = |from, until| {
+            Certificate::parse(&issued("a.example", from, until), "a.example").expect("reads")
+        };
+        let certificate = of(1_000, 2_000);
+        let refused = |unix_s| certificate.check_time(at(unix_s)).map_err(|error| error.0);
+        assert_eq!(refused(940).expect_err("too early"), "it begins in 1m");
+        assert_eq!((refused(1_000), refused(2_000)), (Ok(()), Ok(())));
+        assert_eq!(refused(2_001).expect_err("too late"), "it ended 1s ago");
     }
 
     #[test]

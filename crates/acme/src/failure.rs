@@ -15,7 +15,7 @@ pub(crate) struct Failure {
     pub(crate) cause: Cause,
     /// One line for people.
     pub(crate) message: String,
-    /// What the authority asked to wait.
+    /// What the authority asked to wait, or would ask.
     pub(crate) retry_after: Option<Duration>,
 }
 
@@ -102,9 +102,27 @@ pub(crate) fn problem_text(problem: &Problem) -> String {
     one_line(&text)
 }
 
+/// SECURITY: an authority neither ends a line nor turns round how it reads.
 fn one_line(text: &str) -> String {
-    let plain = |character: char| if character.is_control() { ' ' } else { character };
-    text.chars().take(MESSAGE_CHARACTERS_MAX).map(plain).collect()
+    let mut line = String::new();
+    for character in text.chars().take(MESSAGE_CHARACTERS_MAX) {
+        match character {
+            '\t' | '\n' | '\r' => line.push(' '),
+            character if is_unseen(character) => line.extend(character.escape_unicode()),
+            character => line.push(character),
+        }
+    }
+    line
+}
+
+/// Control characters, and those of Unicode that change how others are shown.
+fn is_unseen(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}' | '\u{feff}'
+        )
 }
 
 /// Of a message that the authority wrote.
@@ -194,7 +212,8 @@ mod tests {
 
     #[test]
     fn security_an_authority_writes_no_control_characters_into_the_log() {
-        let text = one_line(&format!("a\n\u{1b}[31mb{}", "x".repeat(1_000)));
-        assert!(text.starts_with("a  [31mb") && text.len() == MESSAGE_CHARACTERS_MAX, "{text}");
+        let text = one_line(&format!("a\n\u{1b}[31mb\u{202e}{}", "x".repeat(1_000)));
+        assert!(text.starts_with(r"a \u{1b}[31mb\u{202e}xx"), "{text}");
+        assert!(text.len() < 2 * MESSAGE_CHARACTERS_MAX, "{text}");
     }
 }

@@ -254,7 +254,7 @@ async fn an_authority_that_is_away_for_a_moment_is_asked_again() {
 
 #[tokio::test]
 async fn one_that_stays_away_leaves_what_is_served_and_is_tried_later() {
-    let case = Case::new(Script { validity: Duration::from_secs(3), ..Script::default() });
+    let case = Case::new(Script { validity: Duration::from_secs(5), ..Script::default() });
     case.issue().await;
     case.directory.script().outages = u32::MAX;
     let report = case.until(&case.open(), |report| report.failures == 1).await;
@@ -342,4 +342,53 @@ async fn a_disk_that_hangs_holds_nobody_else_up() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     run.abort();
+}
+
+/// One that had ended once counted as a success and took the place of the one that was served.
+#[tokio::test]
+async fn what_cannot_be_served_takes_the_place_of_nothing() {
+    const DAY_S: i64 = 86_400;
+    let expired: fn(&mut Script) = |script| script.begun_s = 91 * DAY_S;
+    let early: fn(&mut Script) = |script| script.begun_s = -DAY_S;
+    let long: fn(&mut Script) = |script| script.repeats = 1_600;
+    for (change, expected) in
+        [(expired, "it ended 1d ago"), (early, "it begins in "), (long, "larger than 64 KiB")]
+    {
+        let case = Case::new(Script::default());
+        case.issue().await;
+        let kept = case.store().certificate(HOST).expect("the good one");
+        case.age(Duration::from_hours(37));
+        change(&mut case.directory.script());
+        let report = case.until(&case.open(), |report| report.failures == 1).await;
+        let error = report.last_error.as_deref().expect("an error");
+        assert!(error.starts_with("the issued certificate cannot be used: "), "{error}");
+        assert!(error.contains(expected), "{error}");
+        assert_eq!((report.issued, report.condition), (0, Condition::Valid(kept.not_after())));
+        assert!(after(report.try_at) > Duration::from_mins(5), "{report:?}");
+        let stored = case.store().certificate(HOST).expect("still there");
+        assert_eq!(stored.pem(), kept.pem(), "{error}");
+        // By the process that ordered it, and by the next one that found it.
+        assert_eq!(case.listeners.installed(HOST), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_a_little_ahead_of_ours_is_waited_for() {
+    let case = Case::new(Script { begun_s: -3, ..Script::default() });
+    let report = case.issue().await;
+    assert_eq!(report.failures, 0);
+    let certificate = case.store().certificate(HOST).expect("kept");
+    assert!(certificate.not_before() <= SystemTime::now());
+}
+
+#[tokio::test]
+async fn what_no_listener_takes_is_not_kept() {
+    let case = Case::new(Script::default());
+    case.listeners.refuse(true);
+    let report = case.until(&case.open(), |report| report.failures == 1).await;
+    let error = report.last_error.as_deref().expect("an error");
+    assert_eq!(error, "the issued certificate cannot be used: as the test says");
+    assert_eq!((report.issued, report.condition), (0, Condition::Pending));
+    assert!(case.store().certificate(HOST).is_none());
+    assert!(after(report.try_at) > Duration::from_hours(30), "it counted at the authority");
 }

@@ -24,6 +24,10 @@ use crate::Listeners;
 pub(crate) struct Script {
     /// How long certificates are valid.
     pub(crate) validity: Duration,
+    /// How long before now that begins; after now where it is negative.
+    pub(crate) begun_s: i64,
+    /// How often the chain repeats its certificate.
+    pub(crate) repeats: usize,
     /// Answers to the next orders in place of what was asked: status, type, `Retry-After`.
     pub(crate) refusals: Vec<(u16, &'static str, Option<&'static str>)>,
     /// Connections that are closed before an answer.
@@ -46,6 +50,8 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             validity: Duration::from_hours(90 * 24),
+            begun_s: 0,
+            repeats: 1,
             refusals: Vec::new(),
             outages: 0,
             window: None,
@@ -283,7 +289,7 @@ impl Directory {
             }
             ("finalize", _) => {
                 let request = payload["csr"].as_str().unwrap_or_default();
-                let chain = self.issue(request, script.validity);
+                let chain = self.issue(request, script).repeat(script.repeats);
                 let order = &mut script.orders[number];
                 (order.chain, order.status) = (chain, "valid");
                 self.order(script, number, 200)
@@ -318,13 +324,15 @@ impl Directory {
         )
     }
 
-    fn issue(&self, request: &str, validity: Duration) -> String {
+    fn issue(&self, request: &str, script: &Script) -> String {
         let der = URL_SAFE_NO_PAD.decode(request).expect("base64url");
         let request = CertificateSigningRequestDer::from(der);
         let mut request = CertificateSigningRequestParams::from_der(&request).expect("a request");
+        let shift = Duration::from_secs(script.begun_s.unsigned_abs());
         let now = SystemTime::now();
-        request.params.not_before = now.into();
-        request.params.not_after = (now + validity).into();
+        let from = if script.begun_s < 0 { now + shift } else { now - shift };
+        request.params.not_before = from.into();
+        request.params.not_after = (from + script.validity).into();
         request.params.use_authority_key_identifier_extension = true;
         request.signed_by(&self.issuer).expect("signs").pem()
     }

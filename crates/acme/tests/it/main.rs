@@ -22,6 +22,8 @@ struct Shown {
     /// The hosts that are proved by a certificate.
     tls: Vec<String>,
     installed: HashMap<String, Vec<Certificate>>,
+    /// Whether it takes no certificate.
+    refuses: bool,
 }
 
 impl Listeners {
@@ -46,6 +48,11 @@ impl Listeners {
     /// Whether anything is still shown.
     pub(crate) fn shows_challenges(&self) -> bool {
         self.with(|shown| !shown.http.is_empty() || !shown.tls.is_empty())
+    }
+
+    /// Whether certificates are taken from now on.
+    pub(crate) fn refuse(&self, refuses: bool) {
+        self.with(|shown| shown.refuses = refuses);
     }
 
     /// How many certificates a host was given.
@@ -75,8 +82,11 @@ impl Front for Listeners {
 
     fn install(&self, host: &str, certificate: &Certificate) -> Result<(), String> {
         self.with(|shown| {
+            if shown.refuses {
+                return Err("as the test says".to_owned());
+            }
             shown.installed.entry(host.to_owned()).or_default().push(certificate.clone());
-        });
-        Ok(())
+            Ok(())
+        })
     }
 }
