@@ -72,7 +72,7 @@ impl Receiver {
 
     /// Whether the peer is still sending, or will.
     pub(super) fn keeps_coming(&self) -> bool {
-        !self.is_complete() && !self.owes_continue
+        !self.is_complete() && !self.owes_continue && !self.stream.is_end_stream()
     }
 
     /// Whether the peer must be told to send the body, because somebody asks for it.
