@@ -6,7 +6,8 @@
 //! it must remember lies in a [`Store`] that processes may share.
 //!
 //! Hosts are proved by the challenges HTTP-01 (RFC 8555 §8.3) and TLS-ALPN-01 (RFC 8737); when to
-//! renew is asked of the authority where it tells (RFC 9773).
+//! renew is asked of the authority where it tells (RFC 9773). A directory is the authority's in
+//! here (RFC 8555 §7.1.1); what lies on the disk is a folder.
 
 #![forbid(unsafe_code)]
 

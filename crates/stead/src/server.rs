@@ -185,6 +185,7 @@ impl Server {
         access_log: bool,
         errors: &mut Vec<ServerError>,
     ) -> Option<(CodeServer, Vec<Claim>)> {
+        let takes_streams = matches!(self.serves, Some(Serves::Streams(_)));
         let mut wrong = |message: &str| {
             errors.push(ServerError { server: self.name.clone(), message: message.to_owned() });
         };
@@ -194,10 +195,10 @@ impl Server {
         for message in ranges::wrong(&self.limits, &self.timeouts) {
             wrong(&message);
         }
-        if !self.trusted_proxies.is_empty() && matches!(self.serves, Some(Serves::Streams(_))) {
+        if !self.trusted_proxies.is_empty() && takes_streams {
             wrong("`tcp` reads no fields of proxies: take `.trusted_proxies(…)` out");
         }
-        if !self.tls.is_empty() && matches!(self.serves, Some(Serves::Streams(_))) {
+        if !self.tls.is_empty() && takes_streams {
             wrong("`tcp` takes connections as they are: take `.tls(…)` out");
         }
         let chooser = tls::chooser(&self.name, self.tls).unwrap_or_else(|problems| {
@@ -218,7 +219,7 @@ impl Server {
             }
             match listen.wanted {
                 Ok(wanted) => {
-                    if wanted.is_unix() && matches!(self.serves, Some(Serves::Streams(_))) {
+                    if wanted.is_unix() && takes_streams {
                         wrong("`tcp` takes no unix socket: write a port");
                     }
                     let options = ListenOptions::default();

@@ -293,9 +293,20 @@ impl Launch {
         options: StartOptions,
         drain: &Drain,
     ) -> Result<Started, StartError> {
-        let Self { snapshot, process, workers, addresses, listeners, .. } = self;
-        let Self { listening, log, tasks, certificates, ordered, .. } = self;
-        let Self { private_descriptors, places, .. } = self;
+        let Self {
+            snapshot,
+            process,
+            workers,
+            private_descriptors,
+            listeners,
+            listening,
+            addresses,
+            log,
+            tasks,
+            certificates,
+            ordered,
+            places,
+        } = self;
         let snapshot = Arc::new(snapshot);
         let public = snapshot.servers.iter().filter(|server| !server.private);
         let servers = public.map(|server| server.name.clone()).collect();
