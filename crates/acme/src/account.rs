@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::aside::aside;
-use crate::attempt::Tries;
 use crate::failure::{Cause, Failure};
 use crate::https_client::HttpsClient;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::tries::Tries;
 
 /// The account, opened when it is needed.
 pub(crate) struct Accounts {

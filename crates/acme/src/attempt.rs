@@ -20,6 +20,7 @@ use crate::failure::{self, Cause, Failure};
 use crate::front::Front;
 use crate::settings::KeyType;
 use crate::store::Store;
+use crate::tries::Tries;
 
 /// What is wanted of one attempt.
 pub(crate) struct Attempt<'a> {
@@ -259,32 +260,6 @@ fn crypto(doing: &str, error: &rcgen::Error) -> Failure {
     Failure::new(Cause::Refused, format!("{doing}: {error}"))
 }
 
-/// How often one step was tried that may pass by itself.
-#[derive(Default)]
-pub(crate) struct Tries(u32);
-
-impl Tries {
-    /// How long to wait before the next try of what gave `result`; none where it is settled.
-    pub(crate) fn wait<T>(&mut self, result: &Result<T, Error>) -> Option<Duration> {
-        self.wait_after(result.as_ref().err()?)
-    }
-
-    /// Whether something was tried again.
-    fn is_begun(&self) -> bool {
-        self.0 > 1
-    }
-
-    fn wait_after(&mut self, error: &Error) -> Option<Duration> {
-        self.0 += 1;
-        // One that waited its time is not begun again.
-        let is_over = matches!(error, Error::Timeout(_)) || self.0 >= TRIES;
-        (!is_over && failure::cause(error) == Cause::Passing).then(|| BETWEEN_TRIES * self.0)
-    }
-}
-
-/// Beside the three that the client makes where a nonce was spent.
-const TRIES: u32 = 4;
-const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 /// How long an authority may take to look at a challenge, and to issue.
 const PATIENCE: RetryPolicy =
     RetryPolicy::new().initial_delay(FIRST_LOOK).backoff(1.5).timeout(Duration::from_mins(2));
@@ -307,16 +282,5 @@ mod tests {
         // OCTET STRING of 32 bytes (RFC 8737 §3).
         assert_eq!(extension.value[..2], [4, 32]);
         assert_eq!(extension.value[2..], [7; 32]);
-    }
-
-    #[test]
-    fn what_passes_is_tried_again_a_few_times_and_what_does_not_is_not() {
-        let mut tries = Tries::default();
-        let passing = Err::<(), _>(Error::Str("no nonce found in newNonce response"));
-        let waits: Vec<_> = std::iter::from_fn(|| tries.wait(&passing)).collect();
-        assert_eq!(waits, [1, 2, 3].map(|times| BETWEEN_TRIES * times));
-        assert_eq!(Tries::default().wait(&Ok(())), None);
-        assert_eq!(Tries::default().wait(&Err::<(), _>(Error::KeyRejected)), None);
-        assert_eq!(Tries::default().wait(&Err::<(), _>(Error::Timeout(None))), None);
     }
 }

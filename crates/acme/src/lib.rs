@@ -27,6 +27,7 @@ mod schedule;
 mod settings;
 mod step;
 mod store;
+mod tries;
 
 #[cfg(test)]
 mod tests;
