@@ -734,7 +734,7 @@ fn security_29_uploads_kept_waiting_by_others_are_not_late() {
         })
     });
     let recipe = recipe().route("/waits", waits).timeouts(|timeouts| {
-        timeouts.body_idle = Some(Duration::from_millis(400));
+        timeouts.body_idle = Some(Duration::from_secs(1));
     });
     let (harness, mut http2) = alone(recipe);
     http2.send(post(9, "/count", &[]));
@@ -743,7 +743,7 @@ fn security_29_uploads_kept_waiting_by_others_are_not_late() {
         http2.send(post(stream, "/waits", &[]));
         (0..4).for_each(|_| http2.send(frame(DATA, 0, stream, &piece)));
     }
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::thread::sleep(Duration::from_millis(2_500));
     for stream in [11, 13, 15, 17] {
         http2.send(reset(stream, CANCEL));
     }
