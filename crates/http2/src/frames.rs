@@ -1,8 +1,8 @@
 //! Follows the frames of a connection through whatever pieces they come in.
 //!
 //! Keeps the head of one frame and how much of it is left, never a byte of its content, save the
-//! one that says how much of a DATA frame is padding, and by how much the connection's window
-//! opens (RFC 9113 §4.1, §6.1, §6.9).
+//! one that says how much of a DATA frame is padding, by how much the connection's window opens,
+//! and with what windows streams begin (RFC 9113 §4.1, §6.1, §6.5.2, §6.9).
 
 use crate::PREFACE;
 
@@ -25,6 +25,8 @@ enum Place {
     Padding(Head),
     /// So many bytes of a `WINDOW_UPDATE` were read, and what they say so far.
     Increment(u32, u32),
+    /// So many bytes of SETTINGS are left, and the last six: of the one under way.
+    Setting(u32, u16, u32),
     /// So many bytes of a frame's content are left.
     Content(u32),
 }
@@ -51,6 +53,8 @@ pub(crate) enum Found {
     Data(Head, u32),
     /// The window of the connection opens by so many bytes.
     Opened(u32),
+    /// Windows of streams begin with so many bytes, and those that there are move.
+    Began(u32),
 }
 
 pub(crate) const DATA: u8 = 0x0;
@@ -68,6 +72,9 @@ pub(crate) const ACK: u8 = 0x1;
 pub(crate) const END_STREAM: u8 = 0x1;
 pub(crate) const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
+/// Bytes of one setting, and the one that we look at (RFC 9113 §6.5).
+const SETTING_BYTES: u32 = 6;
+const INITIAL_WINDOW_SIZE: u16 = 0x4;
 
 impl Frames {
     pub(crate) fn new() -> Self {
@@ -106,6 +113,9 @@ impl Frames {
                     if head.kind == WINDOW_UPDATE && head.stream == 0 && head.length == 4 {
                         self.place = Place::Increment(0, 0);
                     }
+                    if head.kind == SETTINGS && head.length > 0 {
+                        self.place = Place::Setting(head.length, 0, 0);
+                    }
                     return match head.kind {
                         DATA => Found::Data(head, head.length),
                         _ => Found::Frame(head),
@@ -125,6 +135,19 @@ impl Frames {
                     }
                     self.place = Place::Head(0);
                     return Found::Opened(increment & 0x7fff_ffff);
+                }
+                Place::Setting(left, kind, value) => {
+                    let next = take(bytes, 1).and_then(<[u8]>::first).copied().unwrap_or(0);
+                    let kind = kind << 8 | (value >> 24) as u16;
+                    let value = value << 8 | u32::from(next);
+                    let left = left - 1;
+                    self.place = match left {
+                        0 => Place::Head(0),
+                        _ => Place::Setting(left, kind, value),
+                    };
+                    if left.is_multiple_of(SETTING_BYTES) && kind == INITIAL_WINDOW_SIZE {
+                        return Found::Began(value);
+                    }
                 }
                 Place::Content(left) => {
                     let count = bytes.len().min(left as usize);

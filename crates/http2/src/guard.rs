@@ -4,7 +4,8 @@
 //! What it counts in a second starts anew a second after the first of its kind. Work excuses
 //! chatter: a request that was answered, or a kilobyte of bodies either way, and every count of
 //! frames starts anew. `WINDOW_UPDATE` is held against what was sent, because a client that reads
-//! says so.
+//! says so; so is SETTINGS that moves the windows of all streams, once for each of them, and what
+//! we send starts that never anew.
 //!
 //! INVARIANT: what it finds does not depend on how the bytes were cut; after a violation it finds
 //! the same one for ever.
@@ -56,8 +57,13 @@ pub struct Guard {
     moved: u32,
     /// `WINDOW_UPDATE`s that are accounted for.
     updates_due: u32,
+    /// Windows of streams that SETTINGS may move.
+    moves_due: u32,
     /// Bytes sent that account for none yet.
     uncounted: u32,
+    /// Streams that are open, and the window with which they begin.
+    running: u32,
+    first_window: u32,
     /// Bytes of bodies that the peer lets the whole connection send.
     window: i64,
     /// Bytes of bodies that the peer may send on the whole connection, and how often it could send
@@ -99,8 +105,11 @@ const BYTES_PER_UPDATE: u32 = 256;
 const UPDATES_PER_REQUEST: u32 = 4;
 /// `WINDOW_UPDATE`s that may be outstanding: those for 16 MiB in flight.
 const UPDATES_DUE_MAX: u32 = 64 << 10;
-/// The connection's window before the first `WINDOW_UPDATE` (RFC 9113 §6.9.2).
-const FIRST_WINDOW_BYTES: i64 = 65_535;
+/// Windows that SETTINGS may move before anything was sent: clients that measure the line change
+/// their minds a few times.
+const MOVES_FREE: u32 = 1024;
+/// Windows of the connection and of streams at first (RFC 9113 §6.9.2).
+const FIRST_WINDOW_BYTES: u32 = 65_535;
 /// Requests that are kept in mind; older ones are no longer counted when they are reset. More than
 /// any limit on streams: those that are refused at once are among them for a moment.
 const UNANSWERED_MAX: usize = 1024;
@@ -136,9 +145,12 @@ impl Guard {
             floods: Default::default(),
             moved: 0,
             updates_due: 0,
+            moves_due: MOVES_FREE,
             uncounted: 0,
-            window: FIRST_WINDOW_BYTES,
-            granted: FIRST_WINDOW_BYTES,
+            running: 0,
+            first_window: FIRST_WINDOW_BYTES,
+            window: FIRST_WINDOW_BYTES.into(),
+            granted: FIRST_WINDOW_BYTES.into(),
             shut: 0,
             settings_due: Some(now + SETTINGS_WITHIN),
             violation: None,
@@ -161,6 +173,7 @@ impl Guard {
                     self.window = self.window.saturating_add(bytes.into());
                     Ok(())
                 }
+                Found::Began(bytes) => self.windows_move(bytes),
             };
             self.keep(judged)?;
         }
@@ -193,8 +206,13 @@ impl Guard {
         self.resets_in_a_row = 0;
         // A proxy brings many users, and some of them are always wrong.
         self.errors = self.errors.saturating_sub(1);
-        self.updates_due = (self.updates_due + UPDATES_PER_REQUEST).min(UPDATES_DUE_MAX);
+        self.account(UPDATES_PER_REQUEST);
         self.work();
+    }
+
+    /// So many streams are open.
+    pub fn runs(&mut self, streams: u32) {
+        self.running = streams;
     }
 
     /// So many bytes of bodies were sent.
@@ -203,8 +221,7 @@ impl Guard {
         self.window = self.window.saturating_sub(bytes.into());
         let uncounted = bytes.saturating_add(self.uncounted);
         self.uncounted = uncounted % BYTES_PER_UPDATE;
-        let updates = uncounted / BYTES_PER_UPDATE;
-        self.updates_due = self.updates_due.saturating_add(updates).min(UPDATES_DUE_MAX);
+        self.account(uncounted / BYTES_PER_UPDATE);
         self.moved(bytes);
     }
 
@@ -334,6 +351,23 @@ impl Guard {
         self.moved(data);
         let is_empty = data == 0 && !head.has(frames::END_STREAM);
         if is_empty { self.count(Kind::EmptyData, now) } else { Ok(()) }
+    }
+
+    /// The window with which streams begin is another: each of those that there are may send more.
+    fn windows_move(&mut self, bytes: u32) -> Result<(), Violation> {
+        if std::mem::replace(&mut self.first_window, bytes) == bytes {
+            return Ok(());
+        }
+        let due = self.moves_due.checked_sub(self.running);
+        self.moves_due = due.ok_or(Violation::Flood(Kind::Settings))?;
+        Ok(())
+    }
+
+    /// What was sent accounts for so many windows that open.
+    fn account(&mut self, updates: u32) {
+        for due in [&mut self.updates_due, &mut self.moves_due] {
+            *due = due.saturating_add(updates).min(UPDATES_DUE_MAX);
+        }
     }
 
     /// What holds for every frame.
