@@ -106,7 +106,7 @@ reasons! {
     ClientClosed "client_closed" 0 Client "the peer closed or reset before the answer was sent whole";
     ClientClosedInHead "client_closed_in_head" 0 Client "the peer closed inside a request's head";
     Http2Malformed "http2_malformed" 0 Client "an HTTP/2 request broke a rule of its fields, so its stream was reset";
-    Http2Refused "http2_refused" 0 Us "limits.http2_streams was reached, the heads of the connection's requests held 512 KiB, or it was about to close: the client may ask again";
+    Http2Refused "http2_refused" 0 Us "limits.http2_streams was reached, the connection's heads held 512 KiB or its waiting answers far too much, or it was about to close: the client may ask again";
     Http2Protocol "http2_protocol" 0 Client "an HTTP/2 peer broke the protocol, so its connection was closed";
     Http2FrameTooLarge "http2_frame_too_large" 0 Client "an HTTP/2 frame was larger than 16 KiB";
     Http2HeaderBlock "http2_header_block" 0 Client "an HTTP/2 header block had more than 8 CONTINUATION frames or 64 KiB";

@@ -19,7 +19,7 @@ use stead_sys::file;
 use super::carrier::Piece;
 use super::fields;
 use super::receive::Receiver;
-use super::session::Held;
+use super::session::{Held, Room};
 use super::stream::Stream;
 use crate::stalled::Stall;
 
@@ -306,7 +306,7 @@ impl Stream {
             self.stall = Some(Stall::new(&self.session.state, context.waker()));
         }
         match self.judge_writing(is_ours) {
-            Ok(due) => self.wait(context, due, is_ours.then(|| Rc::clone(held))),
+            Ok(due) => self.wait(context, due, is_ours.then(|| Room::Piece(Rc::clone(held)))),
             Err(reason) => Poll::Ready(Err(reason)),
         }
     }
@@ -321,6 +321,17 @@ impl Stream {
     fn count(&mut self, bytes: usize) {
         self.body_bytes += bytes as u64;
         self.session.worked(|guard| guard.sent(bytes));
+    }
+}
+
+/// Bytes of memory that a body holds which nobody shares. Bytes that others have too cost nothing
+/// more, and a file only what is on its way.
+pub(super) fn whole_bytes(body: &Body) -> usize {
+    match body {
+        Body::Buffer(buffer) => buffer.capacity(),
+        Body::Bytes(bytes) if bytes.is_unique() => bytes.len(),
+        Body::Chain(bodies) => bodies.iter().map(whole_bytes).sum(),
+        _ => 0,
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Session {
     running: Cell<u32>,
     /// About what the heads of those hold, in bytes.
     heads: Cell<usize>,
+    /// Bytes of their answers that were made whole.
+    whole: Cell<usize>,
     /// Requests so far.
     pub(super) requests: Cell<u32>,
     /// One of them was not refused for want of anything.
@@ -66,8 +68,16 @@ struct Waits {
 struct Wait {
     waker: Waker,
     due: Option<Tick>,
-    /// Waits until less is buffered, of its own and of all.
-    for_room: Option<Held>,
+    for_room: Option<Room>,
+}
+
+/// What a stream waits for room for.
+#[derive(Clone)]
+pub(super) enum Room {
+    /// To hand over more, where the protocol holds so much of it: until that is less, and of all.
+    Piece(Held),
+    /// To ask for its answer: until less is held of those that are whole.
+    Answer,
 }
 
 /// Bytes of one stream that the protocol holds.
@@ -84,6 +94,20 @@ const fn buffered_max(level: Level) -> usize {
     }
 }
 
+/// Bytes of whole answers that wait for a peer while its further requests are asked for. SECURITY:
+/// they hold our memory for as long as its windows are shut, and no protocol bounds them.
+const fn whole_max(level: Level) -> usize {
+    match level {
+        Level::Calm => 1 << 20,
+        Level::Tight => 256 << 10,
+        Level::Scarce | Level::Overloaded => 16 << 10,
+    }
+}
+
+/// How many times that may be held where many were asked for before the first was there.
+const WHOLE_TIMES: usize = 16;
+/// What an answer that waited to be asked for counts for until it is there.
+const UNKNOWN_BYTES: usize = 64 << 10;
 /// Bytes that the heads of one connection's requests may hold together. SECURITY: a few bytes of a
 /// header table unfold to a head of many, held for as long as the peer leaves its window shut.
 const HEADS_BYTES_MAX: usize = 512 << 10;
@@ -105,6 +129,7 @@ impl Session {
             violation: Cell::new(None),
             running: Cell::new(0),
             heads: Cell::new(0),
+            whole: Cell::new(0),
             requests: Cell::new(0),
             has_served: Cell::new(false),
             buffered: Cell::new(0),
@@ -222,11 +247,28 @@ impl Session {
     /// A stream begins whose head holds so many bytes; it runs until the permit is dropped.
     pub(super) fn permit(self: &Rc<Self>, head: usize) -> Permit {
         self.heads.set(self.heads.get() + head);
-        self.running.set(self.running.get() + 1);
+        self.set_running(self.running.get() + 1);
         if let Some(counters) = self.state.counters(self.server) {
             counters.requests_active.add(1);
         }
-        Permit(Rc::clone(self), head)
+        Permit { session: Rc::clone(self), head, whole: 0 }
+    }
+
+    fn set_running(&self, streams: u32) {
+        self.running.set(streams);
+        self.worked(|guard| guard.runs(streams));
+    }
+
+    /// Whether one more answer may be asked for; one always may.
+    pub(super) fn asks_more(&self) -> bool {
+        self.whole.get() < whole_max(self.state.worker.process.level())
+    }
+
+    fn finds(&self, room: &Room) -> bool {
+        match room {
+            Room::Piece(held) => self.has_room_for(held),
+            Room::Answer => self.asks_more(),
+        }
     }
 
     /// Bytes that the protocol may hold of one stream: the more streams, the fewer.
@@ -299,7 +341,7 @@ impl Session {
         let mut waits = self.waits.borrow_mut();
         let Waits { places, due, for_room, first } = &mut *waits;
         let is_due = due.is_some_and(|due| now >= due);
-        let finds_room = *for_room && has_room;
+        let finds_room = *for_room && (has_room || self.asks_more());
         if !(is_due || finds_room) {
             return;
         }
@@ -310,7 +352,7 @@ impl Session {
         let (later, sooner) = places.split_at_mut(*first);
         for wait in sooner.iter_mut().chain(later).flatten() {
             let is_over = wait.due.is_some_and(|due| now >= due);
-            let finds_room = wait.for_room.as_ref().is_some_and(|held| self.has_room_for(held));
+            let finds_room = wait.for_room.as_ref().is_some_and(|room| self.finds(room));
             if is_over || finds_room {
                 wait.due = None;
                 wait.for_room = None;
@@ -329,14 +371,50 @@ impl Session {
     }
 }
 
-/// Says that a stream's exchange is not over.
-pub(super) struct Permit(Rc<Session>, usize);
+/// Says that a stream's exchange is not over, and what it holds.
+pub(super) struct Permit {
+    session: Rc<Session>,
+    /// Bytes of its head, and of its answer where that is whole.
+    head: usize,
+    whole: usize,
+}
+
+impl Permit {
+    /// Its answer may be asked for, though others wait.
+    pub(super) fn asks(&mut self) {
+        self.count(UNKNOWN_BYTES);
+    }
+
+    /// It holds so many bytes of a whole answer now; `false` where that is too much beside what
+    /// others hold.
+    pub(super) fn holds(&mut self, bytes: usize) -> bool {
+        let session = &self.session;
+        let others = session.whole.get().saturating_sub(self.whole);
+        let most = WHOLE_TIMES * whole_max(session.state.worker.process.level());
+        let may_hold = bytes == 0 || others == 0 || others.saturating_add(bytes) <= most;
+        if may_hold {
+            self.count(bytes);
+        }
+        may_hold
+    }
+
+    fn count(&mut self, bytes: usize) {
+        let session = &self.session;
+        let others = session.whole.get().saturating_sub(self.whole);
+        session.whole.set(others + bytes);
+        let is_less = bytes < std::mem::replace(&mut self.whole, bytes);
+        if is_less && session.waits.borrow().for_room {
+            session.wake_owner();
+        }
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let session = &self.0;
-        session.heads.set(session.heads.get().saturating_sub(self.1));
-        session.running.set(session.running.get().saturating_sub(1));
+        self.count(0);
+        let session = &self.session;
+        session.heads.set(session.heads.get().saturating_sub(self.head));
+        session.set_running(session.running.get().saturating_sub(1));
         if let Some(counters) = session.state.counters(session.server) {
             counters.requests_active.subtract(1);
         }
@@ -357,7 +435,7 @@ impl Place {
         session: &Session,
         context: &Context<'_>,
         due: Option<Tick>,
-        for_room: Option<Held>,
+        for_room: Option<Room>,
     ) -> Poll<T> {
         let mut waits = session.waits.borrow_mut();
         let waker = context.waker().clone();

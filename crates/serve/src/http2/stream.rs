@@ -21,11 +21,11 @@ use stead_core::{Exchange, Fields, Method, Scheme, StatusCode, Version};
 use stead_http1::encode::ResponseLine;
 use stead_http1::{Framing, Http2Request};
 
-use super::answer::Out;
+use super::answer::{Out, whole_bytes};
 use super::carrier::Piece;
 use super::fields;
 use super::receive::Receiver;
-use super::session::{Held, Place, Session, earlier};
+use super::session::{Held, Permit, Place, Room, Session, earlier};
 use crate::access_log::WorkerLog;
 use crate::account::{self, Ended};
 use crate::answer;
@@ -46,6 +46,7 @@ const REFUSED_DISCARD_MAX: u64 = 64 << 10;
 /// One stream while its exchange lasts.
 pub(super) struct Stream {
     pub(super) session: Rc<Session>,
+    permit: Permit,
     respond: SendResponse<Piece>,
     /// Where what holds is found.
     scope: ScopeRef,
@@ -95,9 +96,9 @@ pub(super) async fn serve(
     respond: SendResponse<Piece>,
     head: usize,
 ) {
-    let _permit = session.permit(head);
+    let permit = session.permit(head);
     let mut exchange = session.exchange();
-    let mut stream = Stream::new(session, respond);
+    let mut stream = Stream::new(session, permit, respond);
     let (parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     let filled = fill(&mut exchange, &parts, has_body, &stream.session);
@@ -106,16 +107,17 @@ pub(super) async fn serve(
     let expects = filled.is_ok() && exchange.head().expects_continue();
     let mut receiver = Receiver::new(body, has_body, expects);
     stream.run(&mut exchange, &mut receiver, filled, bytes_in).await;
-    let Stream { session, mut place, .. } = stream;
+    let Stream { session, permit: _permit, mut place, .. } = stream;
     place.leave(&session);
     session.reclaim(exchange, head);
 }
 
 impl Stream {
-    fn new(session: Rc<Session>, respond: SendResponse<Piece>) -> Self {
+    fn new(session: Rc<Session>, permit: Permit, respond: SendResponse<Piece>) -> Self {
         let started = account::begin(&session.state);
         Self {
             session,
+            permit,
             respond,
             scope: ScopeRef::SERVER,
             place: Place::default(),
@@ -161,7 +163,7 @@ impl Stream {
                 (Some(status), reason)
             }
             Err((status, reason)) => {
-                self.reset(reason);
+                self.reset(reason, exchange.method());
                 (status, reason)
             }
         };
@@ -220,6 +222,9 @@ impl Stream {
         let is_new = || !self.session.has_served.get();
         let is_shed = chain::sheds(&state, server, routed, is_new);
         self.session.has_served.set(self.session.has_served.get() || !is_shed);
+        if !self.session.asks_more() {
+            Box::pin(self.wait_to_ask(receiver)).await.map_err(|reason| (None, reason))?;
+        }
         if is_shed {
             let answer = exchange.refuse(Reason::Overloaded);
             exchange.set_response(scope.errors.dress(answer));
@@ -234,6 +239,11 @@ impl Stream {
         }
         // A body that nobody took stays unread.
         drop(exchange.take_body());
+        let whole = exchange.response().map_or(0, |answer| whole_bytes(&answer.body));
+        if !self.permit.holds(whole) {
+            drop(exchange.take_response());
+            return Err((None, Reason::Http2Refused));
+        }
         if receiver.expects_reader() {
             self.tell_to_continue();
         }
@@ -299,6 +309,24 @@ impl Stream {
         Ok(())
     }
 
+    /// Waits until the peer has taken what was made whole for it.
+    ///
+    /// # Errors
+    /// As [`Self::poll_beside`].
+    async fn wait_to_ask(&mut self, receiver: &mut Receiver) -> Result<(), Reason> {
+        poll_fn(|context| {
+            if self.session.asks_more() {
+                self.permit.asks();
+                return Poll::Ready(Ok(()));
+            }
+            match self.poll_beside(receiver, context) {
+                Poll::Ready(Err(reason)) => Poll::Ready(Err(reason)),
+                _ => self.wait(context, receiver.due(), Some(Room::Answer)),
+            }
+        })
+        .await
+    }
+
     /// Moves the request's body on beside whatever else is waited for.
     ///
     /// # Errors
@@ -330,7 +358,7 @@ impl Stream {
         &mut self,
         context: &Context<'_>,
         due: Option<Tick>,
-        for_room: Option<Held>,
+        for_room: Option<Room>,
     ) -> Poll<T> {
         let due = earlier(due, self.request_ends);
         self.place.wait(&self.session, context, due, for_room)
@@ -404,8 +432,16 @@ impl Stream {
         let _ = self.respond.send_informational(interim);
     }
 
-    fn reset(&mut self, reason: Reason) {
-        self.respond.send_reset(code(reason));
+    fn reset(&mut self, reason: Reason, method: &Method) {
+        let code = match reason {
+            // Others may have changed something: they are not to be asked again unseen.
+            Reason::Http2Refused if method.is_safe() => {
+                self.session.worked(stead_http2::Guard::refused);
+                Code::REFUSED_STREAM
+            }
+            _ => code(reason),
+        };
+        self.respond.send_reset(code);
     }
 }
 

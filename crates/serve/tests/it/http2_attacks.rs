@@ -406,6 +406,67 @@ fn security_28_what_waits_for_peers_shrinks_as_memory_does() {
     check_held(&process, 448 << 10);
 }
 
+/// Answers that are whole before the first byte leaves: while some wait, no more are asked for.
+#[test]
+fn security_28_whole_answers_that_wait_are_bounded() {
+    const EACH: usize = 128 << 10;
+    let asked = Calls::default();
+    let counting = asked.clone();
+    let whole = Make(move |exchange: &mut Exchange| {
+        counting.add();
+        exchange.respond(StatusCode::OK).with_body(Body::Buffer(vec![b'x'; EACH]))
+    });
+    let harness = recipe().route("/whole", whole).start();
+    let mut neighbour = Neighbour::of(&harness);
+    let mut attacker =
+        Http2::with(Client::connect(harness.address), &setting(INITIAL_WINDOW_SIZE, 0));
+    for n in 0..100 {
+        attacker.send(get(2 * n + 1, "/whole"));
+    }
+    attacker.send(frame(PING, 0, 0, &[0; 8]));
+    attacker.frame_of(&[PING]).expect("all of them were looked at");
+    // A mebibyte, and the one that went beyond it.
+    assert!((8..=9).contains(&asked.value()), "{} were asked for", asked.value());
+    neighbour.asks();
+    // One that is given up makes room for another, and whoever takes his answers has them all.
+    attacker.send(reset(1, CANCEL));
+    let windows = frame(SETTINGS, 0, 0, &setting(INITIAL_WINDOW_SIZE, 0x7fff_ffff));
+    attacker.send([window_update(0, 0x7fff_0000), windows].concat());
+    let mut taken = 0;
+    while taken < 99 * EACH {
+        taken += attacker.frame_of(&[DATA]).expect("the answers").content.len();
+    }
+    assert_eq!(asked.value(), 100);
+    assert_eq!(harness.outcomes(Reason::Http2Refused), 0);
+}
+
+/// Those that were asked for before the first was there are refused where they are far too many.
+#[test]
+fn security_28_whole_answers_that_come_at_once_are_bounded() {
+    const EACH: usize = 1 << 20;
+    let whole = wait(|exchange| {
+        Box::pin(async move {
+            sleep(300).await;
+            Ok(exchange.respond(StatusCode::OK).with_body(Body::Buffer(vec![b'x'; EACH])))
+        })
+    });
+    let harness = recipe().route("/whole", whole).start();
+    let mut neighbour = Neighbour::of(&harness);
+    let mut attacker =
+        Http2::with(Client::connect(harness.address), &setting(INITIAL_WINDOW_SIZE, 0));
+    attacker.send((0..100).map(|n| get(2 * n + 1, "/whole")).collect::<Vec<_>>().concat());
+    for _ in 0..84 {
+        let end = attacker.frame_of(&[RST_STREAM]).expect("a reset");
+        assert_eq!(code(&end.content), REFUSED_STREAM);
+    }
+    harness.expect_outcomes(Reason::Http2Refused, 84);
+    neighbour.asks();
+    // That was no fault of the peer's, and it may ask again for what the server has room for.
+    attacker.send(get(201, "/"));
+    attacker.send((0..16).map(|n| reset(2 * n + 1, CANCEL)).collect::<Vec<_>>().concat());
+    assert_eq!(status(&attacker.frame_of(&[HEADERS]).unwrap().content), 200);
+}
+
 /// Asserts that a process holds at most so many bytes for a peer that takes nothing.
 fn check_held(process: &Arc<Process>, most: u64) {
     const PIECE: u64 = 4 << 10;
@@ -449,6 +510,25 @@ fn security_27_windows_of_one_byte() {
     attacker.expect_go_away(ENHANCE_YOUR_CALM);
     neighbour.asks();
     harness.expect_outcomes(Reason::Http2Flood, 1);
+}
+
+/// All windows at once, by a byte each: every kilobyte that we sent once excused fifty more.
+#[test]
+fn security_27_settings_that_open_all_windows_by_a_byte() {
+    check_attack(recipe(), Reason::Http2Flood, ENHANCE_YOUR_CALM, |attacker| {
+        attacker.send(frame(SETTINGS, 0, 0, &setting(INITIAL_WINDOW_SIZE, 0)));
+        attacker.send((0..100).map(|n| get(2 * n + 1, "/large")).collect::<Vec<_>>().concat());
+        for _ in 0..100 {
+            attacker.frame_of(&[HEADERS]).expect("an answer begins");
+        }
+        for bytes in 1..=11 {
+            attacker.send(frame(SETTINGS, 0, 0, &setting(INITIAL_WINDOW_SIZE, bytes)));
+            // Ten times for each stream they may.
+            for _ in 0..if bytes <= 10 { 100 } else { 0 } {
+                attacker.frame_of(&[DATA]).expect("a byte");
+            }
+        }
+    });
 }
 
 /// What was taken before accounts for many updates, and for no more of them.
