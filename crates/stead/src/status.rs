@@ -68,12 +68,14 @@ impl Board {
             self.addresses.iter().filter(|address| address.server == index).collect();
         let addresses: Vec<&str> = own.iter().map(|address| address.url.as_str()).collect();
         let listeners: Vec<Value> = own.into_iter().map(listener).collect();
+        // The redirect answers like a route: the start counts it too.
+        let redirects = usize::from(server.redirect.is_some());
         let site_routes: usize = server.sites.iter().map(|site| site.routes.len()).sum();
         json!({
             "name": server.name,
             "addresses": addresses,
             "listeners": listeners,
-            "routes": server.routes.len() + site_routes,
+            "routes": server.routes.len() + site_routes + redirects,
             "connections": server.connections.open(),
             "limits": limits(&server.scope.limits),
             "timeouts": timeouts(&server.scope.timeouts),
