@@ -335,6 +335,15 @@ pub(super) fn whole_bytes(body: &Body) -> usize {
     }
 }
 
+/// Whether a body holds a file open.
+pub(super) fn holds_file(body: &Body) -> bool {
+    match body {
+        Body::File { .. } => true,
+        Body::Chain(bodies) => bodies.iter().any(holds_file),
+        _ => false,
+    }
+}
+
 const CLOSED: Reason = Reason::ClientClosed;
 /// Bodies up to this are handed over whole.
 const WHOLE_MAX: usize = 16 << 10;

@@ -32,6 +32,8 @@ pub(super) struct Session {
     heads: Cell<usize>,
     /// Bytes of their answers that were made whole.
     whole: Cell<usize>,
+    /// Those of them that hold a file open.
+    files: Cell<usize>,
     /// Requests so far.
     pub(super) requests: Cell<u32>,
     /// One of them was not refused for want of anything.
@@ -106,6 +108,13 @@ const fn whole_max(level: Level) -> usize {
 
 /// How many times that may be held where many were asked for before the first was there.
 const WHOLE_TIMES: usize = 16;
+/// Answers of a connection that may hold files while fewer than half of the process's places are
+/// free, and the part of the places where that is more. SECURITY: else a few peers that take
+/// nothing hold all of them.
+const FILES_LEAST: usize = 16;
+const FILES_PART: usize = 64;
+/// How many times that where many were asked for before the first was there.
+const FILES_TIMES: usize = 2;
 /// What an answer that waited to be asked for counts for until it is there.
 const UNKNOWN_BYTES: usize = 64 << 10;
 /// Bytes that the heads of one connection's requests may hold together. SECURITY: a few bytes of a
@@ -130,6 +139,7 @@ impl Session {
             running: Cell::new(0),
             heads: Cell::new(0),
             whole: Cell::new(0),
+            files: Cell::new(0),
             requests: Cell::new(0),
             has_served: Cell::new(false),
             buffered: Cell::new(0),
@@ -251,7 +261,7 @@ impl Session {
         if let Some(counters) = self.state.counters(self.server) {
             counters.requests_active.add(1);
         }
-        Permit { session: Rc::clone(self), head, whole: 0 }
+        Permit { session: Rc::clone(self), head, whole: 0, file: false }
     }
 
     fn set_running(&self, streams: u32) {
@@ -262,6 +272,13 @@ impl Session {
     /// Whether one more answer may be asked for; one always may.
     pub(super) fn asks_more(&self) -> bool {
         self.whole.get() < whole_max(self.state.worker.process.level())
+            && (self.files.get() < FILES_LEAST || self.files.get() < self.files_max())
+    }
+
+    fn files_max(&self) -> usize {
+        let files = &self.state.worker.process.files;
+        let limit = files.limit().filter(|_| files.reaches(50));
+        limit.map_or(usize::MAX, |limit| (limit / FILES_PART).max(FILES_LEAST))
     }
 
     fn finds(&self, room: &Room) -> bool {
@@ -377,12 +394,26 @@ pub(super) struct Permit {
     /// Bytes of its head, and of its answer where that is whole.
     head: usize,
     whole: usize,
+    /// Its answer holds a file.
+    file: bool,
 }
 
 impl Permit {
     /// Its answer may be asked for, though others wait.
     pub(super) fn asks(&mut self) {
         self.count(UNKNOWN_BYTES);
+    }
+
+    /// Its answer holds a file now; `false` where others hold too many.
+    pub(super) fn holds_file(&mut self) -> bool {
+        let session = &self.session;
+        let count = session.files.get();
+        if count >= session.files_max().saturating_mul(FILES_TIMES) {
+            return false;
+        }
+        session.files.set(count + 1);
+        self.file = true;
+        true
     }
 
     /// It holds so many bytes of a whole answer now; `false` where that is too much beside what
@@ -413,6 +444,12 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.count(0);
         let session = &self.session;
+        if self.file {
+            session.files.set(session.files.get().saturating_sub(1));
+            if session.waits.borrow().for_room {
+                session.wake_owner();
+            }
+        }
         session.heads.set(session.heads.get().saturating_sub(self.head));
         session.set_running(session.running.get().saturating_sub(1));
         if let Some(counters) = session.state.counters(session.server) {

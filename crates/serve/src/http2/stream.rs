@@ -21,7 +21,7 @@ use stead_core::{Exchange, Fields, Method, Scheme, StatusCode, Version};
 use stead_http1::encode::ResponseLine;
 use stead_http1::{Framing, Http2Request};
 
-use super::answer::{Out, whole_bytes};
+use super::answer::{Out, holds_file, whole_bytes};
 use super::carrier::Piece;
 use super::fields;
 use super::receive::Receiver;
@@ -239,8 +239,9 @@ impl Stream {
         }
         // A body that nobody took stays unread.
         drop(exchange.take_body());
-        let whole = exchange.response().map_or(0, |answer| whole_bytes(&answer.body));
-        if !self.permit.holds(whole) {
+        let body = exchange.response().map(|answer| &answer.body);
+        let has_room = self.permit.holds(body.map_or(0, whole_bytes));
+        if !has_room || (body.is_some_and(holds_file) && !self.permit.holds_file()) {
             drop(exchange.take_response());
             return Err((None, Reason::Http2Refused));
         }

@@ -30,7 +30,7 @@ fn file(bytes: &[u8]) -> NamedTempFile {
     file
 }
 
-fn opened(path: &Path) -> Arc<OpenFile> {
+pub(crate) fn opened(path: &Path) -> Arc<OpenFile> {
     let file = OwnedFd::from(File::open(path).expect("open"));
     let facts = stead_sys::file::facts(file.as_fd()).expect("facts");
     Arc::new(OpenFile::new(file, facts))
@@ -41,7 +41,7 @@ fn body(make: impl Fn() -> Body + Send + Sync + 'static) -> impl stead_core::Han
     Make(move |exchange: &mut Exchange| exchange.respond(StatusCode::OK).with_body(make()))
 }
 
-fn part(file: &Arc<OpenFile>, start: u64, end: u64) -> Body {
+pub(crate) fn part(file: &Arc<OpenFile>, start: u64, end: u64) -> Body {
     Body::File { file: Arc::clone(file), start, end }
 }
 

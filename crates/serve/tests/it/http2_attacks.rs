@@ -10,6 +10,7 @@ use stead_base::Reason;
 use stead_core::{Body, BodyStream, Exchange, Frame as StreamFrame, Level, Process, StatusCode};
 
 use crate::client::Client;
+use crate::files::{opened, part};
 use crate::handlers::{Calls, Counted, Make, Told, sleep, text, wait};
 use crate::harness::{Kitchen, Recipe, at_pace, eventually};
 use crate::http2::{
@@ -465,6 +466,60 @@ fn security_28_whole_answers_that_come_at_once_are_bounded() {
     attacker.send(get(201, "/"));
     attacker.send((0..16).map(|n| reset(2 * n + 1, CANCEL)).collect::<Vec<_>>().concat());
     assert_eq!(status(&attacker.frame_of(&[HEADERS]).unwrap().content), 200);
+}
+
+/// Files for a peer that takes nothing: others need places, too.
+#[test]
+fn security_28_files_that_wait_are_a_part_of_the_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large");
+    std::fs::write(&path, vec![b'x'; 100_000]).unwrap();
+    let process = Arc::new(Process::default());
+    process.files.set_limit(64);
+    let kitchen = Kitchen { process: Arc::clone(&process), ..Kitchen::default() };
+    let asked = Calls::default();
+    let counting = asked.clone();
+    let now = path.clone();
+    let file = Make(move |exchange: &mut Exchange| {
+        counting.add();
+        exchange.respond(StatusCode::OK).with_body(part(&opened(&now), 0, 100_000))
+    });
+    let late = wait(move |exchange| {
+        let file = opened(&path);
+        Box::pin(async move {
+            sleep(300).await;
+            Ok(exchange.respond(StatusCode::OK).with_body(part(&file, 0, 100_000)))
+        })
+    });
+    let harness = kitchen.start(vec![recipe().route("/file", file).route("/late", late)]);
+    let mut neighbour = Neighbour::of(&harness);
+    let ask = |path: &str| {
+        let shut = setting(INITIAL_WINDOW_SIZE, 0);
+        let mut attacker = Http2::with(Client::connect(harness.address), &shut);
+        attacker.send((0..60).map(|n| get(2 * n + 1, path)).collect::<Vec<_>>().concat());
+        attacker.send(frame(PING, 0, 0, &[0; 8]));
+        attacker.frame_of(&[PING]).expect("all of them were looked at");
+        attacker
+    };
+    // Nobody lacks any.
+    drop(ask("/file"));
+    assert_eq!(asked.value(), 60);
+    harness.expect_open(1);
+    assert!(process.files.take(32));
+    let mut attacker = ask("/file");
+    assert_eq!(asked.value(), 60 + 16);
+    let windows = frame(SETTINGS, 0, 0, &setting(INITIAL_WINDOW_SIZE, 0x7fff_ffff));
+    attacker.send([window_update(0, 0x7fff_0000), windows].concat());
+    let mut taken = 0;
+    while taken < 60 * 100_000 {
+        taken += attacker.frame_of(&[DATA]).expect("the answers").content.len();
+    }
+    let mut attacker = ask("/late");
+    for _ in 0..60 - 32 {
+        let end = attacker.frame_of(&[RST_STREAM]).expect("a reset");
+        assert_eq!(code(&end.content), REFUSED_STREAM);
+    }
+    neighbour.asks();
 }
 
 /// Asserts that a process holds at most so many bytes for a peer that takes nothing.
