@@ -432,6 +432,38 @@ fn the_first_file_may_come_through_a_pipe() {
     assert!(outcome.stdout.contains("1 server, 1 route, no errors"), "{outcome:?}");
 }
 
+/// Nothing said that the other listener serves the same to anybody.
+#[test]
+fn what_asks_clients_for_certificates_and_stands_open_elsewhere_is_warned_of() {
+    let folder = Folder::new();
+    let authority = Authority::new();
+    authority.sign(&folder, "main", &["admin.test"]);
+    let check = |server: &str| {
+        let config = format!(
+            "[server.web]\n{server}\n[tls.main]\ncertificate = \"main.pem\"\nkey = \"main.key\"\n\
+             clients = {{ ca = \"main.pem\" }}\n"
+        );
+        folder.write("stead.toml", &config);
+        let outcome = once(&folder, &["check"]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        format!("{}{}", outcome.stdout, outcome.stderr)
+    };
+    let open = "listen = [\"127.0.0.1:0\", { address = \"127.0.0.1:0\", tls = \"main\" }]";
+    let site = "[server.web.site.admin]\nhosts = [\"admin.test\"]\n\
+                [[server.web.site.admin.route]]\npath = \"/\"\nrespond = \"secret\"";
+    let route = "[[server.web.route]]\npath = \"/\"\nrespond = \"secret\"";
+    let warning = "`admin.test` is served here in the clear, to anybody";
+    for what in [site, route] {
+        let said = check(&format!("{open}\n{what}"));
+        assert!(said.contains(warning), "{said}");
+        assert!(said.contains("`main` asks its clients for certificates"), "{said}");
+        let said = check(&format!("{open}\nredirect = \"https\"\n{what}"));
+        assert!(!said.contains(warning), "{said}");
+    }
+    let other = site.replace("admin.test", "open.test");
+    assert!(!check(&format!("{open}\n{other}")).contains(warning));
+}
+
 /// Each request for such a host was answered 421, and nothing had said so.
 #[test]
 fn hosts_that_no_certificate_names_are_warned_of_and_explained() {

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -443,7 +444,7 @@ fn a_certificate_signs_itself_and_is_kept() {
         Stead::start_command(command, &folder.join("run"))
     };
     let mut kept = None;
-    for _ in 0..2 {
+    for is_open in [false, true] {
         let mut stead = start();
         std::fs::copy(folder.join("state/self_signed.pem"), folder.join("ca.pem")).unwrap();
         for (host, body) in [("localhost", "fixed 200"), ("shop.test", "shop 200")] {
@@ -452,7 +453,10 @@ fn a_certificate_signs_itself_and_is_kept() {
         }
         let certificate = folder.read("ca.pem");
         assert_eq!(*kept.get_or_insert(certificate.clone()), certificate, "made once");
-        stead.stop();
+        let said = stead.stop().stderr;
+        assert_eq!(said.contains("can be written by others (chmod go-w)"), is_open, "{said}");
+        let everybody = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(folder.join("state"), everybody).unwrap();
     }
 }
 

@@ -32,10 +32,12 @@ impl Store {
     /// Opens, or makes, what is kept in `acme` for the authority at `directory`, its URL.
     ///
     /// # Errors
-    /// The folder cannot be made, belongs to somebody else, or is open to others.
+    /// The folder cannot be made, belongs to somebody else, or is open to others; or `acme` is one
+    /// in which others may write.
     pub fn open(acme: &Path, directory: &str) -> io::Result<Self> {
         let folder = acme.join(folder_name(directory));
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        check_above(acme)?;
         check_own(&folder)?;
         Ok(Self { folder })
     }
@@ -157,6 +159,19 @@ fn check_own(folder: &Path) -> io::Result<()> {
     Err(io::Error::other(format!("{} {message}", folder.display())))
 }
 
+/// SECURITY: who may write there puts a folder of its own in the place of ours.
+fn check_above(acme: &Path) -> io::Result<()> {
+    let facts = fs::metadata(acme)?;
+    let message = if facts.uid() != rustix::process::geteuid().as_raw() && facts.uid() != 0 {
+        "belongs to another user"
+    } else if facts.mode() & 0o022 != 0 {
+        "can be written by others: take that right from them (chmod go-w)"
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::other(format!("{} {message}", acme.display())))
+}
+
 /// A host as a file's name. SECURITY: never leads out of the folder.
 fn file_name(host: &str) -> String {
     let host = host.to_ascii_lowercase();
@@ -240,6 +255,23 @@ mod tests {
         fs::set_permissions(store.folder(), fs::Permissions::from_mode(0o750)).expect("changes");
         let error = Store::open(&folder.path().join("acme"), URL).expect_err("open to others");
         assert!(error.to_string().contains("chmod 700"), "{error}");
+    }
+
+    #[test]
+    fn security_nobody_else_writes_above_the_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        open(&folder);
+        let acme = folder.path().join("acme");
+        for (mode, is_fine) in [(0o755, true), (0o775, false), (0o777, false), (0o700, true)] {
+            fs::set_permissions(&acme, fs::Permissions::from_mode(mode)).expect("changes");
+            let opened = Store::open(&acme, URL);
+            assert_eq!(opened.is_ok(), is_fine, "{mode:o} {opened:?}");
+        }
+        fs::set_permissions(&acme, fs::Permissions::from_mode(0o777)).expect("changes");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&acme, &link).expect("links");
+        let error = Store::open(&link, URL).expect_err("open to others").to_string();
+        assert!(error.contains("chmod go-w"), "{error}");
     }
 
     #[test]

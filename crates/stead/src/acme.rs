@@ -14,12 +14,13 @@ use stead_acme::{
 };
 use stead_config::{Acme, AcmeKey, Address, Configuration, Diagnostic, Diagnostics, ServerConfig};
 use stead_core::Process;
-use stead_disk::{make_directory, read_regular};
+use stead_disk::read_regular;
 use stead_tls::{Chooser, Entry, Issued};
 
 use crate::background::Task;
 use crate::certificates::{days_left, handshakes};
 use crate::errors::StartError;
+use crate::state;
 
 /// The certificates that a configuration orders.
 pub(crate) struct Orders {
@@ -80,7 +81,7 @@ impl Orders {
             let message = "there is no directory for them: set `STATE_DIRECTORY`";
             return Err(system(std::io::Error::other(message)));
         };
-        make_directory(state)
+        state::make(state)
             .map_err(|error| StartError::System(format!("make {}", state.display()), error))?;
         let Self { issued, hosts, kinds, config, roots, binding } = self;
         let settings = Settings {

@@ -14,7 +14,6 @@ use stead_config::{
     TlsConfig, TlsVersion,
 };
 use stead_core::Process;
-use stead_disk::make_directory;
 use stead_sys::clock;
 use stead_tls::{
     Chooser, Clients, Entry, EntryOptions, Part, PemSource, SELF_SIGNED, SelfSigned, Unserved,
@@ -24,6 +23,7 @@ use stead_tls::{
 use crate::acme::Orders;
 use crate::background::Task;
 use crate::bind::Claim;
+use crate::state;
 
 /// The certificates of a configuration.
 #[derive(Default)]
@@ -73,6 +73,7 @@ impl Certificates {
         let certificates = Self { entries, self_signed, orders };
         for (_, server) in &configuration.servers {
             certificates.warn_of_hosts(server, diagnostics);
+            certificates.warn_of_clear(server, configuration, diagnostics);
         }
         certificates
     }
@@ -100,6 +101,41 @@ impl Certificates {
                     names.join(", ")
                 );
                 diagnostics.push(Diagnostic::warning(host.span, message).help(help));
+            }
+        }
+    }
+
+    /// SECURITY: warns of listeners that serve in the clear, to anybody, what stands behind the
+    /// certificates of clients on another one.
+    fn warn_of_clear(
+        &self,
+        server: &ServerConfig,
+        configuration: &Configuration,
+        diagnostics: &mut Diagnostics,
+    ) {
+        if server.redirect.is_some() {
+            return;
+        }
+        // What stands behind a socket of this machine is its own affair.
+        let is_clear = |listen: &&Listen| {
+            !listen.is_encrypted() && matches!(listen.address.value, Address::Tcp { .. })
+        };
+        let demands = |name: &&Spanned<String>| {
+            let entry = configuration.tls.named(&name.value);
+            entry.and_then(|entry| entry.clients.as_ref()).is_some_and(|clients| clients.required)
+        };
+        for name in server.listen.iter().flat_map(Listen::certificates).filter(demands) {
+            // What could not be read was reported.
+            let Some(host) = self.named(name).and_then(|entry| served(server, &entry)) else {
+                continue;
+            };
+            for listen in server.listen.iter().filter(is_clear) {
+                let message = format!("`{host}` is served here in the clear, to anybody");
+                let help = "write `redirect = \"https\"` in the server, or give this listener a \
+                            server of its own";
+                let related = format!("`{}` asks its clients for certificates", name.value);
+                let warning = Diagnostic::warning(listen.address.span, message);
+                diagnostics.push(warning.help(help).related(name.span, related));
             }
         }
     }
@@ -137,7 +173,7 @@ impl Certificates {
             return;
         };
         let kept = match state {
-            Some(state) => make_directory(state).and_then(|()| made.keep(&entry, state)),
+            Some(state) => state::make(state).and_then(|()| made.keep(&entry, state)),
             None => Err(io::Error::other("there is no directory for it: set `STATE_DIRECTORY`")),
         };
         if let Err(error) = kept {
@@ -159,6 +195,14 @@ impl Certificates {
     fn named(&self, name: &str) -> Option<Arc<Entry>> {
         self.entries.iter().find(|entry| &**entry.name() == name).cloned()
     }
+}
+
+/// A host of the certificate that the server has something for.
+fn served(server: &ServerConfig, entry: &Entry) -> Option<String> {
+    let hosts = server.sites.iter().flat_map(|(_, site)| &site.hosts);
+    let host = hosts.map(|host| &host.value).find(|host| entry.covers(host)).cloned();
+    // Routes of the server itself serve every host.
+    host.or_else(|| entry.names().into_iter().next().filter(|_| !server.routes.is_empty()))
 }
 
 /// What reads certificates again and announces those that end; `None` where there are none.
