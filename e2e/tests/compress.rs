@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 use std::fs::File;
+use std::io::{Read, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -139,4 +141,67 @@ fn chromium_reads_a_brotli_page() {
         (size(&mut browser, "encodedBodySize"), size(&mut browser, "decodedBodySize"));
     assert_eq!(plain, page(100_000).len() as u64);
     assert!(coded < plain / 4, "{coded} of {plain}");
+}
+
+/// Once a hundred requests for pages that are compressed at once ran one after the other, before
+/// anybody else had a turn: seconds for two kilobytes of requests.
+#[test]
+fn pages_that_are_compressed_let_others_have_their_turn() {
+    const PAGES: u32 = 100;
+    let folder = Folder::new();
+    folder.write("public/short.txt", "short\n");
+    let stead = start(&folder, r#"{ compress = { codings = ["br"] } }"#);
+    let mut client = TcpStream::connect(("127.0.0.1", stead.port("web"))).unwrap();
+    client.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    // The preface; windows of 1 GiB; all the requests, the short one last.
+    let mut asked = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let window = 0x3fff_0000_u32.to_be_bytes();
+    asked.extend(frame(4, 0, 0, &[&[0, 4][..], &window].concat()));
+    asked.extend(frame(8, 0, 0, &window));
+    for n in 0..PAGES {
+        asked.extend(get(2 * n + 1, "/100000.html"));
+    }
+    let short = 2 * PAGES + 1;
+    asked.extend(get(short, "/short.txt"));
+    client.write_all(&asked).unwrap();
+    let (mut heads, mut ended) = (Vec::new(), 0);
+    while ended <= PAGES {
+        let (kind, flags, stream) = next_frame(&mut client);
+        assert!(!matches!(kind, 3 | 7), "RST_STREAM or GOAWAY");
+        if kind == 1 {
+            heads.push(stream);
+        }
+        ended += u32::from(matches!(kind, 0 | 1) && flags & 1 != 0);
+    }
+    let before = heads.iter().position(|stream| *stream == short);
+    assert!(before.is_some_and(|before| before < 20), "{heads:?}");
+    assert_eq!(stead.counter("compress_bytes_in") / 100_000, u64::from(PAGES));
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
+    let mut bytes = u32::try_from(content.len()).unwrap().to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(content);
+    bytes
+}
+
+/// A whole request that takes brotli (RFC 7541 §6, no field indexed).
+fn get(stream: u32, path: &str) -> Vec<u8> {
+    let mut block = vec![0x82, 0x86];
+    for (name, value) in [(&[4][..], path), (&[1], "localhost"), (&[0x0f, 1], "br")] {
+        block.extend(name);
+        block.push(u8::try_from(value.len()).unwrap());
+        block.extend(value.bytes());
+    }
+    frame(1, 5, stream, &block)
+}
+
+/// Kind, flags and stream.
+fn next_frame(client: &mut TcpStream) -> (u8, u8, u32) {
+    let mut head = [0; 9];
+    client.read_exact(&mut head).unwrap();
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    client.read_exact(&mut vec![0; length as usize]).unwrap();
+    (head[3], head[4], u32::from_be_bytes([head[5], head[6], head[7], head[8]]))
 }

@@ -9,7 +9,7 @@ use stead_base::Tick;
 use stead_sys::clock;
 
 use crate::exchange::Storage;
-use crate::{Blocking, Counters, Fields, Local, OpenFiles, Pending, Process};
+use crate::{Blocking, Counters, Fields, Local, OpenFiles, Pace, Pending, Process};
 
 /// One worker: a thread with an event loop. Never shared between threads.
 pub struct Worker {
@@ -23,6 +23,8 @@ pub struct Worker {
     pub files: Arc<OpenFiles>,
     /// Component state of this worker.
     pub local: Local,
+    /// Turns of what computes for long.
+    pub pace: Pace,
     blocking: Box<dyn Blocking>,
     buffers: RefCell<Vec<Vec<u8>>>,
     fields: RefCell<Vec<Fields>>,
@@ -56,6 +58,7 @@ impl Worker {
             counters,
             process,
             local: Local::default(),
+            pace: Pace::default(),
             blocking,
             buffers: RefCell::default(),
             fields: RefCell::default(),

@@ -41,17 +41,22 @@
 //! sixteenth of its memory and 64 MiB for each worker. A stream that finds no room leaves in the
 //! next coding that the client takes, or as it is. While memory or places for connections are
 //! tight streams get gzip only, while they are scarce none. Some contexts are kept for reuse until
-//! the worker is quiet. A turn compresses at most 256 KiB.
+//! the worker is quiet.
+//!
+//! All streams and answers of a worker together are compressed in turns of 128 KiB, after each of
+//! which it looks at its other connections; content of up to 256 KiB is one piece, and of up to
+//! 16 KiB waits for no turn.
 //!
 //! # RFC
 //! RFC 9110 §8.4, §8.8.3, §12.5.3; RFC 1952 (gzip), RFC 7932 (brotli), RFC 8878 (zstd).
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use stead_config::{ByteSize, Config, Diagnostic, Diagnostics, Settings, Spanned, module_docs};
 use stead_core::{
-    Body, BuildContext, Exchange, Flow, LocalKey, Method, Middleware, MiddlewareKind, Worker,
+    Body, BuildContext, Exchange, Flow, LocalKey, Method, Middleware, MiddlewareKind, Turn, Worker,
 };
 use stead_http1::coding::{Coding, Wish};
 use stead_sys::file;
@@ -141,8 +146,10 @@ struct Compress {
     streams: Arc<Streams>,
 }
 
-/// Content up to this, if it is at hand, is compressed at once: the most that a turn may take.
+/// Content up to this, if it is at hand, is compressed at once: in one piece.
 const AT_ONCE_MAX: u64 = 256 << 10;
+/// Content up to this is compressed out of turn.
+const SHORT_MAX: u64 = 16 << 10;
 
 fn build(
     settings: &Settings,
@@ -208,9 +215,11 @@ impl Middleware for Compress {
             let is_head = *exchange.method() == Method::HEAD;
             if let Some(response) = exchange.response_mut() {
                 fields::vary(&mut response.fields);
-                if let Some(wish) = wish {
-                    self.compress(&worker, response, wish, is_head);
+                let Some(wish) = wish else { return Flow::Continue };
+                if !is_head && is_long(&response.body) && !worker.pace.is_open() {
+                    return Flow::Wait(Box::pin(self.compress_in_turn(exchange, wish)));
                 }
+                self.compress(&worker, response, wish, is_head);
             }
         } else if self.is_part_of_it(response)
             && let Some(response) = exchange.response_mut()
@@ -227,6 +236,21 @@ impl Compress {
         let wish = Wish::among(exchange.fields(), &self.codings);
         wish.codings().next()?;
         (self.secrets || !rules::may_tell_secrets(exchange)).then_some(wish)
+    }
+
+    /// The same as [`Self::compress`], once others have had their turn.
+    async fn compress_in_turn(
+        &self,
+        exchange: &mut Exchange,
+        wish: Wish,
+    ) -> stead_core::Result<Option<stead_core::Response>> {
+        let worker = Rc::clone(exchange.worker());
+        let mut turn = Turn::default();
+        poll_fn(|context| worker.pace.poll_turn(&mut turn, context)).await;
+        if let Some(response) = exchange.response_mut() {
+            self.compress(&worker, response, wish, false);
+        }
+        Ok(None)
     }
 
     fn compress(
@@ -258,7 +282,9 @@ impl Compress {
             _ => None,
         };
         if let Some(encoded) = at_once {
-            count.compress_bytes_in.add(body.len().unwrap_or(0));
+            let length = body.len().unwrap_or(0);
+            worker.pace.took(length as usize);
+            count.compress_bytes_in.add(length);
             count.compress_bytes_out.add(encoded.len() as u64);
             let mut buffer = worker.buffer();
             buffer.extend_from_slice(&encoded);
@@ -281,4 +307,10 @@ impl Compress {
             None => response.body = body,
         }
     }
+}
+
+/// Whether this may be compressed at once, and takes a while.
+fn is_long(body: &Body) -> bool {
+    let is_at_hand = matches!(body, Body::Buffer(_) | Body::Bytes(_) | Body::File { .. });
+    is_at_hand && body.len().is_some_and(|length| (SHORT_MAX + 1..=AT_ONCE_MAX).contains(&length))
 }

@@ -83,6 +83,7 @@ pub(crate) async fn serve(plan: &Plan) -> io::Result<()> {
     let running = tokio::task::spawn_local(async move { errands.serve(host).await });
     let logging = tokio::task::spawn_local(flush_log(Rc::clone(&state)));
     let relieving = tokio::task::spawn_local(keep_relieving(Rc::clone(&state)));
+    let pacing = tokio::task::spawn_local(keep_pace(Rc::clone(&state)));
     tokio::select! {
         result = state.park.drive(&*state) => result?,
         () = plan.signals.drain() => {}
@@ -109,6 +110,7 @@ pub(crate) async fn serve(plan: &Plan) -> io::Result<()> {
     }
     logging.abort();
     relieving.abort();
+    pacing.abort();
     running.abort();
     if let Some(log) = &state.log {
         log.flush();
@@ -169,6 +171,17 @@ async fn listen(state: Rc<State>, acceptor: Rc<Acceptor>, listener: u16) {
 async fn flush_log(state: Rc<State>) {
     if let Some(log) = &state.log {
         log.keep_flushing().await;
+    }
+}
+
+/// Gives what computes for long its next turn after each look at the sockets.
+async fn keep_pace(state: Rc<State>) {
+    let pace = &state.worker.pace;
+    loop {
+        pace.used().await;
+        // Goes on after all that is ready has run, and the event loop has looked for more.
+        tokio::task::yield_now().await;
+        pace.renew();
     }
 }
 

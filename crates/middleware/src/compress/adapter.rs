@@ -4,20 +4,18 @@
 //! wait, whatever it gave so far is flushed out first, so that a slow stream arrives as it is made.
 //! Trailers stay behind the content, an error cuts the body off.
 //!
-//! INVARIANT: between two waits at most [`TURN_BYTES`] are compressed.
+//! INVARIANT: each piece is compressed in a turn of the worker's ([`stead_core::Pace`]).
 
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use stead_core::{BodyStream, Fields, Frame, Result, Worker};
+use stead_core::{BodyStream, Fields, Frame, Result, Turn, Worker};
 
 use super::encoder::Step;
 use super::pool::Lent;
 use super::source::Source;
 
-/// Bytes compressed for one connection in one turn.
-const TURN_BYTES: usize = 256 << 10;
 /// Bytes given to the encoder at once, so that what it makes of them stays small.
 const PIECE_BYTES: usize = 64 << 10;
 /// Bytes gathered before they are given on, if more is to come at once.
@@ -39,8 +37,7 @@ pub(super) struct Compressed {
     /// Whether every frame is flushed, also if the next is there.
     each: bool,
     trailers: Option<Fields>,
-    /// Bytes compressed in this turn.
-    turn: usize,
+    turn: Turn,
 }
 
 impl Compressed {
@@ -55,7 +52,7 @@ impl Compressed {
             holds: false,
             each,
             trailers: None,
-            turn: 0,
+            turn: Turn::default(),
         }
     }
 
@@ -71,7 +68,7 @@ impl Compressed {
         let taken = piece - left.len();
         self.lent.settle();
         self.input.advance(taken);
-        self.turn += taken;
+        self.worker.pace.took(taken);
         let counters = &self.worker.counters;
         counters.compress_bytes_in.add(taken as u64);
         counters.compress_bytes_out.add((self.out.len() - before) as u64);
@@ -112,10 +109,7 @@ impl Compressed {
             Poll::Pending if self.holds && self.source.waits_for_others() => {
                 self.step = Step::Flush;
             }
-            Poll::Pending => {
-                self.turn = 0;
-                return Poll::Pending;
-            }
+            Poll::Pending => return Poll::Pending,
         }
         Poll::Ready(Ok(()))
     }
@@ -124,17 +118,13 @@ impl Compressed {
 impl BodyStream for Compressed {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
         while self.lent.encoder().is_some() {
-            if self.turn >= TURN_BYTES {
-                self.turn = 0;
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             let result = if self.input.is_empty() && self.step == Step::Continue {
                 match self.poll_read(context) {
                     Poll::Ready(result) => result.map(|()| false),
                     Poll::Pending => return Poll::Pending,
                 }
             } else {
+                ready!(self.worker.pace.poll_turn(&mut self.turn, context));
                 self.encode()
             };
             match result {
