@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than any wait of these tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,11 +45,27 @@ impl Program {
     /// Asks it to end, as an operator would, and waits until it has.
     pub(crate) fn stop(mut self) {
         let pid = self.child.id().to_string();
+        // It answers before it listens for signals.
+        let began = Instant::now();
+        while !self.catches_term() {
+            assert!(began.elapsed() < PATIENCE, "it never listens for signals");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(sent.success());
         assert!(self.child.wait().expect("it ends").success());
     }
+
+    fn catches_term(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+        let mask = u64::from_str_radix(mask.trim(), 16).expect("hexadecimal digits");
+        mask & 1 << (SIGTERM - 1) != 0
+    }
 }
+
+const SIGTERM: u32 = 15;
 
 impl Drop for Program {
     fn drop(&mut self) {
