@@ -113,6 +113,7 @@ reasons! {
     Http2Resets "http2_resets" 0 Client "an HTTP/2 peer reset too many requests before they were answered";
     Http2Errors "http2_errors" 0 Client "an HTTP/2 peer made us reset too many of its streams";
     Http2Flood "http2_flood" 0 Client "an HTTP/2 peer sent too many frames that ask for nothing";
+    BeginStalled "begin_stalled" 408 Client "a head or a TLS handshake was not whole 2 s after its first byte while memory ran short";
     Http2Stalled "http2_stalled" 0 Client "an HTTP/2 peer took nothing of an answer for 2 s while memory ran short, so its stream was reset, or the connection where all of it stood still";
     Http2SettingsTimeout "http2_settings_timeout" 0 Client "an HTTP/2 peer did not acknowledge our settings within 10 s";
     BodyTruncated "body_truncated" 400 Client "the peer closed inside a request's body";

@@ -17,6 +17,7 @@ use stead_preamble::{ClientHello, HelloError, HelloReader};
 use stead_tls::{Broken, Chooser, Outgoing, Session, Unserved};
 
 use crate::secure::Secure;
+use crate::stalled::Stall;
 use crate::wire::Wire;
 
 /// How a handshake ends that comes to nothing.
@@ -39,6 +40,7 @@ pub(crate) async fn shake_hands(
     let limit = wire.timeouts().tls_handshake;
     let mut hands = Hands {
         ends: limit.map(|limit| wire.state.worker.now() + limit),
+        stall: None,
         received: wire.take_input(),
         out: Outgoing::default(),
         wire,
@@ -69,6 +71,8 @@ struct Hands<'a> {
     received: Vec<u8>,
     out: Outgoing,
     ends: Option<Tick>,
+    /// Once it had to be waited for.
+    stall: Option<Stall>,
 }
 
 /// What authorities ask for hosts by.
@@ -201,6 +205,13 @@ impl Hands<'_> {
             let why = "it took longer than timeouts.tls_handshake".to_owned();
             return Poll::Ready(Err(Failed { reason: Reason::TlsHandshakeTimeout, why }));
         }
+        let state = &self.wire.state;
+        if self.wire.timeouts().tls_handshake.is_some_and(|limit| state.gives_up_begun(limit, ends))
+        {
+            let why = "it took longer than 2 s while memory was short".to_owned();
+            return Poll::Ready(Err(Failed { reason: Reason::BeginStalled, why }));
+        }
+        self.stall.get_or_insert_with(|| Stall::new(state, context.waker()));
         self.wire.arm_until(context, ends);
         Poll::Pending
     }

@@ -6,8 +6,8 @@
 //! that together they close no more than is needed. Where nothing idle is left anywhere, requests
 //! that take more are refused ([`crate::chain::sheds`]): [`stead_core::Level::Overloaded`].
 //!
-//! Before anything idle is closed for the sake of memory, streams of HTTP/2 whose peer takes
-//! nothing end ([`crate::stalled`]).
+//! Before anything idle is closed for the sake of memory, heads and handshakes that are not whole
+//! end, and streams of HTTP/2 whose peer takes nothing ([`crate::stalled`]).
 //!
 //! INVARIANT: no other exchange under way is ever cut by any of this.
 

@@ -1,4 +1,5 @@
-//! Streams of HTTP/2 whose peer takes nothing of what is ready for it.
+//! Streams of HTTP/2 whose peer takes nothing of what is ready for it, and what peers began without
+//! a request: heads and TLS handshakes that are not whole.
 //!
 //! They hold memory and wait for nobody but their peer, so they give way first where memory runs
 //! short: woken then, each looks how long it has stood still ([`STALLED_LEAST`]) and ends
@@ -9,10 +10,20 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
+use stead_base::Tick;
+
 use crate::state::State;
 
 /// Who stood still for less goes on, however short memory is.
 pub(crate) const STALLED_LEAST: Duration = Duration::from_secs(2);
+
+impl State {
+    /// Whether memory is short and a peer took too long for what it had all of `limit` for.
+    pub(crate) fn gives_up_begun(&self, limit: Duration, ends: Tick) -> bool {
+        let left = ends - self.worker.now();
+        self.lacks_memory() && limit.saturating_sub(left) >= STALLED_LEAST
+    }
+}
 
 /// Those of one worker.
 #[derive(Default)]
@@ -33,7 +44,7 @@ impl Stalled {
     }
 }
 
-/// Says that a stream is stalled, until this is dropped.
+/// Says that a stream, or what was begun, is stalled, until this is dropped.
 pub(crate) struct Stall {
     state: Rc<State>,
     index: usize,

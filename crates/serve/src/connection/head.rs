@@ -15,6 +15,7 @@ use stead_sys::clock;
 
 use super::Connection;
 use crate::http2::Preface;
+use crate::stalled::Stall;
 use crate::wire::Wire;
 
 /// What the wait for a head came to.
@@ -73,6 +74,7 @@ impl Connection {
                 Filled::Bytes => {}
                 Filled::End if between => return Next::Close(None),
                 Filled::End => return Next::Close(Some(Reason::ClientClosedInHead)),
+                Filled::Stalled => return Next::Refuse(Reason::BeginStalled),
                 Filled::Expired if !between && !wire.decoder.head_started() => {
                     // Only an empty line, as some clients send after a body: nobody asked.
                     return Next::Close(Some(Reason::HeaderTimeout));
@@ -154,15 +156,23 @@ impl Connection {
 
     /// Waits for more of a head that has begun; `ends` is when all of it must be there.
     async fn fill_head(&self, wire: &mut Wire, ends: &mut Option<Tick>) -> Filled {
-        if let Some(limit) = wire.timeouts().header {
+        let limit = wire.timeouts().header;
+        if let Some(limit) = limit {
             ends.get_or_insert(self.state.worker.now() + limit);
         }
+        let mut stall = None;
         poll_fn(|context| match (wire.poll_fill(context), *ends) {
             (Poll::Ready(result), _) => Poll::Ready(result.into()),
             (Poll::Pending, Some(end)) if self.state.worker.now() >= end => {
                 Poll::Ready(Filled::Expired)
             }
+            (Poll::Pending, Some(end))
+                if limit.is_some_and(|limit| self.state.gives_up_begun(limit, end)) =>
+            {
+                Poll::Ready(Filled::Stalled)
+            }
             (Poll::Pending, Some(end)) => {
+                stall.get_or_insert_with(|| Stall::new(&self.state, context.waker()));
                 wire.arm_until(context, end);
                 Poll::Pending
             }
@@ -177,6 +187,8 @@ enum Filled {
     Bytes,
     End,
     Expired,
+    /// It takes too long while memory is short.
+    Stalled,
 }
 
 impl From<std::io::Result<usize>> for Filled {

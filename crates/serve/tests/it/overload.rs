@@ -357,6 +357,36 @@ fn security_36_streams_that_stand_still_go_before_who_rests() {
     assert_eq!(idle.pop().expect("a client").get("/").text(), "hello");
 }
 
+/// What was begun and is no request gives way before those who rest after theirs.
+#[test]
+fn security_36_heads_that_are_not_whole_go_before_who_rests() {
+    let process = Arc::new(Process::default());
+    let harness = start(&process, vec![Gate::default().recipe()]);
+    let mut idle = rest(&harness, 3);
+    let mut begun: Vec<Client> = (0..5).map(|_| harness.connect()).collect();
+    for client in &mut begun {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
+    }
+    std::thread::sleep(Duration::from_millis(2_200));
+    assert_eq!(harness.outcomes(Reason::BeginStalled), 0);
+    process.pressure.note_memory(95, 100);
+    stead_serve::weigh(&process);
+    harness.expect_outcomes(Reason::BeginStalled, 5);
+    for client in &mut begun {
+        assert_eq!(client.answer().status, 408);
+        client.expect_closed();
+    }
+    assert_eq!(harness.outcomes(Reason::IdlePressure), 0);
+    // One that is new is given its time.
+    let mut honest = harness.connect();
+    honest.send("GET / HTTP/1.1\r\n");
+    process.pressure.note_memory(10, 100);
+    expect_level(&process, Level::Calm);
+    honest.send("Host: a\r\n\r\n");
+    assert_eq!(honest.answer().text(), "hello");
+    assert_eq!(idle.pop().expect("a client").get("/").text(), "hello");
+}
+
 /// Where all that a peer left lies in the socket's way, the connection goes with its streams.
 #[test]
 fn security_36_a_connection_that_takes_nothing_goes_before_who_rests() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stead_base::{Reason, Timeouts};
-use stead_core::Shared;
+use stead_core::{Process, Shared};
 use stead_tls::{Chooser, SelfSigned};
 
 use crate::handlers::Fixed;
@@ -17,12 +17,16 @@ const HANDSHAKE: u8 = 22;
 
 /// A server that speaks TLS, and one beside it on the same worker that does not.
 fn start(change: impl FnOnce(&mut Timeouts)) -> Harness {
+    start_in(Arc::default(), change)
+}
+
+fn start_in(process: Arc<Process>, change: impl FnOnce(&mut Timeouts)) -> Harness {
     let signed = SelfSigned::make([]).expect("makes");
     let entry = signed.entry(&Shared::default()).expect("an entry");
     let chooser = Chooser::new(vec![Arc::new(entry)], true).expect("certificates");
     let secure = Recipe::default().route("/", Fixed("secure")).timeouts(change).speaking(chooser);
     let plain = Recipe::default().route("/", Fixed("plain"));
-    Kitchen::default().start(vec![secure, plain])
+    Kitchen { process, ..Kitchen::default() }.start(vec![secure, plain])
 }
 
 /// Somebody else on the same worker is served.
@@ -84,6 +88,35 @@ fn security_33_a_handshake_that_stops_anywhere_is_closed() {
     harness.expect_outcomes(Reason::TlsHandshakeTimeout, ends.len() as u64 + 1);
     harness.expect_open(0);
     expect_content(&harness);
+}
+
+/// The first byte of a record costs its client nothing, and us a task.
+#[test]
+fn security_36_handshakes_that_are_not_whole_go_before_who_rests() {
+    let process = Arc::new(Process::default());
+    let harness = start_in(Arc::clone(&process), |_| {});
+    let mut idle = crate::client::Client::connect(harness.addresses[1]);
+    assert_eq!(idle.get("/").text(), "plain");
+    let mut stopped: Vec<_> = [1, 9, HELLO.len() - 1, HELLO.len()]
+        .into_iter()
+        .map(|end| {
+            let mut client = harness.connect();
+            client.send(&HELLO[..end]);
+            client
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(2_200));
+    harness.expect_open(5);
+    process.pressure.note_memory(95, 100);
+    stead_serve::weigh(&process);
+    for client in &mut stopped {
+        client.read_to_close();
+    }
+    harness.expect_outcomes(Reason::BeginStalled, 4);
+    assert_eq!(harness.outcomes(Reason::IdlePressure), 0);
+    process.pressure.note_memory(10, 100);
+    stead_serve::weigh(&process);
+    assert_eq!(idle.get("/").text(), "plain");
 }
 
 #[test]
