@@ -57,8 +57,9 @@ impl Program {
     }
 
     fn catches_term(&self) -> bool {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("it runs");
+        let mut status = String::new();
+        let file = std::fs::File::open(format!("/proc/{}/status", self.child.id()));
+        file.expect("it runs").read_to_string(&mut status).expect("its status");
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
         let mask = u64::from_str_radix(mask.trim(), 16).expect("hexadecimal digits");
         mask & 1 << (SIGTERM - 1) != 0
