@@ -61,6 +61,16 @@ impl Stall {
         }
         Self { state: Rc::clone(state), index }
     }
+
+    /// Another task waits for it now.
+    pub(crate) fn renew(&self, waker: &Waker) {
+        let mut places = self.state.relief.stalled.0.borrow_mut();
+        if let Some(Some(known)) = places.wakers.get_mut(self.index)
+            && !known.will_wake(waker)
+        {
+            known.clone_from(waker);
+        }
+    }
 }
 
 impl Drop for Stall {

@@ -19,7 +19,7 @@ use stead_sys::file;
 use super::carrier::Piece;
 use super::fields;
 use super::receive::Receiver;
-use super::session::{Held, Room};
+use super::session::Held;
 use super::stream::Stream;
 use crate::stalled::Stall;
 
@@ -302,11 +302,13 @@ impl Stream {
                 return Poll::Ready(Ok(room));
             }
         }
-        if self.stall.is_none() {
-            self.stall = Some(Stall::new(&self.session.state, context.waker()));
+        match &self.stall {
+            // The connection's task found it, and its own waits on.
+            Some(stall) => stall.renew(context.waker()),
+            None => self.stall = Some(Stall::new(&self.session.state, context.waker())),
         }
         match self.judge_writing(is_ours) {
-            Ok(due) => self.wait(context, due, is_ours.then(|| Room::Piece(Rc::clone(held)))),
+            Ok(due) => self.wait(context, due, is_ours.then(|| Rc::clone(held))),
             Err(reason) => Poll::Ready(Err(reason)),
         }
     }
@@ -320,6 +322,7 @@ impl Stream {
 
     fn count(&mut self, bytes: usize) {
         self.body_bytes += bytes as u64;
+        self.permit.handed_over(bytes);
         self.session.worked(|guard| guard.sent(bytes));
     }
 }

@@ -70,16 +70,8 @@ struct Waits {
 struct Wait {
     waker: Waker,
     due: Option<Tick>,
-    for_room: Option<Room>,
-}
-
-/// What a stream waits for room for.
-#[derive(Clone)]
-pub(super) enum Room {
-    /// To hand over more, where the protocol holds so much of it: until that is less, and of all.
-    Piece(Held),
-    /// To ask for its answer: until less is held of those that are whole.
-    Answer,
+    /// Waits until less is buffered, of its own and of all.
+    for_room: Option<Held>,
 }
 
 /// Bytes of one stream that the protocol holds.
@@ -96,27 +88,14 @@ const fn buffered_max(level: Level) -> usize {
     }
 }
 
-/// Bytes of whole answers that wait for a peer while its further requests are asked for. SECURITY:
-/// they hold our memory for as long as its windows are shut, and no protocol bounds them.
-const fn whole_max(level: Level) -> usize {
-    match level {
-        Level::Calm => 1 << 20,
-        Level::Tight => 256 << 10,
-        Level::Scarce | Level::Overloaded => 16 << 10,
-    }
-}
-
-/// How many times that may be held where many were asked for before the first was there.
-const WHOLE_TIMES: usize = 16;
+/// Bytes of whole answers that a connection may hold beside the first of them. SECURITY: they hold
+/// our memory for as long as the peer's windows are shut, and no protocol bounds them.
+const WHOLE_BYTES_MAX: usize = 16 << 20;
 /// Answers of a connection that may hold files while fewer than half of the process's places are
 /// free, and the part of the places where that is more. SECURITY: else a few peers that take
 /// nothing hold all of them.
-const FILES_LEAST: usize = 16;
-const FILES_PART: usize = 64;
-/// How many times that where many were asked for before the first was there.
-const FILES_TIMES: usize = 2;
-/// What an answer that waited to be asked for counts for until it is there.
-const UNKNOWN_BYTES: usize = 64 << 10;
+const FILES_LEAST: usize = 32;
+const FILES_PART: usize = 32;
 /// Bytes that the heads of one connection's requests may hold together. SECURITY: a few bytes of a
 /// header table unfold to a head of many, held for as long as the peer leaves its window shut.
 const HEADS_BYTES_MAX: usize = 512 << 10;
@@ -269,23 +248,10 @@ impl Session {
         self.worked(|guard| guard.runs(streams));
     }
 
-    /// Whether one more answer may be asked for; one always may.
-    pub(super) fn asks_more(&self) -> bool {
-        self.whole.get() < whole_max(self.state.worker.process.level())
-            && (self.files.get() < FILES_LEAST || self.files.get() < self.files_max())
-    }
-
     fn files_max(&self) -> usize {
         let files = &self.state.worker.process.files;
         let limit = files.limit().filter(|_| files.reaches(50));
         limit.map_or(usize::MAX, |limit| (limit / FILES_PART).max(FILES_LEAST))
-    }
-
-    fn finds(&self, room: &Room) -> bool {
-        match room {
-            Room::Piece(held) => self.has_room_for(held),
-            Room::Answer => self.asks_more(),
-        }
     }
 
     /// Bytes that the protocol may hold of one stream: the more streams, the fewer.
@@ -358,7 +324,7 @@ impl Session {
         let mut waits = self.waits.borrow_mut();
         let Waits { places, due, for_room, first } = &mut *waits;
         let is_due = due.is_some_and(|due| now >= due);
-        let finds_room = *for_room && (has_room || self.asks_more());
+        let finds_room = *for_room && has_room;
         if !(is_due || finds_room) {
             return;
         }
@@ -369,7 +335,7 @@ impl Session {
         let (later, sooner) = places.split_at_mut(*first);
         for wait in sooner.iter_mut().chain(later).flatten() {
             let is_over = wait.due.is_some_and(|due| now >= due);
-            let finds_room = wait.for_room.as_ref().is_some_and(|room| self.finds(room));
+            let finds_room = wait.for_room.as_ref().is_some_and(|held| self.has_room_for(held));
             if is_over || finds_room {
                 wait.due = None;
                 wait.for_room = None;
@@ -399,57 +365,40 @@ pub(super) struct Permit {
 }
 
 impl Permit {
-    /// Its answer may be asked for, though others wait.
-    pub(super) fn asks(&mut self) {
-        self.count(UNKNOWN_BYTES);
-    }
-
     /// Its answer holds a file now; `false` where others hold too many.
     pub(super) fn holds_file(&mut self) -> bool {
         let session = &self.session;
         let count = session.files.get();
-        if count >= session.files_max().saturating_mul(FILES_TIMES) {
-            return false;
-        }
-        session.files.set(count + 1);
-        self.file = true;
-        true
+        self.file = count < session.files_max();
+        session.files.set(count + usize::from(self.file));
+        self.file
     }
 
     /// It holds so many bytes of a whole answer now; `false` where that is too much beside what
     /// others hold.
     pub(super) fn holds(&mut self, bytes: usize) -> bool {
-        let session = &self.session;
-        let others = session.whole.get().saturating_sub(self.whole);
-        let most = WHOLE_TIMES * whole_max(session.state.worker.process.level());
-        let may_hold = bytes == 0 || others == 0 || others.saturating_add(bytes) <= most;
+        let others = self.session.whole.get();
+        let may_hold = others == 0 || others.saturating_add(bytes) <= WHOLE_BYTES_MAX;
         if may_hold {
-            self.count(bytes);
+            self.session.whole.set(others + bytes);
+            self.whole = bytes;
         }
         may_hold
     }
 
-    fn count(&mut self, bytes: usize) {
-        let session = &self.session;
-        let others = session.whole.get().saturating_sub(self.whole);
-        session.whole.set(others + bytes);
-        let is_less = bytes < std::mem::replace(&mut self.whole, bytes);
-        if is_less && session.waits.borrow().for_room {
-            session.wake_owner();
-        }
+    /// So many bytes of it are with the protocol now.
+    pub(super) fn handed_over(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.whole);
+        self.whole -= bytes;
+        self.session.whole.set(self.session.whole.get().saturating_sub(bytes));
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.count(0);
+        self.handed_over(self.whole);
         let session = &self.session;
-        if self.file {
-            session.files.set(session.files.get().saturating_sub(1));
-            if session.waits.borrow().for_room {
-                session.wake_owner();
-            }
-        }
+        session.files.set(session.files.get().saturating_sub(usize::from(self.file)));
         session.heads.set(session.heads.get().saturating_sub(self.head));
         session.set_running(session.running.get().saturating_sub(1));
         if let Some(counters) = session.state.counters(session.server) {
@@ -472,7 +421,7 @@ impl Place {
         session: &Session,
         context: &Context<'_>,
         due: Option<Tick>,
-        for_room: Option<Room>,
+        for_room: Option<Held>,
     ) -> Poll<T> {
         let mut waits = session.waits.borrow_mut();
         let waker = context.waker().clone();

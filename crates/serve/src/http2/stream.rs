@@ -25,7 +25,7 @@ use super::answer::{Out, holds_file, whole_bytes};
 use super::carrier::Piece;
 use super::fields;
 use super::receive::Receiver;
-use super::session::{Held, Permit, Place, Room, Session, earlier};
+use super::session::{Held, Permit, Place, Session, earlier};
 use crate::access_log::WorkerLog;
 use crate::account::{self, Ended};
 use crate::answer;
@@ -46,7 +46,7 @@ const REFUSED_DISCARD_MAX: u64 = 64 << 10;
 /// One stream while its exchange lasts.
 pub(super) struct Stream {
     pub(super) session: Rc<Session>,
-    permit: Permit,
+    pub(super) permit: Permit,
     respond: SendResponse<Piece>,
     /// Where what holds is found.
     scope: ScopeRef,
@@ -222,9 +222,6 @@ impl Stream {
         let is_new = || !self.session.has_served.get();
         let is_shed = chain::sheds(&state, server, routed, is_new);
         self.session.has_served.set(self.session.has_served.get() || !is_shed);
-        if !self.session.asks_more() {
-            Box::pin(self.wait_to_ask(receiver)).await.map_err(|reason| (None, reason))?;
-        }
         if is_shed {
             let answer = exchange.refuse(Reason::Overloaded);
             exchange.set_response(scope.errors.dress(answer));
@@ -240,10 +237,15 @@ impl Stream {
         // A body that nobody took stays unread.
         drop(exchange.take_body());
         let body = exchange.response().map(|answer| &answer.body);
-        let has_room = self.permit.holds(body.map_or(0, whole_bytes));
-        if !has_room || (body.is_some_and(holds_file) && !self.permit.holds_file()) {
+        let (bytes, has_file) =
+            body.map_or((0, false), |body| (whole_bytes(body), holds_file(body)));
+        if !self.permit.holds(bytes) {
             drop(exchange.take_response());
             return Err((None, Reason::Http2Refused));
+        }
+        if has_file && !self.permit.holds_file() {
+            let answer = exchange.refuse(Reason::Overloaded);
+            exchange.set_response(scope.errors.dress(answer));
         }
         if receiver.expects_reader() {
             self.tell_to_continue();
@@ -310,24 +312,6 @@ impl Stream {
         Ok(())
     }
 
-    /// Waits until the peer has taken what was made whole for it.
-    ///
-    /// # Errors
-    /// As [`Self::poll_beside`].
-    async fn wait_to_ask(&mut self, receiver: &mut Receiver) -> Result<(), Reason> {
-        poll_fn(|context| {
-            if self.session.asks_more() {
-                self.permit.asks();
-                return Poll::Ready(Ok(()));
-            }
-            match self.poll_beside(receiver, context) {
-                Poll::Ready(Err(reason)) => Poll::Ready(Err(reason)),
-                _ => self.wait(context, receiver.due(), Some(Room::Answer)),
-            }
-        })
-        .await
-    }
-
     /// Moves the request's body on beside whatever else is waited for.
     ///
     /// # Errors
@@ -359,7 +343,7 @@ impl Stream {
         &mut self,
         context: &Context<'_>,
         due: Option<Tick>,
-        for_room: Option<Room>,
+        for_room: Option<Held>,
     ) -> Poll<T> {
         let due = earlier(due, self.request_ends);
         self.place.wait(&self.session, context, due, for_room)
