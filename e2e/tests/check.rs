@@ -448,7 +448,7 @@ fn what_asks_clients_for_certificates_and_stands_open_elsewhere_is_warned_of() {
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         format!("{}{}", outcome.stdout, outcome.stderr)
     };
-    let open = "listen = [\"127.0.0.1:0\", { address = \"127.0.0.1:0\", tls = \"main\" }]";
+    let open = "listen = [\":0\", { address = \"127.0.0.1:0\", tls = \"main\" }]";
     let site = "[server.web.site.admin]\nhosts = [\"admin.test\"]\n\
                 [[server.web.site.admin.route]]\npath = \"/\"\nrespond = \"secret\"";
     let route = "[[server.web.route]]\npath = \"/\"\nrespond = \"secret\"";
@@ -462,6 +462,9 @@ fn what_asks_clients_for_certificates_and_stands_open_elsewhere_is_warned_of() {
     }
     let other = site.replace("admin.test", "open.test");
     assert!(!check(&format!("{open}\n{other}")).contains(warning));
+    // Who is on this machine is not anybody.
+    let here = open.replace("\":0\"", "\"127.0.0.1:0\"");
+    assert!(!check(&format!("{here}\n{site}")).contains(warning));
 }
 
 /// Each request for such a host was answered 421, and nothing had said so.

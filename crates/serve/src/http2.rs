@@ -48,6 +48,10 @@ const STREAM_BUFFER_BYTES: usize = 64 << 10;
 const GRACE: Duration = Duration::from_secs(1);
 /// How much later than its begin an idle time may be counted from.
 const IDLE_SLACK: Duration = Duration::from_secs(1);
+/// How long, and of how many streams that we reset, frames on their way are no error of the peer's:
+/// what a slow uplink still sends of a refused upload.
+const RESETS_FOR: Duration = Duration::from_secs(10);
+const RESETS_MAX: usize = 256;
 /// Requests that are taken before the first of them runs.
 const BATCH: usize = 16;
 /// How long the last words of a connection may take to leave.
@@ -157,6 +161,8 @@ impl Connection {
             .max_header_list_size(list_bytes)
             .max_send_buffer_size(STREAM_BUFFER_BYTES)
             // The guard counts them, and knows which are excused.
+            .reset_stream_duration(RESETS_FOR)
+            .max_concurrent_reset_streams(RESETS_MAX)
             .max_local_error_reset_streams(None)
             .handshake(Carrier(Rc::clone(&session)));
         Self {
@@ -314,7 +320,15 @@ impl Connection {
         let mut stream = Box::pin(stream::serve(Rc::clone(session), request, respond, head));
         match poll_guarded(stream.as_mut(), context) {
             Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => drop(tokio::task::spawn_local(stream)),
+            Ok(Poll::Pending) => {
+                let state = Rc::clone(&session.state);
+                tokio::task::spawn_local(poll_fn(move |context| {
+                    poll_guarded(stream.as_mut(), context).unwrap_or_else(|Panicked| {
+                        state.worker.counters.panics.add(1);
+                        Poll::Ready(())
+                    })
+                }));
+            }
             Err(Panicked) => session.state.worker.counters.panics.add(1),
         }
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use stead_config::{
-    Address, Configuration, Diagnostic, Diagnostics, Listen, ServerConfig, Span, Spanned,
+    Address, Configuration, Diagnostic, Diagnostics, Host, Listen, ServerConfig, Span, Spanned,
     TlsConfig, TlsVersion,
 };
 use stead_core::Process;
@@ -117,9 +117,15 @@ impl Certificates {
             return;
         }
         // What stands behind a socket of this machine is its own affair.
-        let is_clear = |listen: &&Listen| {
-            !listen.is_encrypted() && matches!(listen.address.value, Address::Tcp { .. })
+        let is_ours = |address: &Address| match address {
+            Address::Tcp { host, .. } => match host {
+                Host::Any => false,
+                Host::Ip(ip) => ip.is_loopback(),
+                Host::Localhost => true,
+            },
+            Address::Unix(_) => true,
         };
+        let is_clear = |listen: &&Listen| !listen.is_encrypted() && !is_ours(&listen.address.value);
         let demands = |name: &&Spanned<String>| {
             let entry = configuration.tls.named(&name.value);
             entry.and_then(|entry| entry.clients.as_ref()).is_some_and(|clients| clients.required)

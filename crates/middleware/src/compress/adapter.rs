@@ -20,6 +20,8 @@ use super::source::Source;
 const PIECE_BYTES: usize = 64 << 10;
 /// Bytes gathered before they are given on, if more is to come at once.
 const OUT_BYTES: usize = 16 << 10;
+/// Bytes of input that are compressed at once.
+const SHORT_BYTES: usize = 4 << 10;
 
 /// A compressed body.
 pub(super) struct Compressed {
@@ -124,7 +126,10 @@ impl BodyStream for Compressed {
                     Poll::Pending => return Poll::Pending,
                 }
             } else {
-                ready!(self.worker.pace.poll_turn(&mut self.turn, context));
+                // What is short, such as one event of a feed, need not queue behind what is long.
+                if self.input.len() > SHORT_BYTES {
+                    ready!(self.worker.pace.poll_turn(&mut self.turn, context));
+                }
                 self.encode()
             };
             match result {

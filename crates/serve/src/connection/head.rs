@@ -74,11 +74,14 @@ impl Connection {
                 Filled::Bytes => {}
                 Filled::End if between => return Next::Close(None),
                 Filled::End => return Next::Close(Some(Reason::ClientClosedInHead)),
-                Filled::Stalled => return Next::Refuse(Reason::BeginStalled),
+                // Only an empty line, as some clients send after a body: nobody asked.
+                Filled::Stalled if !wire.decoder.head_started() => {
+                    return Next::Close(Some(Reason::BeginStalled));
+                }
                 Filled::Expired if !between && !wire.decoder.head_started() => {
-                    // Only an empty line, as some clients send after a body: nobody asked.
                     return Next::Close(Some(Reason::HeaderTimeout));
                 }
+                Filled::Stalled => return Next::Refuse(Reason::BeginStalled),
                 Filled::Expired if !between => return Next::Refuse(Reason::HeaderTimeout),
                 Filled::Expired if self.state.drains(self.server) => {
                     return Next::Close(Some(Reason::Drained));

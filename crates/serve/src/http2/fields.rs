@@ -1,7 +1,7 @@
 //! The head of an answer as the `http` crate's, which the protocol takes.
 //!
-//! PERF: names of the table are clones that allocate nothing; a value that is the same as in the
-//! last answer is shared with it, the others of one head share one buffer.
+//! PERF: names of the table are clones that allocate nothing; values that tend to repeat are shared
+//! with the last answer that had the same, the others of one head share one buffer.
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
@@ -18,6 +18,22 @@ pub(crate) struct Stamps(RefCell<Vec<Option<HeaderValue>>>);
 
 /// Longer values are not kept.
 const STAMP_BYTES_MAX: usize = 64;
+
+/// Whether many answers have the same value. SECURITY: nothing that is for one client alone.
+fn repeats(known: Known) -> bool {
+    use Known as K;
+    matches!(
+        known,
+        K::Date
+            | K::Server
+            | K::ContentType
+            | K::ContentLength
+            | K::ContentEncoding
+            | K::CacheControl
+            | K::Vary
+            | K::AcceptRanges
+    )
+}
 
 /// The fields of one head on their way to the `http` crate's.
 struct Writer<'a> {
@@ -48,7 +64,7 @@ impl<'a> Writer<'a> {
     }
 
     fn stamped(&mut self, known: Known, value: &[u8]) -> Option<HeaderValue> {
-        if value.len() > STAMP_BYTES_MAX || known == Known::SetCookie {
+        if value.len() > STAMP_BYTES_MAX || !repeats(known) {
             return self.value(value);
         }
         let mut stamps = self.stamps.0.borrow_mut();

@@ -89,8 +89,16 @@ const fn buffered_max(level: Level) -> usize {
 }
 
 /// Bytes of whole answers that a connection may hold beside the first of them. SECURITY: they hold
-/// our memory for as long as the peer's windows are shut, and no protocol bounds them.
-const WHOLE_BYTES_MAX: usize = 16 << 20;
+/// our memory for as long as the peer's windows are shut, and no protocol bounds them. Much, because
+/// a fast peer may ask for many at once.
+const fn whole_bytes_max(level: Level) -> usize {
+    match level {
+        Level::Calm | Level::Tight => 64 << 20,
+        Level::Scarce | Level::Overloaded => 16 << 20,
+    }
+}
+/// A whole answer of so few bytes may always be held.
+const SMALL_BYTES_MAX: usize = 16 << 10;
 /// Answers of a connection that may hold files while fewer than half of the process's places are
 /// free, and the part of the places where that is more. SECURITY: else a few peers that take
 /// nothing hold all of them.
@@ -378,8 +386,10 @@ impl Permit {
     /// others hold.
     pub(super) fn holds(&mut self, bytes: usize) -> bool {
         let others = self.session.whole.get();
-        let may_hold = others == 0 || others.saturating_add(bytes) <= WHOLE_BYTES_MAX;
-        if may_hold {
+        let is_small = bytes <= SMALL_BYTES_MAX;
+        let most = whole_bytes_max(self.session.state.worker.process.level());
+        let may_hold = is_small || others == 0 || others.saturating_add(bytes) <= most;
+        if may_hold && !is_small {
             self.session.whole.set(others + bytes);
             self.whole = bytes;
         }

@@ -407,8 +407,8 @@ fn security_28_what_waits_for_peers_shrinks_as_memory_does() {
     check_held(&process, 448 << 10);
 }
 
-/// Answers that are whole before the first byte leaves wait for their own windows, and for no other:
-/// behind one connection may be many users.
+/// Answers that are whole before the first byte leaves wait for their own windows, and for no
+/// other: behind one connection may be many users.
 #[test]
 fn whole_answers_that_wait_hold_up_no_other_request() {
     const EACH: usize = 128 << 10;
@@ -448,11 +448,11 @@ fn security_28_whole_answers_that_wait_are_bounded() {
     let mut attacker =
         Http2::with(Client::connect(harness.address), &setting(INITIAL_WINDOW_SIZE, 0));
     attacker.send((0..100).map(|n| get(2 * n + 1, "/whole")).collect::<Vec<_>>().concat());
-    for _ in 0..84 {
+    for _ in 0..36 {
         let end = attacker.frame_of(&[RST_STREAM]).expect("a reset");
         assert_eq!(code(&end.content), REFUSED_STREAM);
     }
-    harness.expect_outcomes(Reason::Http2Refused, 84);
+    harness.expect_outcomes(Reason::Http2Refused, 36);
     neighbour.asks();
     // That was no fault of the peer's, and it may ask again for what the server has room for.
     attacker.send(get(201, "/"));
