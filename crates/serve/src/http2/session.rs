@@ -89,8 +89,8 @@ const fn buffered_max(level: Level) -> usize {
 }
 
 /// Bytes of whole answers that a connection may hold beside the first of them. SECURITY: they hold
-/// our memory for as long as the peer's windows are shut, and no protocol bounds them. Much, because
-/// a fast peer may ask for many at once.
+/// our memory for as long as the peer's windows are shut, and no protocol bounds them. Many, since
+/// a fast peer may ask for much at once.
 const fn whole_bytes_max(level: Level) -> usize {
     match level {
         Level::Calm | Level::Tight => 64 << 20,
