@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use instant_acme::{Error, Problem};
+use stead_base::is_unseen;
 
 /// One failed attempt.
 #[derive(Clone, Debug)]
@@ -113,16 +114,6 @@ fn one_line(text: &str) -> String {
         }
     }
     line
-}
-
-/// Control characters, and those of Unicode that change how others are shown.
-fn is_unseen(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{2069}' | '\u{feff}'
-        )
 }
 
 /// Of a message that the authority wrote.

@@ -11,6 +11,7 @@ mod limits;
 mod network;
 mod reason;
 mod size;
+mod text;
 mod tick;
 
 pub use error::{Error, Kind, Result, Retry};
@@ -19,4 +20,5 @@ pub use limits::{HeadLimits, Limits, Timeouts};
 pub use network::{Network, Networks, ParseNetworkError};
 pub use reason::{Reason, ReasonFacts, Side};
 pub use size::{ByteSize, ParseUnitError, Rate, format_duration, parse_duration};
+pub use text::is_unseen;
 pub use tick::Tick;

@@ -267,7 +267,7 @@ pub(crate) async fn ask(
             if reason == Reason::HandlerPanic {
                 state.worker.counters.panics.add(1);
             }
-            exchange.set_response(scope.errors.dress(exchange.refuse(reason)));
+            scope.refuse(exchange, reason);
             Ok(())
         }
         ran => ran,

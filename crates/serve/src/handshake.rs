@@ -211,7 +211,7 @@ impl Hands<'_> {
             let why = "it took longer than 2 s while memory was short".to_owned();
             return Poll::Ready(Err(Failed { reason: Reason::BeginStalled, why }));
         }
-        self.stall.get_or_insert_with(|| Stall::new(state, context.waker()));
+        Stall::note(&mut self.stall, state, context.waker());
         self.wire.arm_until(context, ends);
         Poll::Pending
     }

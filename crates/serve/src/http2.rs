@@ -317,19 +317,16 @@ impl Connection {
         if limits.keepalive_requests.is_some_and(|limit| requests >= limit) {
             session.closes.set(Some(Reason::KeepaliveRequests));
         }
+        let state = Rc::clone(&session.state);
         let mut stream = Box::pin(stream::serve(Rc::clone(session), request, respond, head));
-        match poll_guarded(stream.as_mut(), context) {
-            Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => {
-                let state = Rc::clone(&session.state);
-                tokio::task::spawn_local(poll_fn(move |context| {
-                    poll_guarded(stream.as_mut(), context).unwrap_or_else(|Panicked| {
-                        state.worker.counters.panics.add(1);
-                        Poll::Ready(())
-                    })
-                }));
-            }
-            Err(Panicked) => session.state.worker.counters.panics.add(1),
+        let mut go_on = move |context: &mut Context<'_>| {
+            poll_guarded(stream.as_mut(), context).unwrap_or_else(|Panicked| {
+                state.worker.counters.panics.add(1);
+                Poll::Ready(())
+            })
+        };
+        if go_on(context).is_pending() {
+            tokio::task::spawn_local(poll_fn(go_on));
         }
     }
 

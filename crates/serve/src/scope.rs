@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stead_base::{Limits, Reason, Timeouts};
-use stead_core::{Body, Middleware, Response, name};
+use stead_core::{Body, Exchange, Middleware, Response, name};
 
 /// Middleware around one handler, outermost first.
 pub type Stack = Box<[Arc<dyn Middleware>]>;
@@ -35,6 +35,13 @@ impl Default for Scope {
             errors: ErrorPages::default(),
             access_log: true,
         }
+    }
+}
+
+impl Scope {
+    /// Our own answer for `reason`, with its page, as the one of the exchange.
+    pub(crate) fn refuse(&self, exchange: &mut Exchange, reason: Reason) {
+        exchange.set_response(self.errors.dress(exchange.refuse(reason)));
     }
 }
 

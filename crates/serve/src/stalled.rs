@@ -51,7 +51,15 @@ pub(crate) struct Stall {
 }
 
 impl Stall {
-    pub(crate) fn new(state: &Rc<State>, waker: &Waker) -> Self {
+    /// Says so, from the first time on; `waker` is of whoever waits now.
+    pub(crate) fn note(stall: &mut Option<Self>, state: &Rc<State>, waker: &Waker) {
+        match stall {
+            Some(stall) => stall.renew(waker),
+            None => *stall = Some(Self::new(state, waker)),
+        }
+    }
+
+    fn new(state: &Rc<State>, waker: &Waker) -> Self {
         let mut places = state.relief.stalled.0.borrow_mut();
         let waker = Some(waker.clone());
         let index = places.free.pop().unwrap_or(places.wakers.len());
@@ -62,8 +70,8 @@ impl Stall {
         Self { state: Rc::clone(state), index }
     }
 
-    /// Another task waits for it now.
-    pub(crate) fn renew(&self, waker: &Waker) {
+    /// Another task may wait for it now.
+    fn renew(&self, waker: &Waker) {
         let mut places = self.state.relief.stalled.0.borrow_mut();
         if let Some(Some(known)) = places.wakers.get_mut(self.index)
             && !known.will_wake(waker)

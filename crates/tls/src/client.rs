@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use aws_lc_rs::digest;
+use stead_base::is_unseen;
 use stead_core::ClientCertificate;
 use x509_parser::asn1_rs::{Any, Tag, ToDer};
 use x509_parser::extensions::GeneralName;
@@ -113,7 +114,7 @@ fn push_escaped(text: &mut String, value: &str) {
             ',' | '+' | '"' | '\\' | '<' | '>' | ';' => text.extend(['\\', character]),
             '#' if at == 0 => text.push_str("\\#"),
             ' ' if at == 0 || at == last => text.push_str("\\ "),
-            character if is_unseen(character) => {
+            character if is_unseen(character) || character == char::REPLACEMENT_CHARACTER => {
                 for byte in character.encode_utf8(&mut [0; 4]).bytes() {
                     // Writing to a string does not fail.
                     let _ = write!(text, "\\{byte:02x}");
@@ -122,16 +123,6 @@ fn push_escaped(text: &mut String, value: &str) {
             character => text.push(character),
         }
     }
-}
-
-/// Control characters, and those of Unicode that change how others are shown.
-fn is_unseen(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fffd}'
-        )
 }
 
 fn hex(bytes: &[u8]) -> Box<str> {

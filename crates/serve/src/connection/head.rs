@@ -175,7 +175,7 @@ impl Connection {
                 Poll::Ready(Filled::Stalled)
             }
             (Poll::Pending, Some(end)) => {
-                stall.get_or_insert_with(|| Stall::new(&self.state, context.waker()));
+                Stall::note(&mut stall, &self.state, context.waker());
                 wire.arm_until(context, end);
                 Poll::Pending
             }

@@ -302,11 +302,7 @@ impl Stream {
                 return Poll::Ready(Ok(room));
             }
         }
-        match &self.stall {
-            // The connection's task found it, and its own waits on.
-            Some(stall) => stall.renew(context.waker()),
-            None => self.stall = Some(Stall::new(&self.session.state, context.waker())),
-        }
+        Stall::note(&mut self.stall, &self.session.state, context.waker());
         match self.judge_writing(is_ours) {
             Ok(due) => self.wait(context, due, is_ours.then(|| Rc::clone(held))),
             Err(reason) => Poll::Ready(Err(reason)),

@@ -102,7 +102,7 @@ pub(super) async fn serve(
     let (parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     let filled = fill(&mut exchange, &parts, has_body, &stream.session);
-    let bytes_in = head_bytes(&parts);
+    let bytes_in = head_bytes(&parts, head);
     drop(parts);
     let expects = filled.is_ok() && exchange.head().expects_continue();
     let mut receiver = Receiver::new(body, has_body, expects);
@@ -223,8 +223,7 @@ impl Stream {
         let is_shed = chain::sheds(&state, server, routed, is_new);
         self.session.has_served.set(self.session.has_served.get() || !is_shed);
         if is_shed {
-            let answer = exchange.refuse(Reason::Overloaded);
-            exchange.set_response(scope.errors.dress(answer));
+            scope.refuse(exchange, Reason::Overloaded);
         } else if let Some(answer) = routed.answer.take_if(|_| !is_chained) {
             exchange.set_response(answer);
         } else {
@@ -244,8 +243,7 @@ impl Stream {
             return Err((None, Reason::Http2Refused));
         }
         if has_file && !self.permit.holds_file() {
-            let answer = exchange.refuse(Reason::Overloaded);
-            exchange.set_response(scope.errors.dress(answer));
+            scope.refuse(exchange, Reason::Overloaded);
         }
         if receiver.expects_reader() {
             self.tell_to_continue();
@@ -514,11 +512,9 @@ pub(super) fn held_bytes(request: &http::Request<RecvStream>) -> usize {
 /// What a field costs beside its text, as in HPACK's reckoning (RFC 7541 §4.1).
 const FIELD_BYTES: usize = 32;
 
-/// Bytes of a request's head before they were compressed.
-fn head_bytes(parts: &Parts) -> u64 {
-    let fields: usize =
-        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    let path = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+/// Bytes of a request's head before they were compressed; `held` is as [`held_bytes`] said.
+fn head_bytes(parts: &Parts, held: usize) -> u64 {
+    let text = held - parts.headers.len() * FIELD_BYTES;
     let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
-    (fields + path + authority + parts.method.as_str().len()) as u64
+    (text + authority + parts.method.as_str().len()) as u64
 }
