@@ -261,16 +261,20 @@ fn the_level_is_told_and_changed_while_it_runs() {
     let told = levels(&stead);
     assert!(told.contains("default  warn\n") && told.contains("admin    error\n"), "{told}");
     stead.fetch("web", "/fixed/1");
+    assert_eq!(stead.ask(&["log", "level", "serve=debug"]).code, Some(0));
+    stead.fetch("web", "/fixed/1");
     let changed = stead.ask(&["log", "level", "serve=trace"]);
     assert_eq!(changed.code, Some(0), "{changed:?}");
     assert!(changed.stdout.contains("serve    trace\n"), "{changed:?}");
     assert!(changed.stdout.contains("process  warn\n"), "{changed:?}");
     stead.fetch("web", "/fixed/2");
     let opened = "DEBUG serve: server web: connection from 127.0.0.1 opened";
+    let trace = "TRACE serve: server web: 127.0.0.1 GET for a request without name";
     let ended = "GET for a request without name, route \"/fixed/{id}\": 200 ok";
-    let said = || [opened, ended].iter().all(|text| stead.running.stderr().contains(text));
+    let said = || [opened, trace, ended].iter().all(|text| stead.running.stderr().contains(text));
     until(SOON, || said().then_some(())).expect("what was asked for is said");
-    assert_eq!(stead.running.stderr().matches(opened).count(), 1, "not before it was asked for");
+    let count = |text| stead.running.stderr().matches(text).count();
+    assert_eq!((count(opened), count(trace)), (2, 1), "not before it was asked for");
     assert_eq!(stead.ask(&["log", "level", "error"]).code, Some(0));
     assert_eq!(levels(&stead).matches("error\n").count(), 5);
     for wrong in ["loud", "serv=debug", "serve="] {

@@ -77,7 +77,7 @@ impl ByModule {
             Ok(module) => self.0.of(module),
             Err(_) => self.0.default,
         };
-        *metadata.level() <= filter(level)
+        level_of(metadata) <= level
     }
 }
 
@@ -105,6 +105,21 @@ fn filter(level: Level) -> LevelFilter {
         Level::Trace => LevelFilter::TRACE,
     }
 }
+
+/// PERF: exchanges are events of `debug` with a target of their own: those of `trace` are compiled
+/// out of this program, since the protocol of HTTP/2 has a hundred of them in each request.
+fn level_of(metadata: &Metadata<'_>) -> Level {
+    match *metadata.level() {
+        tracing::Level::ERROR => Level::Error,
+        tracing::Level::WARN => Level::Warn,
+        tracing::Level::INFO => Level::Info,
+        tracing::Level::DEBUG if metadata.target() != EXCHANGES => Level::Debug,
+        _ => Level::Trace,
+    }
+}
+
+/// What the events of exchanges have for a target.
+const EXCHANGES: &str = "stead_serve::exchanges";
 
 /// The module that a Rust path belongs to, or else the name of its crate.
 fn module(path: &str) -> Result<Module, &str> {
@@ -140,9 +155,10 @@ where
             Ok(module) => module.as_str(),
             Err(name) => name,
         };
-        let color = if writer.has_ansi_escapes() { color(*metadata.level()) } else { "" };
+        let level = level_of(metadata);
+        let color = if writer.has_ansi_escapes() { color(level) } else { "" };
         let end = if color.is_empty() { "" } else { "\x1b[0m" };
-        write!(writer, " {color}{:>5}{end} {name}: ", metadata.level().as_str())?;
+        write!(writer, " {color}{:>5}{end} {name}: ", level.as_str().to_ascii_uppercase())?;
         harmless(&mut writer, &message)?;
         writer.write_char('\n')
     }
@@ -159,10 +175,10 @@ fn harmless(out: &mut impl Write, message: &str) -> fmt::Result {
     Ok(())
 }
 
-fn color(level: tracing::Level) -> &'static str {
+fn color(level: Level) -> &'static str {
     match level {
-        tracing::Level::ERROR => "\x1b[31m",
-        tracing::Level::WARN => "\x1b[33m",
+        Level::Error => "\x1b[31m",
+        Level::Warn => "\x1b[33m",
         _ => "",
     }
 }

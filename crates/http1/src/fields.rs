@@ -43,6 +43,10 @@ impl Span {
         Self { start: start as u32, len: len as u32 }
     }
 
+    fn moved(self, by: u32) -> Self {
+        Self { start: self.start + by, ..self }
+    }
+
     #[inline]
     pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
         let start = self.start as usize;
@@ -112,7 +116,12 @@ impl Fields {
 
     /// Adds a field that our own code made; one from outside goes through [`Fields::try_append`].
     pub fn append(&mut self, name: Name<'_>, value: &[u8]) {
-        let value = own_value(value);
+        self.append_checked(name, own_value(value));
+    }
+
+    /// Adds a field whose value has been found to be one.
+    pub(crate) fn append_checked(&mut self, name: Name<'_>, value: &[u8]) {
+        debug_assert!(scan::is_value(value), "it was not checked");
         let entry = self.store(name, value);
         self.entries.push(entry);
     }
@@ -153,9 +162,13 @@ impl Fields {
 
     /// Adds all fields of another, in order.
     pub fn extend_from(&mut self, other: &Self) {
-        for (name, value) in other.iter() {
-            self.append(name, value);
-        }
+        let by = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&other.bytes);
+        self.entries.extend(other.entries.iter().map(|entry| Entry {
+            known: entry.known,
+            name: entry.name.moved(by),
+            value: entry.value.moved(by),
+        }));
     }
 
     /// Adds a field whose bytes come from a request or the configuration; blanks at the value's
@@ -315,6 +328,19 @@ mod tests {
         assert_eq!(fields.values(SET_COOKIE).collect::<Vec<_>>(), [b"a=1", b"b=2"]);
         assert!(fields.contains(SET_COOKIE) && !fields.contains(SERVER));
         assert_eq!(fields.len(), 4);
+    }
+
+    #[test]
+    fn all_of_another_are_added_as_they_stand() {
+        let mut fields = sample();
+        let mut more = sample();
+        assert!(more.remove(HOST));
+        more.append(Name::Other(b"X-Two"), b"");
+        fields.extend_from(&more);
+        let text = bytes_of(&fields);
+        assert_eq!(text, bytes_of(&sample()) + &bytes_of(&more));
+        fields.set(SET_COOKIE, b"c");
+        assert_eq!(fields.len(), 5);
     }
 
     #[test]

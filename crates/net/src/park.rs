@@ -290,12 +290,18 @@ impl Park {
     }
 
     /// Closes every parked connection that has sent nothing, and wakes every other one, so that a
-    /// request which came in time is answered, and active ones see the drain.
-    pub fn drain(&self, wake: &impl Wake) {
+    /// request which came in time is answered, and active ones see the drain. With `spares_new`
+    /// those stay that have never sent anything; whether there are such.
+    pub fn drain(&self, wake: &impl Wake, spares_new: bool) -> bool {
         let tokens = self.inner.borrow().slab.tokens();
+        let mut spared = false;
         for token in tokens {
             let mut inner = self.inner.borrow_mut();
             let Some(record) = inner.slab.find(token) else { continue };
+            if spares_new && record.wait == Wait::FirstByte && record.descriptor.is_some() {
+                spared = true;
+                continue;
+            }
             let Some(descriptor) = record.descriptor.take() else {
                 if let Some(waker) = record.kept.waker().cloned() {
                     waker.wake();
@@ -314,6 +320,7 @@ impl Park {
             drop(inner);
             wake.closed(Closed::Drain, listener, peer, Left { descriptor: Some(descriptor), held });
         }
+        spared
     }
 
     /// Forgets every connection, parked or active; `each` is told of its listener and peer.

@@ -38,10 +38,11 @@ pub(crate) fn closed_at_rest(server: &str, peer: Peer, why: Option<Reason>) {
     tracing::debug!("server {server}: connection from {peer} closed at rest: {why}");
 }
 
-/// An exchange ended.
+/// An exchange ended. Its target lets a subscriber tell these from what happens less often.
 pub(crate) fn ended(exchange: &Exchange, route: &str, status: Option<StatusCode>, reason: Reason) {
     // The path is left to the access log, which redacts it.
-    tracing::trace!(
+    tracing::debug!(
+        target: "stead_serve::exchanges",
         "server {}: {} {} for {}, route {route:?}: {} {}",
         exchange.connection().server,
         exchange.client(),

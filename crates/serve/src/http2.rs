@@ -224,6 +224,8 @@ impl Connection {
     fn drive(&mut self, context: &mut Context<'_>) {
         // PERF: many heads are decoded, then they run, then many answers are encoded.
         let mut batch = Vec::new();
+        // Streams that never wait are polled in one place, one after the other.
+        let mut place = Box::pin(None);
         loop {
             match &mut self.protocol {
                 Protocol::Beginning(handshake) => match Pin::new(handshake).poll(context) {
@@ -248,7 +250,10 @@ impl Connection {
                     };
                     let is_empty = batch.is_empty();
                     for (request, respond) in batch.drain(..) {
-                        self.accept(request, respond, context);
+                        if let Some(stream) = self.accept(request, respond) {
+                            place.set(Some(stream));
+                            place = run(&self.session.state, place, context);
+                        }
                     }
                     match end {
                         Some(error) => return self.ended(error.as_ref()),
@@ -288,13 +293,12 @@ impl Connection {
         self.close_by.get_or_insert(self.session.now() + LAST_WORDS_WITHIN);
     }
 
-    /// A request: runs until it waits, and then as a task.
+    /// A request: what carries it, unless it is refused.
     fn accept(
         &mut self,
         request: http::Request<RecvStream>,
         mut respond: SendResponse<Piece>,
-        context: &mut Context<'_>,
-    ) {
+    ) -> Option<impl Future<Output = ()> + use<>> {
         let session = &self.session;
         self.idle_since = None;
         let limits = &session.server().scope.limits;
@@ -310,24 +314,14 @@ impl Connection {
             session.worked(Guard::refused);
             respond.send_reset(Code::REFUSED_STREAM);
             session.state.outcome(session.server, Reason::Http2Refused);
-            return;
+            return None;
         }
         let requests = session.requests.get().saturating_add(1);
         session.requests.set(requests);
         if limits.keepalive_requests.is_some_and(|limit| requests >= limit) {
             session.closes.set(Some(Reason::KeepaliveRequests));
         }
-        let state = Rc::clone(&session.state);
-        let mut stream = Box::pin(stream::serve(Rc::clone(session), request, respond, head));
-        let mut go_on = move |context: &mut Context<'_>| {
-            poll_guarded(stream.as_mut(), context).unwrap_or_else(|Panicked| {
-                state.worker.counters.panics.add(1);
-                Poll::Ready(())
-            })
-        };
-        if go_on(context).is_pending() {
-            tokio::task::spawn_local(poll_fn(go_on));
-        }
+        Some(stream::serve(Rc::clone(session), request, respond, head))
     }
 
     /// Counts and logs what the protocol did to requests that it never showed.
@@ -552,4 +546,37 @@ impl Connection {
             self.traffic = (bytes_in, bytes_out);
         }
     }
+}
+
+/// A future, and afterwards the memory for another one.
+type Place<F> = Pin<Box<Option<F>>>;
+
+/// Runs a stream until it waits, and then as a task. Returns a place for the next one.
+fn run<F: Future<Output = ()> + 'static>(
+    state: &Rc<State>,
+    mut stream: Place<F>,
+    context: &mut Context<'_>,
+) -> Place<F> {
+    if go_on(state, &mut stream, context).is_ready() {
+        return stream;
+    }
+    let state = Rc::clone(state);
+    tokio::task::spawn_local(poll_fn(move |context| go_on(&state, &mut stream, context)));
+    Box::pin(None)
+}
+
+fn go_on<F: Future<Output = ()>>(
+    state: &State,
+    place: &mut Place<F>,
+    context: &mut Context<'_>,
+) -> Poll<()> {
+    let Some(stream) = place.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+    let polled = poll_guarded(stream, context).unwrap_or_else(|Panicked| {
+        state.worker.counters.panics.add(1);
+        Poll::Ready(())
+    });
+    if polled.is_ready() {
+        place.set(None);
+    }
+    polled
 }

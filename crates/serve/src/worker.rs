@@ -33,6 +33,9 @@ const BLOCKING_THREADS: usize = 4;
 /// How long exchanges that are cut may take to leave their record.
 const CUT_WITHIN: Duration = Duration::from_millis(250);
 
+/// How long a drain waits for the first request of who had just connected: closed without a word
+/// he would take us for broken, where a connection that has served is simply opened again.
+const FIRST_REQUEST_WITHIN: Duration = Duration::from_millis(500);
 /// How often a drain looks what is left.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -99,7 +102,6 @@ pub(crate) async fn serve(plan: &Plan) -> io::Result<()> {
     }
     // From here on the kernel refuses new connections, but for sockets that others hold too.
     plan.listeners.borrow_mut().clear();
-    state.park.drain(&*state);
     tokio::select! {
         result = state.park.drive(&*state) => result?,
         () = until_done(&state, plan) => {}
@@ -189,7 +191,7 @@ async fn keep_pace(state: Rc<State>) {
 /// record; what does not end within a moment is dropped.
 async fn cut(state: &State) {
     state.cut.set(true);
-    state.park.drain(state);
+    state.park.drain(state, false);
     tokio::select! {
         () = until_empty(state) => {}
         () = tokio::time::sleep(CUT_WITHIN) => {}
@@ -199,6 +201,10 @@ async fn cut(state: &State) {
 /// Waits for every exchange, and for tunnels as long as they get: they may carry what exchanges on
 /// other workers still say.
 async fn until_done(state: &State, plan: &Plan) {
+    if state.park.drain(state, true) {
+        tokio::time::sleep(FIRST_REQUEST_WITHIN).await;
+        state.park.drain(state, false);
+    }
     while !state.has_only_tunnels() {
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -208,7 +214,7 @@ async fn until_done(state: &State, plan: &Plan) {
             () = until_empty(state) => {}
             () = plan.signals.tunnels_are_over() => {
                 state.tunnels_cut.set(true);
-                state.park.drain(state);
+                state.park.drain(state, false);
             }
         }
     }

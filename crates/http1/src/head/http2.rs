@@ -62,7 +62,8 @@ impl RequestHead {
                 Name::Known(Known::Cookie) => crumbs += 1,
                 name => {
                     self.judge(name, value)?;
-                    self.fields.append(name, value);
+                    // The type of the value says that it is one.
+                    self.fields.append_checked(name, value);
                 }
             }
         }
@@ -102,7 +103,7 @@ impl RequestHead {
         let authority = Authority::parse(value)?;
         self.host = Some((Span::new(self.line.len(), value.len()), authority));
         self.line.extend_from_slice(value);
-        self.fields.append(name::HOST, value);
+        self.fields.append_checked(name::HOST, value);
         Ok(())
     }
 

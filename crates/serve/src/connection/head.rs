@@ -2,7 +2,7 @@
 //!
 //! What gathered in the output is sent before anything is waited for. A connection that is quiet
 //! for [`QUIET_FOR`] goes to rest; a head that has begun must be whole within `timeouts.header`.
-//! At a drain, what has arrived already is still served.
+//! At a drain, what has arrived already is still served, and a first request waited for a moment.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -60,7 +60,7 @@ impl Connection {
             // A part of a record is a part of a request.
             let is_still = wire.unread().is_empty() && !wire.transport.has_partial();
             let between = wire.decoder.is_idle() && is_still;
-            let filled = if between && self.state.drains(self.server) {
+            let filled = if between && self.is_drained() {
                 Self::fill_at_once(wire).await
             } else if between {
                 self.fill_quiet(wire).await
@@ -119,6 +119,12 @@ impl Connection {
         Ok(is_head)
     }
 
+    /// Whether a drain takes no further request; a first one it waits for, but no longer than any
+    /// other is waited for by a task.
+    fn is_drained(&self) -> bool {
+        self.state.drains(self.server) && self.requests > 0
+    }
+
     fn idle_limit(&self) -> Option<Duration> {
         // `None` is no limit, which is longer than any.
         self.state.server(self.server).scope.timeouts.idle.or(Some(Duration::MAX))
@@ -140,9 +146,7 @@ impl Connection {
                 wire.arm(context, Wait::Quiet, Some(limit));
                 Poll::Pending
             }
-            Poll::Pending if wire.is_expired() || self.state.drains(self.server) => {
-                Poll::Ready(Filled::Expired)
-            }
+            Poll::Pending if wire.is_expired() || self.is_drained() => Poll::Ready(Filled::Expired),
             Poll::Pending => Poll::Pending,
         })
         .await

@@ -5,7 +5,7 @@
 //! turn: many answers leave in few writes. Only where that buffer is full is the socket written to
 //! from here, and the protocol waits with it. The guard sees what is written, too.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -66,33 +66,24 @@ impl AsyncWrite for Carrier {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
         let mut wire = self.0.wire.borrow_mut();
         let Some(wire) = wire.as_mut() else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
-        if wire.output.len() >= OUTPUT_MAX {
+        if !wire.output.is_empty() && wire.output.len() + bytes.len() > OUTPUT_MAX {
             ready!(wire.poll_flush(context, false))?;
         }
         let output = wire.output();
-        let before = output.len();
-        for slice in slices {
-            output.extend_from_slice(slice);
+        // PERF: grown as a vector grows, but to no size that the worker would not keep.
+        let (before, after) = (output.len(), output.len() + bytes.len());
+        if output.capacity() < after {
+            let capacity = (2 * output.capacity()).min(OUTPUT_MAX).max(after);
+            output.reserve_exact(capacity - before);
         }
+        output.extend_from_slice(bytes);
         // What is wrong with it shows when the connection's task looks.
-        self.0.guard(|guard| guard.wrote(&output[before..]));
-        Poll::Ready(Ok(output.len() - before))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
+        self.0.guard(|guard| guard.wrote(bytes));
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -223,3 +223,22 @@ fn requests_that_came_before_the_drain_are_answered() {
     drop((clients, blocking));
     draining.join().expect("the drain ends");
 }
+
+/// Closed without a word, he who had just connected would take us for broken.
+#[test]
+fn a_first_request_is_waited_for_a_moment() {
+    let harness = Recipe::default().route("/", Fixed("hello")).start();
+    let mut served = harness.connect();
+    assert_eq!(served.get("/").text(), "hello");
+    let (mut asks, mut silent) = (harness.connect(), harness.connect());
+    harness.expect_parked(3);
+    let draining = thread::spawn(move || harness.drain(LONG));
+    served.expect_closed();
+    asks.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = asks.answer();
+    assert_eq!((answer.text(), answer.field("connection")), ("hello", Some("close")));
+    silent.expect_closed();
+    drop((asks, silent, served));
+    let took = draining.join().expect("the drain ends");
+    assert!(took < LONG / 2, "the drain took {took:?}");
+}
