@@ -10,6 +10,7 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stead::command::LogLevels;
+use stead_base::is_unseen;
 use stead_config::{Level, Levels, Module};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
@@ -106,6 +107,8 @@ fn filter(level: Level) -> LevelFilter {
     }
 }
 
+/// The level that the configuration knows an event by.
+///
 /// PERF: exchanges are events of `debug` with a target of their own: those of `trace` are compiled
 /// out of this program, since the protocol of HTTP/2 has a hundred of them in each request.
 fn level_of(metadata: &Metadata<'_>) -> Level {
@@ -166,7 +169,7 @@ where
 
 fn harmless(out: &mut impl Write, message: &str) -> fmt::Result {
     for character in message.chars() {
-        if character.is_control() {
+        if is_unseen(character) {
             write!(out, "{}", character.escape_default())?;
         } else {
             out.write_char(character)?;

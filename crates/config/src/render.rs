@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use stead_base::is_unseen;
+
 use crate::{Diagnostic, Diagnostics, Severity, Sources, Span};
 
 /// Whether text is coloured.
@@ -208,7 +210,7 @@ impl Shown {
 fn cell(c: char) -> (String, usize) {
     match c {
         '\t' => (" ".repeat(TAB_COLUMNS), TAB_COLUMNS),
-        c if is_unsafe(c) => ("\u{fffd}".to_owned(), 1),
+        c if is_unseen(c) => ("\u{fffd}".to_owned(), 1),
         c => (c.to_string(), columns(c)),
     }
 }
@@ -216,12 +218,7 @@ fn cell(c: char) -> (String, usize) {
 /// SECURITY: text of the configuration is shown on a terminal; escapes and direction overrides are
 /// not passed on.
 fn safe(text: &str) -> String {
-    text.chars().map(|c| if is_unsafe(c) { '\u{fffd}' } else { c }).collect()
-}
-
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    text.chars().map(|c| if is_unseen(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// The columns of a character on a terminal, by the ranges of Unicode's East Asian Width (UAX 11)

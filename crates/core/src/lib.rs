@@ -61,4 +61,4 @@ pub use stead_http1::{Fields, Method, Name, StatusCode, Version, name};
 pub use text::{Fact, Part, Text, push_parameter};
 pub use tls::{ClientCertificate, Protocol, Shown, TlsFact, TlsFacts};
 pub use tunnel::{Tunnel, TunnelIo};
-pub use worker::Worker;
+pub use worker::{BUFFER_BYTES_MAX, Worker};

@@ -36,8 +36,8 @@ pub struct Worker {
 
 /// Buffers that a worker keeps at hand; more are freed. Few, so that a quiet worker holds little.
 const BUFFERS_MAX: usize = 64;
-/// Buffers that grew past this are freed, not kept.
-const BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Buffers that grew past this are freed, not kept: 64 KiB of output and one more frame of HTTP/2.
+pub const BUFFER_BYTES_MAX: usize = 80 << 10;
 
 struct Date {
     second: u64,

@@ -43,8 +43,8 @@ impl Span {
         Self { start: start as u32, len: len as u32 }
     }
 
-    fn moved(self, by: u32) -> Self {
-        Self { start: self.start + by, ..self }
+    fn moved(self, by: usize) -> Self {
+        Self::new(self.start as usize + by, self.len as usize)
     }
 
     #[inline]
@@ -130,8 +130,7 @@ impl Fields {
     pub fn set(&mut self, name: Name<'_>, value: &[u8]) {
         let value = own_value(value);
         let Some(first) = self.position(name) else {
-            let entry = self.store(name, value);
-            return self.entries.push(entry);
+            return self.append_checked(name, value);
         };
         self.remove_from(first + 1, name);
         let Some(entry) = self.entries.get_mut(first) else { return };
@@ -162,7 +161,7 @@ impl Fields {
 
     /// Adds all fields of another, in order.
     pub fn extend_from(&mut self, other: &Self) {
-        let by = self.bytes.len() as u32;
+        let by = self.bytes.len();
         self.bytes.extend_from_slice(&other.bytes);
         self.entries.extend(other.entries.iter().map(|entry| Entry {
             known: entry.known,

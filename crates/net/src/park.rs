@@ -28,7 +28,7 @@ use stead_sys::event::{self, Watched};
 use tokio::io::Interest;
 use tokio::time::Instant;
 
-use crate::record::{Held, Kept, Slab, Token, Wait};
+use crate::record::{Held, Kept, Record, Slab, Token, Wait};
 
 mod lists;
 mod room;
@@ -290,16 +290,22 @@ impl Park {
     }
 
     /// Closes every parked connection that has sent nothing, and wakes every other one, so that a
-    /// request which came in time is answered, and active ones see the drain. With `spares_new`
-    /// those stay that have never sent anything; whether there are such.
-    pub fn drain(&self, wake: &impl Wake, spares_new: bool) -> bool {
+    /// request which came in time is answered, and active ones see the drain.
+    pub fn drain(&self, wake: &impl Wake) {
+        self.end_all(wake, |_| true);
+    }
+
+    /// The same, save for parked connections that have not asked for anything yet.
+    pub fn drain_but_new(&self, wake: &impl Wake) {
+        self.end_all(wake, |record| record.requests > 0 || record.wait == Wait::Kept);
+    }
+
+    fn end_all(&self, wake: &impl Wake, ends: impl Fn(&Record) -> bool) {
         let tokens = self.inner.borrow().slab.tokens();
-        let mut spared = false;
         for token in tokens {
             let mut inner = self.inner.borrow_mut();
             let Some(record) = inner.slab.find(token) else { continue };
-            if spares_new && record.wait == Wait::FirstByte && record.descriptor.is_some() {
-                spared = true;
+            if record.descriptor.is_some() && !ends(record) {
                 continue;
             }
             let Some(descriptor) = record.descriptor.take() else {
@@ -320,7 +326,6 @@ impl Park {
             drop(inner);
             wake.closed(Closed::Drain, listener, peer, Left { descriptor: Some(descriptor), held });
         }
-        spared
     }
 
     /// Forgets every connection, parked or active; `each` is told of its listener and peer.

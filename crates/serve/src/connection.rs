@@ -385,8 +385,13 @@ impl Connection {
 
     /// Whether the request under way is the first of its connection.
     fn is_first(&self) -> bool {
+        self.requests_so_far() == 1
+    }
+
+    /// Requests of the connection, with those of tasks before this one.
+    fn requests_so_far(&self) -> u32 {
         let earlier = self.state.park.facts(self.token).map_or(0, |(_, _, requests)| requests);
-        earlier == 0 && self.requests == 1
+        earlier.saturating_add(self.requests)
     }
 
     /// Answers that there is too much to do, and closes.
@@ -500,11 +505,9 @@ impl Connection {
         if self.requests == 1 && state.worker.process.level() >= Level::Scarce && !server.private {
             return Some(Reason::IdlePressure);
         }
-        if let Some(limit) = server.scope.limits.keepalive_requests {
-            let earlier = state.park.facts(self.token).map_or(0, |(_, _, requests)| requests);
-            if earlier.saturating_add(self.requests) >= limit {
-                return Some(Reason::KeepaliveRequests);
-            }
+        let limit = server.scope.limits.keepalive_requests;
+        if limit.is_some_and(|limit| self.requests_so_far() >= limit) {
+            return Some(Reason::KeepaliveRequests);
         }
         let end =
             server.scope.timeouts.connection_age_max.and_then(|_| state.park.age_ends(self.token));

@@ -196,8 +196,7 @@ impl Hands<'_> {
 
     /// The peer keeps us waiting: whether for too long.
     fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failed>> {
-        if self.wire.drains() {
-            // Nobody asked for anything yet.
+        if self.wire.drains_new() {
             return Poll::Ready(Err(Failed { reason: Reason::Drained, why: String::new() }));
         }
         let Some(ends) = self.ends else { return Poll::Pending };

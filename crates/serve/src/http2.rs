@@ -225,7 +225,7 @@ impl Connection {
         // PERF: many heads are decoded, then they run, then many answers are encoded.
         let mut batch = Vec::new();
         // Streams that never wait are polled in one place, one after the other.
-        let mut place = Box::pin(None);
+        let mut place = None;
         loop {
             match &mut self.protocol {
                 Protocol::Beginning(handshake) => match Pin::new(handshake).poll(context) {
@@ -251,8 +251,7 @@ impl Connection {
                     let is_empty = batch.is_empty();
                     for (request, respond) in batch.drain(..) {
                         if let Some(stream) = self.accept(request, respond) {
-                            place.set(Some(stream));
-                            place = run(&self.session.state, place, context);
+                            place = run(&self.session.state, stream, place, context);
                         }
                     }
                     match end {
@@ -354,6 +353,10 @@ impl Connection {
             Protocol::Beginning(_) => {
                 // The protocol speaks only once it has begun; no stream was in it.
                 if let Some(wire) = &mut *self.session.wire.borrow_mut() {
+                    if wire.traffic().1 == 0 && wire.output.is_empty() {
+                        // SETTINGS come first (RFC 9113 §3.4).
+                        wire.output().extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+                    }
                     wire.output().extend_from_slice(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
                     wire.output().extend_from_slice(&code.to_be_bytes());
                 }
@@ -383,7 +386,11 @@ impl Connection {
         if self.grace_ends.is_some() {
             return;
         }
-        let drains = session.state.drains(session.server).then_some(Reason::Drained);
+        let drains = match self.protocol {
+            Protocol::Beginning(_) => session.state.drains_new(session.server),
+            _ => session.state.drains(session.server),
+        };
+        let drains = drains.then_some(Reason::Drained);
         let Some(reason) = session.closes.get().or(drains) else { return };
         session.closes.set(Some(reason));
         self.grace_ends = Some(session.now() + GRACE);
@@ -551,18 +558,26 @@ impl Connection {
 /// A future, and afterwards the memory for another one.
 type Place<F> = Pin<Box<Option<F>>>;
 
-/// Runs a stream until it waits, and then as a task. Returns a place for the next one.
+/// Runs a stream until it waits, and then as a task. Returns the place, unless the task took it.
 fn run<F: Future<Output = ()> + 'static>(
     state: &Rc<State>,
-    mut stream: Place<F>,
+    stream: F,
+    place: Option<Place<F>>,
     context: &mut Context<'_>,
-) -> Place<F> {
-    if go_on(state, &mut stream, context).is_ready() {
-        return stream;
+) -> Option<Place<F>> {
+    let mut place = match place {
+        Some(mut place) => {
+            place.set(Some(stream));
+            place
+        }
+        None => Box::pin(Some(stream)),
+    };
+    if go_on(state, &mut place, context).is_ready() {
+        return Some(place);
     }
     let state = Rc::clone(state);
-    tokio::task::spawn_local(poll_fn(move |context| go_on(&state, &mut stream, context)));
-    Box::pin(None)
+    tokio::task::spawn_local(poll_fn(move |context| go_on(&state, &mut place, context)));
+    None
 }
 
 fn go_on<F: Future<Output = ()>>(
@@ -570,7 +585,10 @@ fn go_on<F: Future<Output = ()>>(
     place: &mut Place<F>,
     context: &mut Context<'_>,
 ) -> Poll<()> {
-    let Some(stream) = place.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+    let Some(stream) = place.as_mut().as_pin_mut() else {
+        debug_assert!(false, "a place without a stream is not polled");
+        return Poll::Ready(());
+    };
     let polled = poll_guarded(stream, context).unwrap_or_else(|Panicked| {
         state.worker.counters.panics.add(1);
         Poll::Ready(())

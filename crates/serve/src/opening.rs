@@ -120,7 +120,7 @@ impl Unknown {
     }
 
     fn poll_limits<T>(&self, context: &Context<'_>, ends: Tick) -> Poll<Result<T, Option<Reason>>> {
-        if self.state.drains(self.server) {
+        if self.state.drains_new(self.server) {
             return Poll::Ready(Err(Some(Reason::Drained)));
         }
         let now = self.state.worker.now();

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) open_public: Cell<usize>,
     /// Those of them that are tunnels.
     pub(crate) tunnels: Cell<usize>,
+    /// The drain waits for first requests no longer.
+    pub(crate) first_requests_over: Cell<bool>,
     /// Nothing but tunnels was left in the process, and they had their time.
     pub(crate) tunnels_cut: Cell<bool>,
     /// What the process's budgets ask of this worker.
@@ -69,6 +71,11 @@ impl State {
     /// Whether connections of a server must end. Private ones stay: who watches a drain asks them.
     pub(crate) fn drains(&self, server: u16) -> bool {
         self.draining.get() && !self.server(server).private
+    }
+
+    /// Whether connections of a server that have not asked for anything yet must end, too.
+    pub(crate) fn drains_new(&self, server: u16) -> bool {
+        self.cut.get() || self.drains(server) && self.first_requests_over.get()
     }
 
     /// Where a server's connections and exchanges count. Private ones do not: who asks what Stead

@@ -353,9 +353,9 @@ impl Wire {
         self.input = input;
     }
 
-    /// Whether the worker drains, and this connection with it.
-    pub(crate) fn drains(&self) -> bool {
-        self.state.cut.get() || self.state.drains(self.server)
+    /// Whether this connection, which has not asked for anything yet, must end.
+    pub(crate) fn drains_new(&self) -> bool {
+        self.state.drains_new(self.server)
     }
 
     /// Gives both buffers back to the worker.

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stead_core::{Blocking, Counters, Job, Process, Worker};
 use stead_net::{Acceptor, Collect, Park};
@@ -33,8 +33,8 @@ const BLOCKING_THREADS: usize = 4;
 /// How long exchanges that are cut may take to leave their record.
 const CUT_WITHIN: Duration = Duration::from_millis(250);
 
-/// How long a drain waits for the first request of who had just connected: closed without a word
-/// he would take us for broken, where a connection that has served is simply opened again.
+/// How long a drain waits for the first request of a client that had just connected: closed without
+/// a word it would take us for broken, where a connection that has served is simply opened again.
 const FIRST_REQUEST_WITHIN: Duration = Duration::from_millis(500);
 /// How often a drain looks what is left.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -141,6 +141,7 @@ fn state(plan: &Plan) -> io::Result<Rc<State>> {
         cut: Cell::new(false),
         open_public: Cell::new(0),
         tunnels: Cell::new(0),
+        first_requests_over: Cell::new(false),
         tunnels_cut: Cell::new(false),
         relief: Relief::default(),
         stamps: Stamps::default(),
@@ -191,7 +192,7 @@ async fn keep_pace(state: Rc<State>) {
 /// record; what does not end within a moment is dropped.
 async fn cut(state: &State) {
     state.cut.set(true);
-    state.park.drain(state, false);
+    state.park.drain(state);
     tokio::select! {
         () = until_empty(state) => {}
         () = tokio::time::sleep(CUT_WITHIN) => {}
@@ -201,12 +202,13 @@ async fn cut(state: &State) {
 /// Waits for every exchange, and for tunnels as long as they get: they may carry what exchanges on
 /// other workers still say.
 async fn until_done(state: &State, plan: &Plan) {
-    if state.park.drain(state, true) {
-        tokio::time::sleep(FIRST_REQUEST_WITHIN).await;
-        state.park.drain(state, false);
-    }
+    state.park.drain_but_new(state);
+    let ends = Instant::now() + FIRST_REQUEST_WITHIN;
     while !state.has_only_tunnels() {
         tokio::time::sleep(LOOK_EVERY).await;
+        if Instant::now() >= ends && !state.first_requests_over.replace(true) {
+            state.park.drain(state);
+        }
     }
     plan.signals.has_only_tunnels(plan.index);
     if state.open_public.get() > 0 {
@@ -214,7 +216,7 @@ async fn until_done(state: &State, plan: &Plan) {
             () = until_empty(state) => {}
             () = plan.signals.tunnels_are_over() => {
                 state.tunnels_cut.set(true);
-                state.park.drain(state, false);
+                state.park.drain(state);
             }
         }
     }

@@ -132,6 +132,7 @@ mod tests {
     use super::*;
     use std::fs::File;
     use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::sync::mpsc::channel;
     use std::thread;
@@ -188,13 +189,19 @@ mod tests {
         let (ready, is_ready) = channel();
         let parted = thread::spawn(move || {
             part(&[]).expect("parts");
-            ready.send(()).expect("somebody waits");
+            let mut copies = open_numbers().expect("a list");
+            copies.retain(|number| wakes_a_loop(*number));
+            ready.send(copies).expect("somebody waits");
             let late = gone.recv().expect("a number");
             let _sockets: Vec<_> = (0..64).map(|_| UnixStream::pair()).collect();
             rustix::io::write(borrow(late), &1_u64.to_ne_bytes())
         });
-        is_ready.recv().expect("parted");
-        let late = eventfd(0, EventfdFlags::NONBLOCK).expect("an eventfd");
+        // Pairs of other tests were copied, and their numbers may be free here by now.
+        let copies = is_ready.recv().expect("parted");
+        let made = std::iter::repeat_with(|| eventfd(0, EventfdFlags::NONBLOCK).expect("made"));
+        let mut made: Vec<_> = made.take(copies.len() + 1).collect();
+        let is_new = |bell: &OwnedFd| !copies.contains(&bell.as_raw_fd());
+        let late = made.swap_remove(made.iter().position(is_new).expect("one more than copies"));
         go.send(late.as_raw_fd()).expect("it waits");
         assert_eq!(parted.join().expect("no panic"), Err(Errno::BADF));
     }

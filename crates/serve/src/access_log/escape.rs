@@ -5,6 +5,8 @@
 
 use std::io::Write;
 
+use stead_base::is_unseen;
+
 /// A JSON string. Bytes that are no UTF-8 become U+FFFD.
 #[inline]
 pub(super) fn quoted(out: &mut Vec<u8>, text: &[u8]) {
@@ -29,7 +31,7 @@ fn json_slowly(out: &mut Vec<u8>, text: &[u8]) {
         match character {
             '"' => out.extend_from_slice(b"\\\""),
             '\\' => out.extend_from_slice(b"\\\\"),
-            other if is_control(other) => {
+            other if is_unseen(other) => {
                 let _ = write!(out, "\\u{:04x}", u32::from(other));
             }
             other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -77,15 +79,6 @@ fn any(text: &[u8], look: impl Fn(u64) -> u64) -> bool {
         found |= look(u64::from_le_bytes(*word));
     }
     found & HIGH != 0
-}
-
-/// Control characters, and those that turn the direction or break the line of a reader's terminal.
-fn is_control(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
 }
 
 /// For a quoted field of `common` and `combined`: quotes, backslashes and all that is not printable

@@ -83,7 +83,7 @@ impl Connection {
                 }
                 Filled::Stalled => return Next::Refuse(Reason::BeginStalled),
                 Filled::Expired if !between => return Next::Refuse(Reason::HeaderTimeout),
-                Filled::Expired if self.state.drains(self.server) => {
+                Filled::Expired if self.is_drained() => {
                     return Next::Close(Some(Reason::Drained));
                 }
                 Filled::Expired if self.idle_limit() <= Some(QUIET_FOR) => {
@@ -119,10 +119,11 @@ impl Connection {
         Ok(is_head)
     }
 
-    /// Whether a drain takes no further request; a first one it waits for, but no longer than any
-    /// other is waited for by a task.
+    /// Whether a drain waits for no request here; for a first one it does, for a moment.
     fn is_drained(&self) -> bool {
-        self.state.drains(self.server) && self.requests > 0
+        let state = &self.state;
+        let is_drained = state.drains(self.server) && self.requests_so_far() > 0;
+        is_drained || state.drains_new(self.server)
     }
 
     fn idle_limit(&self) -> Option<Duration> {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
+use stead_core::BUFFER_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::session::{Held, Session};
@@ -70,14 +71,15 @@ impl AsyncWrite for Carrier {
         let Some(wire) = wire.as_mut() else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
-        if !wire.output.is_empty() && wire.output.len() + bytes.len() > OUTPUT_MAX {
+        if wire.output.len() >= OUTPUT_MAX {
             ready!(wire.poll_flush(context, false))?;
         }
         let output = wire.output();
-        // PERF: grown as a vector grows, but to no size that the worker would not keep.
+        // PERF: doubled, but not past what the worker keeps: else each turn grew another one, at
+        // 1,200 instructions for an answer of 1 KB.
         let (before, after) = (output.len(), output.len() + bytes.len());
         if output.capacity() < after {
-            let capacity = (2 * output.capacity()).min(OUTPUT_MAX).max(after);
+            let capacity = (2 * output.capacity()).min(BUFFER_BYTES_MAX).max(after);
             output.reserve_exact(capacity - before);
         }
         output.extend_from_slice(bytes);

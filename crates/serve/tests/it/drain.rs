@@ -13,6 +13,7 @@ use stead_net::{Bind, acquire};
 use crate::client::{Client, is_refused};
 use crate::handlers::{Echo, Fixed, Make, Play, Step, sleep, text, wait};
 use crate::harness::{Harness, Kitchen, Recipe, eventually};
+use crate::http2::{Http2, answer};
 
 const LONG: Duration = Duration::from_secs(15);
 
@@ -224,21 +225,38 @@ fn requests_that_came_before_the_drain_are_answered() {
     draining.join().expect("the drain ends");
 }
 
-/// Closed without a word, he who had just connected would take us for broken.
+/// Closed without a word, a client that had just connected would take us for broken.
 #[test]
 fn a_first_request_is_waited_for_a_moment() {
     let harness = Recipe::default().route("/", Fixed("hello")).start();
     let mut served = harness.connect();
     assert_eq!(served.get("/").text(), "hello");
     let (mut asks, mut silent) = (harness.connect(), harness.connect());
-    harness.expect_parked(3);
+    let begins = harness.connect();
+    harness.expect_parked(4);
+    let began = Instant::now();
     let draining = thread::spawn(move || harness.drain(LONG));
     served.expect_closed();
     asks.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut begins = Http2::with(begins, &[]);
+    assert_eq!(begins.get(1, "/"), answer(200, "hello"));
     let answer = asks.answer();
     assert_eq!((answer.text(), answer.field("connection")), ("hello", Some("close")));
     silent.expect_closed();
-    drop((asks, silent, served));
+    assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
+    drop((asks, silent, served, begins));
     let took = draining.join().expect("the drain ends");
     assert!(took < LONG / 2, "the drain took {took:?}");
+}
+
+#[test]
+fn a_drain_ends_with_the_last_that_it_waits_for() {
+    let harness = Recipe::default().route("/", Fixed("hello")).start();
+    let mut asks = harness.connect();
+    harness.expect_parked(1);
+    asks.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let draining = thread::spawn(move || harness.drain(LONG));
+    assert_eq!(asks.answer().text(), "hello");
+    drop(asks);
+    draining.join().expect("the drain ends");
 }

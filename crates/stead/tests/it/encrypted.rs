@@ -1,8 +1,9 @@
 //! TLS in front of an axum router: no line of its own but the certificate.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::routing::get;
@@ -36,7 +37,7 @@ fn client() -> (Vec<u8>, String, String) {
 type Shown = Option<(Vec<u8>, String)>;
 
 /// One GET over TLS: all that comes back.
-fn fetch(port: u16, root: Vec<u8>, shown: Shown) -> String {
+fn fetch(socket: TcpStream, root: Vec<u8>, shown: Shown) -> String {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(root)).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -53,7 +54,6 @@ fn fetch(port: u16, root: Vec<u8>, shown: Shown) -> String {
     };
     let name = ServerName::try_from("localhost").expect("a name");
     let client = ClientConnection::new(Arc::new(config), name).expect("a client");
-    let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connects");
     let mut stream = StreamOwned::new(client, socket);
     let request = b"GET /scheme HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request).expect("sent");
@@ -80,13 +80,33 @@ async fn a_router_is_served_over_tls() {
         .start()
         .await
         .expect("it starts");
-    let SocketAddr::V4(address) = running.addresses("web")[0] else { panic!("IPv4") };
+    let socket = TcpStream::connect(running.addresses("web")[0]).expect("connects");
     assert!(running.listening()[0].url.starts_with("https://"));
-    let answer = tokio::task::spawn_blocking(move || fetch(address.port(), root, None)).await;
+    let answer = tokio::task::spawn_blocking(move || fetch(socket, root, None)).await;
     let answer = answer.expect("no panic");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.ends_with("https"), "{answer}");
     running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_a_first_request_and_its_handshake() {
+    let (root, certificate, key) = certificate();
+    let app = Router::new().route("/scheme", get(|| async { "served" }));
+    let tls = Tls::pem(certificate, key);
+    let server = Server::new("web").listen("127.0.0.1:0").tls(tls).service(app);
+    let running = Stead::new().server(server).start().await.expect("it starts");
+    let address = running.addresses("web")[0];
+    let socket = TcpStream::connect(address).expect("connects");
+    let answer = tokio::task::spawn_blocking(move || {
+        while TcpStream::connect(address).is_ok() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        fetch(socket, root, None)
+    });
+    running.shutdown().await;
+    let answer = answer.await.expect("no panic");
+    assert!(answer.ends_with("served"), "{answer}");
 }
 
 #[tokio::test]
@@ -106,9 +126,9 @@ async fn a_handler_learns_whose_certificate_was_shown() {
         .start()
         .await
         .expect("it starts");
-    let SocketAddr::V4(address) = running.addresses("web")[0] else { panic!("IPv4") };
+    let socket = TcpStream::connect(running.addresses("web")[0]).expect("connects");
     let shown = Some((own, own_key));
-    let answer = tokio::task::spawn_blocking(move || fetch(address.port(), root, shown)).await;
+    let answer = tokio::task::spawn_blocking(move || fetch(socket, root, shown)).await;
     let answer = answer.expect("no panic");
     assert!(answer.ends_with("\r\n\r\nCN=Alice, O=Office\\, Inc"), "{answer}");
     running.shutdown().await;
