@@ -124,8 +124,9 @@ impl Fleet {
         Messenger(Arc::clone(&self.errands))
     }
 
-    /// Stops accepting, closes idle connections, save for a moment those that have not asked yet, and
-    /// lets requests finish, for `limit` at most; then cuts what is left. Tunnels are cut a moment after the last request of the process ended.
+    /// Stops accepting, closes idle connections, save for a moment those that have not asked yet,
+    /// and lets requests finish, for `limit` at most; then cuts what is left. Tunnels are cut a
+    /// moment after the last request of the process ended.
     pub fn drain(self, limit: Duration) {
         self.signals.state.send_if_modified(|stage| {
             let is_first = *stage < Stage::Drain;

@@ -18,6 +18,7 @@ use x509_parser::oid_registry::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS;
 use x509_parser::parse_x509_certificate;
 use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
+use x509_parser::x509::X509Version;
 
 use crate::names::Names;
 use crate::problem::{Part, Problem};
@@ -302,8 +303,25 @@ pub(crate) fn roots(pem: &[u8], problems: &mut Vec<Problem>) -> Option<RootCertS
             problems.push(Problem::new(Part::Clients, message, help));
             return None;
         }
+        if signs_nothing(certificate) {
+            let message = "a certificate in the file signs no others (its basicConstraints say so)";
+            let help = "name the certificate of who signs those of clients";
+            problems.push(Problem::new(Part::Clients, message, help));
+        }
     }
     (!certificates.is_empty()).then_some(roots)
+}
+
+/// Whether nothing can ever be signed by it: it is no authority's, nor its own.
+fn signs_nothing(certificate: &CertificateDer<'_>) -> bool {
+    let Ok((_, certificate)) = parse_x509_certificate(certificate) else { return false };
+    let constraints = certificate.basic_constraints().ok().flatten();
+    let is_no_authority = match constraints {
+        Some(constraints) => !constraints.value.ca,
+        // Old authorities have certificates of version 1, which say nothing of it.
+        None => certificate.version() == X509Version::V3,
+    };
+    is_no_authority && certificate.subject() != certificate.issuer()
 }
 
 fn has_pem(text: &[u8]) -> bool {

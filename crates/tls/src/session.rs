@@ -59,6 +59,18 @@ impl std::fmt::Display for Broken {
     }
 }
 
+/// What rustls leaves to the reader of its source.
+fn in_words(error: &rustls::Error) -> String {
+    let text = error.to_string();
+    if text.contains("UnsupportedCertVersion") {
+        "the client's certificate is of X.509 version 1: it has to be of version 3".into()
+    } else if text.contains("CaUsedAsEndEntity") {
+        "the client's certificate is an authority's: one that it signed is needed".into()
+    } else {
+        text
+    }
+}
+
 /// Plaintext that is sealed at once: three full records, which with their headers fit into a
 /// buffer of 64 KiB.
 pub const SEAL_BYTES_MAX: usize = 48 << 10;
@@ -142,7 +154,7 @@ impl Session {
                     used += discard;
                     break;
                 }
-                Err(error) => return Err(self.fail(out, error.to_string())),
+                Err(error) => return Err(self.fail(out, in_words(&error))),
             }
             used += taken;
         }
@@ -199,7 +211,7 @@ impl Session {
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => self.is_ended = true,
                 Ok(_) => break,
-                Err(error) => return Err(self.fail(out, error.to_string())),
+                Err(error) => return Err(self.fail(out, in_words(&error))),
             }
         }
         Err(Broken("the session is closed".into()))

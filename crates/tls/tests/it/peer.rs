@@ -167,7 +167,10 @@ impl Pipe {
             let mut rest = &answer[..];
             while !rest.is_empty() {
                 self.client.read_tls(&mut rest).expect("a slice");
-                self.client.process_new_packets().map_err(|error| error.to_string())?;
+                let told = self.client.process_new_packets().map_err(|error| error.to_string());
+                if let Err(told) = told {
+                    return Err(failed.map_or_else(|| told.clone(), |why| format!("{why}: {told}")));
+                }
                 self.take_answer();
             }
             if let Some(failed) = failed {

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
-use stead_core::Protocol;
+use stead_core::{Protocol, Shared};
+use stead_tls::{Entry, PemSource};
 
 use crate::peer::{Authority, Pair, Peer, Pipe, chooser, clients, options};
 
@@ -136,6 +137,34 @@ fn a_session_is_resumed_once_for_each_ticket() {
     let counts = chooser.entries()[0].counts();
     let counted = [&counts.full, &counts.resumed, &counts.failed].map(|one| one.load(Relaxed));
     assert_eq!(counted, [2, 6, 0]);
+}
+
+/// In words of ours, since rustls has none.
+#[test]
+fn an_authority_that_shows_itself_is_told_what_is_wrong() {
+    let authority = Authority::new();
+    let own = authority.sign_with(&["device-7.example.com"], |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
+    let mut options = options("main", &authority.sign(&[NAME]));
+    options.clients = Some(clients(&authority, true));
+    let session = chooser([options]).open(Some(NAME.into())).expect("a session");
+    let peer = Peer::with(&authority, Some(&own), &[&rustls::version::TLS13]);
+    let broken = Pipe::new(peer.connect(NAME), session).run(100_000).expect_err("refused");
+    assert!(format!("{broken:?}").contains("an authority's"), "{broken:?}");
+}
+
+/// Nobody could ever show one that it signed.
+#[test]
+fn a_certificate_that_signs_nothing_is_refused_as_an_authority_of_clients() {
+    let authority = Authority::new();
+    let mut options = options("main", &authority.sign(&[NAME]));
+    let leaf = authority.sign(&["device-7.example.com"]).chain;
+    let mut clients = clients(&authority, true);
+    clients.ca = PemSource::Bytes(leaf.as_bytes().into());
+    options.clients = Some(clients);
+    let refused = Entry::load(options, &Shared::default()).err().expect("refused");
+    assert!(format!("{refused:?}").contains("signs no others"), "{refused:?}");
 }
 
 #[test]
