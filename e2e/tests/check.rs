@@ -438,10 +438,11 @@ fn what_asks_clients_for_certificates_and_stands_open_elsewhere_is_warned_of() {
     let folder = Folder::new();
     let authority = Authority::new();
     authority.sign(&folder, "main", &["admin.test"]);
+    authority.write(&folder, "ca.pem");
     let check = |server: &str| {
         let config = format!(
             "[server.web]\n{server}\n[tls.main]\ncertificate = \"main.pem\"\nkey = \"main.key\"\n\
-             clients = {{ ca = \"main.pem\" }}\n"
+             clients = {{ ca = \"ca.pem\" }}\n"
         );
         folder.write("stead.toml", &config);
         let outcome = once(&folder, &["check"]);

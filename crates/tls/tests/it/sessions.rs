@@ -163,7 +163,7 @@ fn a_certificate_that_signs_nothing_is_refused_as_an_authority_of_clients() {
     let mut clients = clients(&authority, true);
     clients.ca = PemSource::Bytes(leaf.as_bytes().into());
     options.clients = Some(clients);
-    let refused = Entry::load(options, &Shared::default()).err().expect("refused");
+    let refused = Entry::load(options, &Shared::default()).expect_err("refused");
     assert!(format!("{refused:?}").contains("signs no others"), "{refused:?}");
 }
 
