@@ -125,9 +125,22 @@ fn parse_host(host: &str, text: &str, port: u16) -> Result<Host, String> {
             Ok(IpAddr::V4(ip)) => Ok(Host::Ip(ip.into())),
             Ok(IpAddr::V6(ip)) => Err(format!("write `\"[{ip}]:{port}\"`")),
             Err(_) if text.parse::<Ipv6Addr>().is_ok() => Err(format!("write `\"[{text}]:8080\"`")),
-            Err(_) if text.contains("://") => Err(format!("write `\":{port}\"`")),
-            Err(_) => Err(format!("write an IP address or `\":{port}\"`: names are not looked up")),
+            Err(_) => Err(match host.split_once("://") {
+                Some((scheme, host)) => without_scheme(scheme, host, port),
+                None => format!("write an IP address or `\":{port}\"`: names are not looked up"),
+            }),
         },
+    }
+}
+
+/// What to write instead of a URL. SECURITY: at the same address, since any other may be open to
+/// more people.
+fn without_scheme(scheme: &str, host: &str, port: u16) -> String {
+    let host = if parse_host(host, host, port).is_ok() { host } else { "" };
+    if scheme == "https" {
+        format!("write `{{ address = \"{host}:{port}\", tls = \"NAME\" }}`, and `[tls.NAME]`")
+    } else {
+        format!("write `\"{host}:{port}\"`")
     }
 }
 
@@ -219,6 +232,11 @@ mod tests {
         check("[::g]:80", "an IPv6 address between the brackets: `\"[::1]:80\"`");
         check("example.com:80", "an IP address or `\":80\"`: names are not looked up");
         check("http://x:80", "`\":80\"`");
+        check("http://127.0.0.1:80", "`\"127.0.0.1:80\"`");
+        check(
+            "https://[::1]:443",
+            "`{ address = \"[::1]:443\", tls = \"NAME\" }`, and `[tls.NAME]`",
+        );
         check("unix:", "`\"unix:run/web.sock\"`");
     }
 

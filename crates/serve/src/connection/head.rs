@@ -72,7 +72,8 @@ impl Connection {
             };
             match filled {
                 Filled::Bytes => {}
-                Filled::End if between => return Next::Close(None),
+                // Also behind a part of a record: nobody asked.
+                Filled::End if !wire.decoder.head_started() => return Next::Close(None),
                 Filled::End => return Next::Close(Some(Reason::ClientClosedInHead)),
                 // Only an empty line, as some clients send after a body: nobody asked.
                 Filled::Stalled if !wire.decoder.head_started() => {

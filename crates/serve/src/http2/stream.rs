@@ -283,7 +283,7 @@ impl Stream {
         };
         let follows = line.promise().framing;
         let state = &self.session.state;
-        let (map, bytes) = fields::of_answer(&answer, &line, &state.stamps, &state.worker);
+        let (map, bytes) = fields::of_answer(&answer, &line, &state.stamps, state.worker.date());
         self.head_bytes = bytes;
         let mut head = http::Response::new(());
         *head.status_mut() = answer.status;
