@@ -1,6 +1,6 @@
 //! The head of an answer as the `http` crate's, which the protocol takes.
 //!
-//! PERF: a head that comes again and again is a clone of the one before (2.5 % of a small answer). Of
+//! PERF: a head that comes again and again is a clone of the one before (2 % of a small answer). Of
 //! others, names of the table are clones that allocate nothing; values that tend to repeat are
 //! shared with the last answer that had the same, the rest of one head shares one buffer.
 
