@@ -224,8 +224,8 @@ impl Connection {
     fn drive(&mut self, context: &mut Context<'_>) {
         // PERF: many heads are decoded, then they run, then many answers are encoded.
         let mut batch = Vec::new();
-        // Streams that never wait are polled in one place, one after the other.
-        let mut place = None;
+        // Streams that never wait use the same storage, one after the other.
+        let mut storage = None;
         loop {
             match &mut self.protocol {
                 Protocol::Beginning(handshake) => match Pin::new(handshake).poll(context) {
@@ -251,7 +251,7 @@ impl Connection {
                     let is_empty = batch.is_empty();
                     for (request, respond) in batch.drain(..) {
                         if let Some(stream) = self.accept(request, respond) {
-                            place = run(&self.session.state, stream, place, context);
+                            storage = run(&self.session.state, stream, storage, context);
                         }
                     }
                     match end {
@@ -556,37 +556,37 @@ impl Connection {
 }
 
 /// A future, and afterwards the memory for another one.
-type Place<F> = Pin<Box<Option<F>>>;
+type Storage<F> = Pin<Box<Option<F>>>;
 
-/// Runs a stream until it waits, and then as a task. Returns the place, unless the task took it.
+/// Runs a stream until it waits, and then as a task, which takes the storage with it.
 fn run<F: Future<Output = ()> + 'static>(
     state: &Rc<State>,
     stream: F,
-    place: Option<Place<F>>,
+    storage: Option<Storage<F>>,
     context: &mut Context<'_>,
-) -> Option<Place<F>> {
-    let mut place = match place {
-        Some(mut place) => {
-            place.set(Some(stream));
-            place
+) -> Option<Storage<F>> {
+    let mut storage = match storage {
+        Some(mut storage) => {
+            storage.set(Some(stream));
+            storage
         }
         None => Box::pin(Some(stream)),
     };
-    if go_on(state, &mut place, context).is_ready() {
-        return Some(place);
+    if go_on(state, &mut storage, context).is_ready() {
+        return Some(storage);
     }
     let state = Rc::clone(state);
-    tokio::task::spawn_local(poll_fn(move |context| go_on(&state, &mut place, context)));
+    tokio::task::spawn_local(poll_fn(move |context| go_on(&state, &mut storage, context)));
     None
 }
 
 fn go_on<F: Future<Output = ()>>(
     state: &State,
-    place: &mut Place<F>,
+    storage: &mut Storage<F>,
     context: &mut Context<'_>,
 ) -> Poll<()> {
-    let Some(stream) = place.as_mut().as_pin_mut() else {
-        debug_assert!(false, "a place without a stream is not polled");
+    let Some(stream) = storage.as_mut().as_pin_mut() else {
+        debug_assert!(false, "storage without a stream is not polled");
         return Poll::Ready(());
     };
     let polled = poll_guarded(stream, context).unwrap_or_else(|Panicked| {
@@ -594,7 +594,7 @@ fn go_on<F: Future<Output = ()>>(
         Poll::Ready(())
     });
     if polled.is_ready() {
-        place.set(None);
+        storage.set(None);
     }
     polled
 }
